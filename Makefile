@@ -1,0 +1,41 @@
+# make setup | search | test | lint. Needs Python 3.11 (or newer) and make; everything else comes from the lock.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup search test test-all lint lock
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: $(READY) ## make .venv from the lock (nothing to do when it is up to date)
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement <(sed -n '/^uv==/,/[^\\]$$/p' requirements.lock)
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
+	touch $@
+
+search: $(READY) ## search the embedded demo on a local Ray; ARGS='--trials 8' adds flags
+	$(BIN)/python -m decouple_search.tune $(ARGS)
+
+test: $(READY) ## unit tests, then integration tests on one local Ray
+	$(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
+
+test-all: $(READY) ## the slow tests too
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock: $(READY) ## pin pyproject.toml's dependencies anew
+	$(BIN)/uv pip compile pyproject.toml --group dev --group build --universal --python-version 3.11 \
+	    --generate-hashes --quiet --upgrade --output-file requirements.lock

@@ -1,0 +1,101 @@
+"""Live progress: a bar and a line a trial on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ray.tune import Callback
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from decouple_search.searcher import trial_name
+
+
+@contextlib.contextmanager
+def decoding_progress(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A callback of (done, all) that shows how far the decoding of one image set is; silent if there is none."""
+    with Progress(transient=True, disable=not sys.stdout.isatty()) as bar:
+        task = bar.add_task(f"decoding {name}")
+
+        def show(done: int, count: int) -> None:
+            bar.update(task, completed=done, total=count)
+            if done == count:
+                print(f"decoded    {count} {name} images into the cache", flush=True)  # noqa: T201
+
+        yield show
+
+
+class LiveProgress(Callback):
+    """Prints how a search goes.
+
+    Args:
+        trials: how many it will run.
+        epochs: the most a trial trains.
+        metric: the objective.
+        mode: max or min.
+    """
+
+    def __init__(self, trials: int, epochs: int, metric: str, mode: str) -> None:
+        self._epochs, self._metric, self._sign = epochs, metric, 1 if mode == "max" else -1
+        self._best: tuple[float, str] | None = None
+        self._started = time.monotonic()
+        self._ended = 0
+        self._total = trials
+        self._bar: Progress | None = None
+        if sys.stdout.isatty():
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            self._bar = Progress(*columns, console=Console(highlight=False))
+            self._task = self._bar.add_task("trials", total=trials)
+
+    def __enter__(self) -> LiveProgress:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
+        """Print an epoch (plain) or move the bar's text (terminal)."""
+        if "failed" in result:
+            return
+        value, name = result[self._metric], trial_name(trial.config["trial"])
+        if self._best is None or self._sign * value > self._sign * self._best[0]:
+            self._best = (value, name)
+        if self._bar:
+            self._bar.update(self._task, description=f"best {self._metric} {self._best[0]:.4f} ({self._best[1]})")
+        else:
+            self._line(
+                f"trial {name}  epoch {result['epoch']}/{self._epochs}  {self._metric} {value:.4f}  "
+                f"best {self._best[0]:.4f} ({self._best[1]})"
+            )
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Print how a trial ended."""
+        result = trial.last_result or {}
+        name = trial_name(trial.config["trial"])
+        if "failed" in result:
+            self._end(f"trial {name}  FAIL: {result['failed']}")
+        elif "epoch" in result:
+            state = "COMPLETE" if result["epoch"] >= self._epochs else "PRUNED"
+            self._end(f"trial {name}  {state} after {result['epoch']} epochs  {self._metric} {result[self._metric]:.4f}")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Print that a trial was lost."""
+        self._end(f"trial {trial_name(trial.config['trial'])}  FAIL: its worker was lost")
+
+    def _end(self, text: str) -> None:
+        self._ended += 1
+        if self._bar:
+            self._bar.advance(self._task)
+            self._bar.console.print(text)
+        else:
+            self._line(f"{text}  [{self._ended}/{self._total}]")
+
+    def _line(self, text: str) -> None:
+        print(f"{time.monotonic() - self._started:7.1f} s  {text}", flush=True)  # noqa: T201

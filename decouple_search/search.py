@@ -1,0 +1,239 @@
+"""One search: Optuna proposes, Ray Tune schedules the trials on warm gangs, and the results are written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the leaderboard and TensorBoard are ours
+os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")  # a failed trial has no metric, and none is made up
+
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its tables ignore verbose=0
+
+import ray
+from ray import tune
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+
+from decouple_search import results
+from decouple_search.gang import Gang, quiet, read_files
+from decouple_search.plan import Scheduler, slots
+from decouple_search.progress import LiveProgress, decoding_progress
+from decouple_search.searcher import StudySearcher, open_study, trial_name
+from decouple_search.space import Space
+from decouple_search.tensorboard import TensorBoardRuns
+from decouple_search.trial import DecoupleTrial
+from decouplenet.config import Config, flatten
+from decouplenet.data.cache import open_pixels
+from decouplenet.data.image_set import load_image_sets
+
+if TYPE_CHECKING:
+    from decouple_search.tune import Options
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a search."""
+
+    summary: dict[str, Any]
+    """The content of summary.json."""
+    best: dict[str, Any] | None
+    """The best trial's parameters; None when no trial finished an epoch."""
+    failure: str | None
+    """Why the first failed trial failed."""
+    interrupted: bool
+    """Whether it was stopped before its budget was used up."""
+
+
+class Search:
+    """A search on a connected Ray, as a context: connects, and lets go at the end.
+
+    Args:
+        experiment: the folder to write, that is not there yet.
+        space: what to search.
+        config: the base configuration.
+        scheduler: when trials are stopped.
+        options: the command's flags.
+
+    Raises:
+        InputError: no trial fits on the cluster, or the data cannot be read.
+    """
+
+    def __init__(
+        self, experiment: Path, space: Space, config: Config, scheduler: Scheduler, options: Options
+    ) -> None:
+        self.experiment, self.space, self.scheduler, self.options = experiment.resolve(), space, scheduler, options
+        self.config = config
+        self.running = 0
+
+    def __enter__(self) -> Search:
+        from decouple_search.tune import resolve_gpus
+
+        self._started = time.monotonic()
+        connect()
+        try:
+            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            self.config = resolve_gpus(self.config, nodes)
+            self.running = min(slots(self.config, nodes), self.options.max_concurrent or 10**6)
+            # Elsewhere than on this one machine the workers decode for themselves.
+            here = len(nodes) == 1 and all(not p.key.startswith("data.") for p in self.space.parameters)
+            _prepare_data(self.config, decode=here)
+        except BaseException:
+            ray.shutdown()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        ray.shutdown()
+
+    def run(self, trials: int) -> Outcome:
+        """Run the search and write the experiment folder."""
+        options, space = self.options, self.space
+        self.experiment.mkdir(parents=True)
+        study = open_study(self.experiment / "study.log", options.sampler, seed=options.seed, mode=space.mode)
+        base = flatten(self.config.to_dict())
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.running)  # all slots start at once, not in turn
+        searcher = StudySearcher(study, space, base, trials=trials, max_concurrent=self.running)
+        searched = tuple(parameter.key for parameter in space.parameters)
+        with LiveProgress(trials, self.config.train.epochs, space.metric, space.mode) as progress:
+            tuner = tune.Tuner(
+                tune.with_resources(DecoupleTrial, _trial_resources(self.config)),
+                tune_config=tune.TuneConfig(
+                    search_alg=searcher,
+                    scheduler=_tune_scheduler(self.scheduler, space, self.config.train.epochs),
+                    num_samples=trials,
+                    time_budget_s=options.time_budget,
+                    reuse_actors=True,
+                    trial_name_creator=_name_of,
+                    trial_dirname_creator=_name_of,
+                ),
+                run_config=tune.RunConfig(
+                    name="trials",
+                    storage_path=str(self.experiment),
+                    callbacks=[
+                        progress,
+                        TensorBoardRuns(self.experiment / "tensorboard", searched, space.metric),
+                        _Leaderboard(self, study),
+                    ],
+                    failure_config=tune.FailureConfig(max_failures=options.max_failures),
+                    checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False),
+                    verbose=0,
+                ),
+            )
+            with _sigterm_as_sigint():
+                tuner.fit()
+        spent = options.time_budget is not None and time.monotonic() - self._started >= options.time_budget
+        interrupted = searcher.end_interrupted() or (searcher.asked < trials and not spent)
+        return self._finish(study, interrupted)
+
+    def write_tables(self, study: Any) -> None:
+        """Write the leaderboard and the best config as they stand."""
+        results.write_leaderboard(self.experiment / "leaderboard.csv", study, self.space)
+        if best := results.best_trial(study, self.space.mode):
+            config = results.best_config(self.config, best)
+            results.write_best_config(self.experiment / "best_config.yaml", config)
+
+    def _finish(self, study: Any, interrupted: bool) -> Outcome:
+        self.write_tables(study)
+        best = results.best_trial(study, self.space.mode)
+        if best and (source := results.find_checkpoint(self.experiment, best)):
+            measured = self._measure_again(results.best_config(self.config, best), source)
+            results.export_checkpoint(source, self.experiment / "best_checkpoint", measured)
+        wall = time.monotonic() - self._started
+        summary = results.summary(study, self.space, wall_seconds=wall, running=self.running)
+        results.write_json(self.experiment / "summary.json", summary)
+        failures = [t.user_attrs.get("failure") for t in results.ended_trials(study) if "failure" in t.user_attrs]
+        return Outcome(summary, best.params if best else None, next(iter(failures), None), interrupted)
+
+    def _measure_again(self, config: Config, source: Path) -> dict[str, Any]:
+        """Evaluate a kept checkpoint anew, on workers like those that trained it."""
+        scaling = config.scaling
+        gang = Gang(scaling.workers_per_trial, scaling.cpus_per_worker, scaling.gpus_per_worker or 0)
+        try:
+            gang.start(config.to_dict())
+            gang.restore(read_files(source))
+            return gang.evaluate()
+        finally:
+            gang.stop()
+
+
+class _Leaderboard(tune.Callback):
+    """Rewrites the leaderboard and the best config whenever a trial has ended."""
+
+    def __init__(self, search: Search, study: Any) -> None:
+        self._search, self._study = search, study
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._search.write_tables(self._study)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._search.write_tables(self._study)
+
+
+def connect() -> None:
+    """Join the cluster that a Ray job or RAY_ADDRESS names, or start a Ray on this machine."""
+    quiet()
+    given = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ or "RAY_ADDRESS" in os.environ
+    if given:
+        ray.init(log_to_driver=False, logging_level="error")
+    else:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
+
+
+def _prepare_data(config: Config, *, decode: bool) -> None:
+    """Read the annotations, and decode the images into the cache, before any trial needs them.
+
+    What is wrong with the data is said at once, and the first trials do not wait for each other's decoding.
+    """
+    train, val = load_image_sets(config.data)
+    if not decode or config.data.cache == "none":
+        return
+    for name, images in (("train", train), ("val", val)):
+        with decoding_progress(name) as progress:
+            size, cache = config.data.image_size, config.data.cache
+            open_pixels(images, size, cache, threads=os.cpu_count() or 1, progress=progress)
+
+
+def _trial_resources(config: Config) -> tune.PlacementGroupFactory:
+    """An empty bundle for the trial itself, which only waits for its gang, and one a worker."""
+    worker = {"CPU": config.scaling.cpus_per_worker}
+    if config.scaling.gpus_per_worker:
+        worker["GPU"] = config.scaling.gpus_per_worker
+    return tune.PlacementGroupFactory([{}, *[worker] * config.scaling.workers_per_trial])
+
+
+def _tune_scheduler(scheduler: Scheduler, space: Space, epochs: int) -> TrialScheduler:
+    if scheduler.name == "none":
+        return FIFOScheduler()
+    return AsyncHyperBandScheduler(
+        time_attr="epoch",
+        metric=space.metric,
+        mode=space.mode,
+        max_t=epochs,
+        grace_period=scheduler.grace_epochs,
+        reduction_factor=scheduler.reduction_factor,
+    )
+
+
+def _name_of(trial: Any) -> str:
+    return trial_name(trial.config["trial"])
+
+
+@contextlib.contextmanager
+def _sigterm_as_sigint() -> Any:
+    """Tune ends cleanly on SIGINT alone; a job is stopped with SIGTERM."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

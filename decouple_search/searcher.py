@@ -1,0 +1,148 @@
+"""The Optuna study as Tune's searcher: asks it for each trial and tells it the truth about how each ended.
+
+The study is the one record of a search: the leaderboard is written from it, and Optuna's own tools open it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+
+from decouple_search.space import Space
+from decouplenet.config import nearest
+from decouplenet.errors import InputError
+
+# TPE models each parameter by itself: under ASHA's early stopping that found better configurations than the
+# multivariate default, and it takes conditional parameters as they are.
+SAMPLERS: dict[str, Callable[[int | None], optuna.samplers.BaseSampler]] = {
+    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=False, constant_liar=True),
+    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
+}
+STUDY_NAME = "decouple_search"
+
+
+def open_study(file: Path, sampler: str = "tpe", *, seed: int | None = None, mode: str = "max") -> optuna.Study:
+    """The study in a journal file, made if it is not there.
+
+    Raises:
+        InputError: an unknown sampler.
+    """
+    if sampler not in SAMPLERS:
+        raise InputError(f"--sampler: unknown '{sampler}'; {nearest(sampler, SAMPLERS)}")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file)))
+    return optuna.create_study(
+        storage=storage,
+        sampler=SAMPLERS[sampler](seed),
+        study_name=STUDY_NAME,
+        direction="maximize" if mode == "max" else "minimize",
+        load_if_exists=True,
+    )
+
+
+def trial_name(number: int) -> str:
+    """A trial's id in files and output, from its number in the study."""
+    return f"{number:04d}"
+
+
+class StudySearcher(Searcher):
+    """Proposes trials of a space and reports them to a study.
+
+    Args:
+        study: the Optuna study.
+        space: what to propose.
+        config: the complete base configuration, dotted.
+        trials: how many to propose in all.
+        max_concurrent: how many may run at a time; the next is asked for only when one has ended, so that it
+            is chosen with all that is known.
+    """
+
+    def __init__(
+        self, study: optuna.Study, space: Space, config: dict[str, Any], *, trials: int, max_concurrent: int
+    ) -> None:
+        super().__init__(metric=space.metric, mode=space.mode)
+        self._study, self._space, self._config = study, space, config
+        self._trials, self._max_concurrent = trials, max_concurrent
+        self._running: dict[str, optuna.Trial] = {}
+        self.asked = 0
+        for point in space.checked_start():
+            study.enqueue_trial(point)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """The next configuration, None while all slots are taken, or FINISHED."""
+        if self.asked >= self._trials:
+            return Searcher.FINISHED  # type: ignore[return-value]
+        if len(self._running) >= self._max_concurrent:
+            return None
+        trial = self._study.ask()
+        self.asked += 1
+        self._running[trial_id] = trial
+        proposed = self._space.suggest(trial)
+        trial.set_user_attr("busy_seconds", 0.0)
+        return {
+            "trial": trial.number,
+            "config": self._config | proposed,
+            "metric": self._space.metric,
+            "mode": self._space.mode,
+        }
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Report an epoch to the study."""
+        trial, metric = self._running[trial_id], self._space.metric
+        if metric not in result or not math.isfinite(result[metric]):
+            return
+        known = trial.user_attrs
+        if result["epoch"] <= known.get("epochs", 0):
+            return  # an epoch done again after a worker was lost
+        trial.report(result[metric], result["epoch"])
+        trial.set_user_attr("epochs", result["epoch"])
+        trial.set_user_attr("busy_seconds", known["busy_seconds"] + result["train_seconds"] + result["eval_seconds"])
+        best, sign = known.get("best_value"), 1 if self._space.mode == "max" else -1
+        if best is None or sign * result[metric] > sign * best:
+            trial.set_user_attr("best_value", result[metric])
+            trial.set_user_attr("best_epoch", result["epoch"])
+            trial.set_user_attr("val_map", result["val_map"])
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False, **_: Any
+    ) -> None:
+        """Tell the study how a trial ended: COMPLETE after all epochs, PRUNED if stopped before, else FAIL."""
+        if trial_id not in self._running:
+            return
+        failure = (result or {}).get("failed") or ("a worker was lost" if error else None)
+        if result and not failure:
+            self.on_trial_result(trial_id, result)  # Tune gives the last epoch to this call alone
+        self._end(self._running.pop(trial_id), failure)
+
+    def end_interrupted(self) -> bool:
+        """Tell the study of trials that were running when the search was stopped; whether there were any."""
+        stopped = bool(self._running)
+        while self._running:
+            self._end(self._running.popitem()[1], None)
+        return stopped
+
+    def _end(self, trial: optuna.Trial, failure: str | None) -> None:
+        epochs = trial.user_attrs.get("epochs", 0)
+        if failure or not epochs:
+            trial.set_user_attr("failure", failure or "stopped before its first epoch ended")
+            self._study.tell(trial, state=TrialState.FAIL)
+        elif epochs < self._config["train.epochs"]:
+            self._study.tell(trial, state=TrialState.PRUNED)
+        else:
+            self._study.tell(trial, trial.user_attrs["best_value"])
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write which trial of Tune is which of the study; all else is in the study."""
+        numbers = {trial_id: trial.number for trial_id, trial in self._running.items()}
+        Path(checkpoint_path).write_text(json.dumps({"asked": self.asked, "running": numbers}))
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Resuming a search is not offered yet; Tune asks for this method all the same."""
+        raise NotImplementedError("a search cannot be resumed")

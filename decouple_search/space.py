@@ -1,0 +1,266 @@
+"""A search space in YAML: what is fixed, what is searched, under which conditions, and what is tried first.
+
+    base: {model: {backbone: resnet101}}             # fixed values, any config key
+    search:
+      model.alpha: {float: [0.0, 1.0]}               # float or int: [low, high], with log and step
+      model.attention: {choice: [none, arch1]}
+      model.k_neg: {float: [0.01, 1.0], log: true, when: {model.alpha: {gt: 0}}}
+    start: [{model.alpha: 0.7}]                      # tried first
+    objective: {metric: val_map, mode: max}
+    scheduler: {name: asha, grace_epochs: 1, reduction_factor: 3}
+    trials: 24                                       # unless --trials says otherwise
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from decouplenet.command_line import parse_config
+from decouplenet.config import Config, check_keys, flatten, load_yaml, nearest
+from decouplenet.errors import InputError
+
+if TYPE_CHECKING:
+    import optuna
+
+CONDITIONS: dict[str, Callable[[Any, Any], bool]] = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "gt": operator.gt,
+    "ge": operator.ge,
+    "lt": operator.lt,
+    "le": operator.le,
+    "in": lambda value, allowed: value in allowed,
+    "not_in": lambda value, refused: value not in refused,
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One searched key."""
+
+    key: str
+    """Its dotted name."""
+    kind: str
+    """int, float or choice."""
+    values: tuple[Any, ...]
+    """(low, high), or the choices."""
+    log: bool = False
+    """Whether the range is searched on a logarithmic scale."""
+    step: int | float | None = None
+    """Distance between values, for a range that has one."""
+    when: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
+    """Other keys and the (condition, operand) that each must meet, or this one is absent."""
+
+    def applies(self, values: Mapping[str, Any]) -> bool:
+        """Whether the conditions hold in a configuration; a key that is absent meets none."""
+        return all(key in values and CONDITIONS[name](values[key], to) for key, (name, to) in self.when.items())
+
+    def suggest(self, trial: optuna.Trial) -> Any:
+        """Ask Optuna for a value."""
+        if self.kind == "choice":
+            return trial.suggest_categorical(self.key, self.values)
+        low, high = self.values
+        if self.kind == "int":
+            return trial.suggest_int(self.key, low, high, step=int(self.step or 1), log=self.log)
+        return trial.suggest_float(self.key, low, high, step=self.step, log=self.log)
+
+    def contains(self, value: Any) -> bool:
+        """Whether a value is one that the search could propose."""
+        if self.kind == "choice":
+            return any(value == choice and type(value) is type(choice) for choice in self.values)
+        numeric = isinstance(value, int if self.kind == "int" else (int, float)) and not isinstance(value, bool)
+        return numeric and self.values[0] <= value <= self.values[1]
+
+    def __str__(self) -> str:
+        if self.kind == "choice":
+            text = " | ".join(str(value) for value in self.values)
+        else:
+            text = f"{self.kind} {self.values[0]} to {self.values[1]}{', log' if self.log else ''}"
+            text += f", step {self.step}" if self.step else ""
+        conditions = [f"{key} {name} {to}" for key, (name, to) in self.when.items()]
+        return text + (f", when {' and '.join(conditions)}" if conditions else "")
+
+
+@dataclass(frozen=True)
+class Space:
+    """A search space, checked."""
+
+    name: str
+    """The file's name without its ending."""
+    base: Mapping[str, Any]
+    """Fixed values by dotted key."""
+    parameters: tuple[Parameter, ...]
+    """What is searched, each after those that its conditions name."""
+    start: tuple[Mapping[str, Any], ...]
+    """Points that are tried first."""
+    metric: str
+    """What the search optimises, a key of what an epoch reports."""
+    mode: str
+    """max or min."""
+    scheduler: Mapping[str, Any]
+    """`name` of the scheduler and its options."""
+    trials: int
+    """Number of trials when the command line does not say."""
+
+    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Ask Optuna for the parameters of one trial; those whose conditions do not hold are absent."""
+        values, proposed = self._fixed(), {}
+        for parameter in self.parameters:
+            if parameter.applies(values):
+                proposed[parameter.key] = values[parameter.key] = parameter.suggest(trial)
+        return proposed
+
+    def config(self, proposed: Mapping[str, Any]) -> dict[str, Any]:
+        """The complete configuration of a trial, dotted: base values, then the proposed ones."""
+        return {**self.base, **proposed}
+
+    def checked_start(self) -> list[dict[str, Any]]:
+        """The start points without the parameters that are absent under their conditions."""
+        points = []
+        for point in self.start:
+            values, kept = self._fixed(), {}
+            for parameter in self.parameters:
+                if parameter.key in point and (not parameter.when or parameter.applies(values | kept)):
+                    kept[parameter.key] = point[parameter.key]
+            points.append(kept)
+        return points
+
+    def _fixed(self) -> dict[str, Any]:
+        searched = {parameter.key for parameter in self.parameters}
+        defaults = flatten(Config().to_dict())
+        return {key: value for key, value in (defaults | dict(self.base)).items() if key not in searched}
+
+
+def load_space(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Space:
+    """Read a search space; every key, range and start point is checked before anything starts.
+
+    Args:
+        path: the YAML file.
+        overrides: config keys given on the command line, dotted; one that the space searches becomes fixed.
+
+    Raises:
+        InputError: what is wrong, and where.
+    """
+    path, overrides = Path(path), dict(overrides or {})
+    raw = load_yaml(path)
+    valid = ("base", "search", "start", "objective", "scheduler", "trials")
+    for key in raw:
+        if key not in valid:
+            raise InputError(f"{path}: unknown key '{key}'; {nearest(str(key), valid)}")
+    base = flatten(_mapping(raw.get("base"), path, "base"))
+    check_keys(base, f"{path}, base")
+    base |= overrides
+    search = _mapping(raw.get("search"), path, "search")
+    check_keys(search, f"{path}, search")
+    parameters = [_parameter(key, spec, path) for key, spec in search.items() if key not in overrides]
+    if not parameters:
+        raise InputError(f"{path}: nothing is searched; add keys under 'search' or fix fewer on the command line")
+    objective = raw.get("objective") or {}
+    if not isinstance(objective, dict):
+        raise InputError(f"{path}, objective: one mapping is needed, such as {{metric: val_map, mode: max}}")
+    mode = objective.get("mode", "max")
+    if mode not in ("max", "min"):
+        raise InputError(f"{path}, objective: mode '{mode}' is unknown; valid: max, min")
+    trials = raw.get("trials", 20)
+    if not isinstance(trials, int) or trials < 1:
+        raise InputError(f"{path}, trials: '{trials}' is not a whole number from 1")
+    space = Space(
+        name=path.stem,
+        base=base,
+        parameters=_in_order(parameters, path),
+        start=tuple(_start_points(raw.get("start"), parameters, overrides, path)),
+        metric=str(objective.get("metric", "val_map")),
+        mode=mode,
+        scheduler=_mapping(raw.get("scheduler"), path, "scheduler") or {"name": "asha"},
+        trials=trials,
+    )
+    _check_values(space, path)
+    return space
+
+
+def _parameter(key: str, spec: Any, path: Path) -> Parameter:
+    where = f"{path}, search, {key}"
+    spec = _mapping(spec, path, f"search, {key}")
+    kinds = [kind for kind in ("int", "float", "choice") if kind in spec]
+    unknown = [name for name in spec if name not in ("int", "float", "choice", "log", "step", "when")]
+    if unknown:
+        raise InputError(f"{where}: unknown '{unknown[0]}'; valid: int, float, choice, log, step, when")
+    if len(kinds) != 1:
+        raise InputError(f"{where}: one of int: [low, high], float: [low, high], choice: [values] is needed")
+    kind, values, log = kinds[0], spec[kinds[0]], spec.get("log", False)
+    if not isinstance(values, list) or not values:
+        raise InputError(f"{where}: '{kind}' needs a list, and holds {values!r}")
+    if kind != "choice":
+        numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+        if len(values) != 2 or not numbers or values[0] > values[1]:
+            raise InputError(f"{where}: '{kind}' needs [low, high], and holds {values!r}")
+        if log and values[0] <= 0:
+            raise InputError(f"{where}: a log range must begin above 0, not at {values[0]}")
+        if log and spec.get("step"):
+            raise InputError(f"{where}: log and step do not go together; drop one")
+        if kind == "int" and not all(isinstance(v, int) for v in values):
+            raise InputError(f"{where}: 'int' needs whole numbers, and holds {values!r}")
+        values = [float(v) for v in values] if kind == "float" else values
+    when = {}
+    for other, condition in _mapping(spec.get("when"), path, f"search, {key}, when").items():
+        check_keys([other], f"{where}, when")
+        condition = condition if isinstance(condition, dict) else {"eq": condition}
+        if len(condition) != 1 or next(iter(condition)) not in CONDITIONS:
+            raise InputError(f"{where}, when, {other}: one condition is needed; valid: {', '.join(CONDITIONS)}")
+        when[other] = next(iter(condition.items()))
+    return Parameter(key, kind, tuple(values), bool(log), spec.get("step"), when)
+
+
+def _in_order(parameters: list[Parameter], path: Path) -> tuple[Parameter, ...]:
+    """Each parameter after the searched ones that its conditions name, else in the file's order."""
+    waiting, ordered = list(parameters), list[Parameter]()
+    while waiting:
+        later = {parameter.key for parameter in waiting}
+        ready = next((p for p in waiting if not later & set(p.when)), None)
+        if ready is None:
+            raise InputError(f"{path}, search: the conditions of {', '.join(sorted(later))} refer to one another")
+        waiting.remove(ready)
+        ordered.append(ready)
+    return tuple(ordered)
+
+
+def _start_points(
+    raw: Any, parameters: list[Parameter], overrides: Mapping[str, Any], path: Path
+) -> list[dict[str, Any]]:
+    known = {parameter.key: parameter for parameter in parameters}
+    points = []
+    for number, point in enumerate(raw or [], start=1):
+        where = f"{path}, start, point {number}"
+        flat = flatten(_mapping(point, path, f"start, point {number}"))
+        check_keys(flat, where)
+        for key, value in flat.items():
+            if key in overrides:
+                continue
+            if key not in known:
+                raise InputError(f"{where}: '{key}' is not searched; {nearest(key, known)}")
+            if not known[key].contains(value):
+                raise InputError(f"{where}: {key} = {value!r} is outside {known[key]}")
+        points.append({key: value for key, value in flat.items() if key not in overrides})
+    return points
+
+
+def _check_values(space: Space, path: Path) -> None:
+    """Each value that a parameter may take, at the ends of its range, must be valid as that config key."""
+    parse_config(space.base, f"{path}, base")
+    for parameter in space.parameters:
+        for value in parameter.values:
+            parse_config({**space.base, parameter.key: value}, f"{path}, search, {parameter.key}")
+
+
+def _mapping(value: Any, path: Path, where: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InputError(f"{path}, {where}: a mapping is needed, and it holds {value!r}")
+    return value
+
+

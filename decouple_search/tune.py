@@ -1,0 +1,144 @@
+"""`python -m decouple_search.tune`: search the space of a YAML file, and write what was found.
+
+Only reads the command line and says what will happen and what came of it; `search.py` does the work.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from decouple_search.space import Space, load_space
+from decouplenet.command_line import CommandParser, parse_config, run
+from decouplenet.config import Config
+from decouplenet.errors import InputError
+
+DEMO = Path(__file__).parent.parent / "search_spaces" / "demo.yaml"
+
+
+@dataclass(frozen=True)
+class Options:
+    """The flags of the command."""
+
+    space: str
+    trials: int | None
+    time_budget: float | None
+    storage: str
+    name: str | None
+    max_concurrent: int | None
+    sampler: str
+    scheduler: str | None
+    seed: int
+    max_failures: int
+    dry_run: bool
+
+
+def parser() -> CommandParser:
+    """The command's flags and all config keys."""
+    parser = CommandParser(
+        "python -m decouple_search.tune",
+        "Search the hyperparameters of DecoupleNet with Optuna on Ray Tune. Config keys given here win over the "
+        "space's base; a searched key given here is fixed instead.",
+    )
+    parser.add_argument("--space", type=str, default=str(DEMO), help="search space, a YAML file")
+    parser.add_argument("--trials", type=int | None, default=None, help="trials in all; default: the space's own")
+    parser.add_argument("--time-budget", type=float | None, default=None, help="stop after this many seconds")
+    parser.add_argument("--storage", type=str, default="results", help="folder that experiments are kept in")
+    parser.add_argument("--name", type=str | None, default=None, help="experiment's folder; default: space and time")
+    parser.add_argument("--workers-per-trial", type=int | None, default=None, help="scaling.workers_per_trial")
+    parser.add_argument("--max-concurrent", type=int | None, default=None, help="trials at a time; default: all that fit")
+    parser.add_argument("--sampler", type=str, default="tpe", help="how configurations are chosen: tpe or random")
+    parser.add_argument("--scheduler", type=str | None, default=None, help="asha or none; default: the space's own")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sampler")
+    parser.add_argument("--max-failures", type=int, default=2, help="times a trial is started again after a lost worker")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and start nothing")
+    parser.add_config_keys()
+    return parser
+
+
+def read(arguments: list[str] | None) -> tuple[Options, Space, Config]:
+    """The flags, the space and the complete base configuration of a command line, all checked.
+
+    Raises:
+        InputError: what is wrong, and where.
+    """
+    own, keys = parser().given(arguments)
+    options = Options(**{name: own[name] for name in Options.__dataclass_fields__})
+    if own["workers_per_trial"] is not None:
+        keys["scaling.workers_per_trial"] = own["workers_per_trial"]
+    for name, least in (("trials", 1), ("max_concurrent", 1), ("time_budget", 1), ("max_failures", 0)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise InputError(f"--{name.replace('_', '-')}: {value} is out of range; it must be at least {least}")
+    if "://" in options.storage:
+        raise InputError(f"--storage: '{options.storage}' is not a folder of this machine; give a folder")
+    space = load_space(options.space, keys)
+    return options, space, parse_config(space.base, options.space)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    from decouple_search.plan import describe, disk_use, local_nodes, make_scheduler, slots
+
+    options, space, config = read(arguments)
+    trials = options.trials or space.trials
+    scheduler = make_scheduler(space.scheduler, options.scheduler, config.train.epochs)
+    experiment = Path(options.storage).expanduser() / (options.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}")
+    if options.dry_run:
+        nodes = local_nodes()
+        config = resolve_gpus(config, nodes)
+        running = min(slots(config, nodes), options.max_concurrent or trials)
+        _say(describe(space, config, scheduler, trials=trials, running=running, sampler=options.sampler))
+        _say(disk_use(space, config, trials))
+        _say(f"results    {experiment}")
+        return 0
+    if experiment.exists():
+        raise InputError(f"--name: '{experiment}' is there already; give another --name, or remove it")
+
+    from decouple_search.search import Search
+
+    with Search(experiment, space, config, scheduler, options) as search:
+        plan = describe(space, search.config, scheduler, trials=trials, running=search.running, sampler=options.sampler)
+        _say(f"{plan}\nresults    {experiment}")
+        outcome = search.run(trials)
+    return report(outcome, experiment)
+
+
+def report(outcome: Any, experiment: Path) -> int:
+    """Say what came of a search; returns the exit code."""
+    counts = outcome.summary
+    _say(
+        f"{counts['trials']} trials ({counts['complete']} complete, {counts['pruned']} pruned, "
+        f"{counts['failed']} failed) in {counts['wall_seconds']:.0f} s; workers busy {counts['busy_fraction']:.0%}"
+    )
+    if outcome.best is None:
+        reason = f": {outcome.failure}" if outcome.failure else ""
+        print(f"failed: no trial finished an epoch{reason}", file=sys.stderr)  # noqa: T201
+        return 130 if outcome.interrupted else 1
+    _say(f"best       trial {counts['best_trial_id']}, val_map {counts['best_val_map']:.4f}")
+    for key, value in outcome.best.items():
+        _say(f"             {key} = {value:.4g}" if isinstance(value, float) else f"             {key} = {value}")
+    for name in ("leaderboard.csv", "best_config.yaml", "best_checkpoint"):
+        _say(f"             {experiment / name}")
+    if outcome.interrupted:
+        _say("interrupted; what had ended by then is above")
+    return 130 if outcome.interrupted else 0
+
+
+def resolve_gpus(config: Config, nodes: list[dict[str, float]]) -> Config:
+    """Give a worker one GPU where there are any and the config leaves it open."""
+    if config.scaling.gpus_per_worker is not None:
+        return config
+    gpus = 1.0 if any(node.get("GPU") for node in nodes) else 0.0
+    return replace(config, scaling=replace(config.scaling, gpus_per_worker=gpus))
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,29 @@
+"""DecoupleNet (ICASSP 2019) as a library: the model, its layers, metrics and one training. No Ray in here.
+
+The public names load on first use, so that command lines that import only the config answer at once.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from decouplenet.config import Config as Config
+    from decouplenet.layers import spatial_pool as spatial_pool
+    from decouplenet.metrics import multilabel_metrics as multilabel_metrics
+    from decouplenet.model import DecoupleNet as DecoupleNet
+    from decouplenet.model import build_model as build_model
+
+_HOMES = {
+    "Config": "config",
+    "DecoupleNet": "model",
+    "build_model": "model",
+    "multilabel_metrics": "metrics",
+    "spatial_pool": "layers",
+}
+__all__ = ["Config", "DecoupleNet", "build_model", "multilabel_metrics", "spatial_pool"]  # noqa: RUF022
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'decouplenet' has no attribute '{name}'; public: {', '.join(_HOMES)}")
+    return getattr(import_module(f"decouplenet.{_HOMES[name]}"), name)

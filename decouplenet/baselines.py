@@ -1,0 +1,109 @@
+"""The paper's two baselines behind DecoupleNet's interface: a ResNet classifier (gap, gmp) and WILDCAT.
+
+Shapes as in `model.py`. Any backbone fits; the paper used ResNet101.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from decouplenet.backbones import build_backbone
+from decouplenet.config import ModelConfig
+from decouplenet.errors import InputError
+from decouplenet.layers import SpatialPool
+
+
+class PooledClassifier(nn.Module):
+    """Global pooling of the features and a linear layer; written as a 1×1 convolution to give class maps.
+
+    Args:
+        num_classes: C.
+        backbone: a name of `decouplenet.backbones`.
+        pooling: `gap` (average) or `gmp` (maximum).
+        pretrained: True, False or a weight file.
+    """
+
+    def __init__(
+        self, num_classes: int, backbone: str = "resnet101", pooling: str = "gap", pretrained: bool | str = False
+    ) -> None:
+        super().__init__()
+        if pooling not in ("gap", "gmp"):
+            raise InputError(f"unknown pooling '{pooling}'; valid: gap, gmp")
+        self.pooling = pooling
+        self.backbone, channels = build_backbone(backbone, pretrained)
+        self.classify = nn.Conv2d(channels, num_classes, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """B×3×S×S -> logits B×C."""
+        features = self.backbone(images)
+        pooled = features.mean((2, 3), keepdim=True) if self.pooling == "gap" else features.amax((2, 3), keepdim=True)
+        return self.classify(pooled).flatten(1)
+
+    def class_maps(self, images: Tensor) -> Tensor:
+        """The classifier at each place of the features (class activation maps): B×3×S×S -> B×C×H×W."""
+        maps: Tensor = self.classify(self.backbone(images))
+        return maps
+
+
+class Wildcat(nn.Module):
+    """WILDCAT (Durand et al., CVPR 2017): m maps per class by a 1×1 convolution, their mean, then pooling.
+
+    Pools as its authors' code does: the sum of both terms is halved where k- > 0. The paper at hand prints
+    Eq. 3 without that, which is what `DecoupleNet` does.
+
+    Args:
+        num_classes: C.
+        backbone: a name of `decouplenet.backbones`.
+        maps_per_class: m.
+        k_pos: pixels (int) or share (float) of the highest scores.
+        k_neg: likewise of the lowest; 0 leaves them out.
+        alpha: weight of the lowest.
+        pretrained: True, False or a weight file.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        backbone: str = "resnet101",
+        maps_per_class: int = 4,
+        k_pos: int | float = 0.2,
+        k_neg: int | float = 0.2,
+        alpha: float = 0.7,
+        pretrained: bool | str = False,
+    ) -> None:
+        super().__init__()
+        self.maps_per_class = maps_per_class
+        self.backbone, channels = build_backbone(backbone, pretrained)
+        self.to_maps = nn.Conv2d(channels, num_classes * maps_per_class, 1)
+        self.pool = SpatialPool(k_pos, k_neg, alpha)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """B×3×S×S -> logits B×C."""
+        scores: Tensor = self.pool(self.class_maps(images))
+        return scores / 2 if self.pool.k_neg != 0 else scores
+
+    def class_maps(self, images: Tensor) -> Tensor:
+        """The mean over the m maps of each class: B×3×S×S -> B×C×H×W."""
+        maps: Tensor = self.to_maps(self.backbone(images))
+        return maps.unflatten(1, (-1, self.maps_per_class)).mean(2)
+
+
+def _pooled(config: ModelConfig, num_classes: int) -> nn.Module:
+    return PooledClassifier(num_classes, config.backbone, config.head, config.pretrained)
+
+
+def _wildcat(config: ModelConfig, num_classes: int) -> nn.Module:
+    return Wildcat(
+        num_classes,
+        backbone=config.backbone,
+        maps_per_class=config.maps_per_class,
+        k_pos=config.k_pos,
+        k_neg=config.k_neg,
+        alpha=config.alpha,
+        pretrained=config.pretrained,
+    )
+
+
+BASELINES: dict[str, Callable[[ModelConfig, int], nn.Module]] = {"gap": _pooled, "gmp": _pooled, "wildcat": _wildcat}

@@ -1,0 +1,101 @@
+"""What all commands share: config keys as flags and YAML, one-line errors with the nearest key, exit codes.
+
+Exit codes: 0 done, 1 a run that failed, 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentParser, set_parsing_settings
+
+from decouplenet.config import KEYS, SECTIONS, Config, check_keys, flatten, nearest, nest
+from decouplenet.errors import InputError, TrainingFailed
+
+
+class CommandParser(ArgumentParser):
+    """jsonargparse with every config key as a flag, and errors of one line that name the nearest valid key."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        set_parsing_settings(docstring_parse_attribute_docstrings=True)
+        super().__init__(prog=prog, description=description, exit_on_error=False)
+        self.add_argument("--config", action="config", help="YAML file of config keys, and of this command's flags")
+
+    def add_config_keys(self) -> None:
+        """Add `--section.key` for every key of the config tree; call it after the command's own flags."""
+        for name, section in SECTIONS.items():
+            self.add_class_arguments(section, name)
+
+    def given(self, arguments: list[str] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Parse a command line.
+
+        Returns:
+            The command's own flags (defaults filled in), and the config keys that the user gave, dotted.
+
+        Raises:
+            InputError: an unknown or ill-typed flag or key.
+        """
+        arguments = sys.argv[1:] if arguments is None else arguments
+        try:
+            own = self.parse_args(arguments, defaults=False).as_dict()
+        except Exception as error:  # jsonargparse raises several kinds; all of them speak of the user's input
+            raise InputError(self._one_line(str(error))) from None
+        keys = flatten({name: own.pop(name) for name in SECTIONS if name in own})
+        own.pop("config", None)
+        return self.get_defaults().as_dict() | own, keys
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise what jsonargparse would print with its usage."""
+        raise InputError(self._one_line(message)) from ex
+
+    def _one_line(self, message: str) -> str:
+        flags = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+        keys = [flag.removeprefix("--") for flag in flags]
+        if found := re.search(r"[Uu]nrecognized arguments: (\S+)", message):
+            flag = found[1].partition("=")[0]
+            return f"unknown flag '{flag}'; {nearest(flag, flags) if flag.startswith('-') else 'flags begin with --'}"
+        if found := re.search(r"Group '(\w+)' does not accept option '([^']+)'", message):
+            key = f"{found[1]}.{found[2]}"
+            return f"unknown key '{key}'; {nearest(key, KEYS)}"
+        if found := re.search(r"(?:Key|option|Option) '([^']+)' is not (?:expected|accepted)", message):
+            return f"unknown key '{found[1]}'; {nearest(found[1], keys)}"
+        message = " ".join(message.split())
+        if found := re.search(r'Parser key "([^"]+)":? (.*)', message):
+            key, rest = found[1], found[2]
+            value = re.search(r"(?:Given value|[Gg]ot value|value): (\S+)$", rest)
+            kind = next((str(a._typehint) for a in self._actions if a.dest == key and hasattr(a, "_typehint")), "")
+            kind = re.sub(r"typing\.|<class '(\w+)'>", r"\1", kind)
+            kind = re.sub(r"Literal\[(.*)\]", r"one of \1", kind)
+            return f"{key}: {f'{value[1]} is not' if value else 'must be'} {kind}" if kind else f"{key}: {rest}"
+        return message
+
+
+def parse_config(flat: Mapping[str, Any], where: str = "config") -> Config:
+    """A config from dotted keys, every type and range checked.
+
+    Raises:
+        InputError: an unknown key, an ill-typed value, or one out of range.
+    """
+    check_keys(flat, where)
+    parser = CommandParser("config", "")
+    parser.add_config_keys()
+    try:
+        parsed = parser.parse_object(nest(flat), defaults=False).as_dict()
+    except Exception as error:  # as in `given`
+        raise InputError(f"{where}: {parser._one_line(str(error))}") from None
+    return Config.from_dict({name: parsed[name] for name in SECTIONS if name in parsed})
+
+
+def run(command: Callable[[list[str] | None], int], arguments: list[str] | None = None) -> int:
+    """Run a command; a user's mistake is one line and exit code 2, a failed training one line and 1."""
+    try:
+        return command(arguments)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    except TrainingFailed as error:
+        print(f"failed: {error}", file=sys.stderr)  # noqa: T201
+        return 1

@@ -1,0 +1,90 @@
+"""Batches for one worker: which images, in which order, loaded ahead by threads."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from decouplenet.data.cache import Pixels
+from decouplenet.data.image_set import ImageSet
+
+
+class Batch(NamedTuple):
+    """B images of one worker, on the CPU."""
+
+    indices: Tensor
+    """Places in the image set, B."""
+    images: Tensor
+    """B×3×S×S uint8, channels last in memory."""
+    targets: Tensor
+    """B×C float32."""
+    flipped: Tensor
+    """Which to mirror, B booleans."""
+
+
+class Batches:
+    """The batches of one image set on one worker of several.
+
+    The order of the images and their flips follow from (seed, epoch) alone, and a worker takes every
+    `world`-th image of each global batch: the same global batches whatever the number of workers.
+
+    Args:
+        images: the image set.
+        pixels: its decoded images.
+        batch_size: images a step over all workers.
+        rank: this worker's number.
+        world: number of workers.
+        threads: batches that are loaded at a time.
+    """
+
+    def __init__(
+        self, images: ImageSet, pixels: Pixels, batch_size: int, *, rank: int = 0, world: int = 1, threads: int = 2
+    ) -> None:
+        self._pixels, self._threads = pixels, threads
+        self._targets = torch.from_numpy(images.targets)
+        self._rank, self._world = rank, world
+        self._n, self.batch_size = len(images), min(batch_size, len(images))
+
+    @property
+    def steps(self) -> int:
+        """Steps of a training epoch; an incomplete last batch is dropped."""
+        return self._n // self.batch_size
+
+    def training(self, seed: int, epoch: int, *, flip: bool) -> Iterator[Batch]:
+        """This worker's share of each global batch of an epoch, shuffled."""
+        rng = np.random.default_rng([seed, epoch])
+        order = rng.permutation(self._n)
+        flips = rng.random(self._n) < 0.5 if flip else np.zeros(self._n, bool)
+        starts = range(0, self.steps * self.batch_size, self.batch_size)
+        return self._load([slice(s + self._rank, s + self.batch_size, self._world) for s in starts], order, flips)
+
+    def evaluation(self) -> Iterator[Batch]:
+        """This worker's share of all images, in order; each image is in exactly one worker's share."""
+        order = np.arange(self._rank, self._n, self._world)
+        size = -(-self.batch_size // self._world)
+        return self._load([slice(s, s + size) for s in range(0, len(order), size)], order, np.zeros(self._n, bool))
+
+    def _load(
+        self, places: list[slice], order: NDArray[np.int64], flips: NDArray[np.bool_]
+    ) -> Iterator[Batch]:
+        def one(place: slice) -> Batch:
+            indices = order[place]
+            images = torch.from_numpy(self._pixels[indices]).permute(0, 3, 1, 2)
+            at = torch.from_numpy(indices)
+            return Batch(at, images, self._targets[at].float(), torch.from_numpy(flips[place]))
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            waiting: deque[Future[Batch]] = deque()
+            for place in places:
+                waiting.append(pool.submit(one, place))
+                if len(waiting) > self._threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()

@@ -1,0 +1,165 @@
+"""The paper's metrics (section 3.1) as pure functions, and an accumulator that is right across workers.
+
+N samples, C classes; scores are probabilities, targets 0 or 1. All results are in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+THRESHOLD = 0.5
+"""A label is given when its probability is strictly above this (section 3.1)."""
+
+
+def average_precision(
+    scores: NDArray[np.floating[Any]], targets: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Average precision of each class over all points of its precision-recall curve.
+
+    Equal scores are one point of the curve, so the order of the samples does not matter.
+
+    Args:
+        scores: N×C.
+        targets: N×C.
+
+    Returns:
+        Two arrays of C values, NaN for a class without a positive: with precision made monotone from the right
+        as VOC2010-12 does, and the plain sum, which is that of scikit-learn and torchmetrics.
+    """
+    n, classes = scores.shape
+    voc, plain = np.full(classes, np.nan), np.full(classes, np.nan)
+    for c in range(classes):
+        column = np.ascontiguousarray(scores[:, c])
+        hits = np.sort(column[targets[:, c]])  # the scores of the positives, lowest first
+        if hits.size == 0:
+            continue
+        # At the threshold that just lets a positive in: how many samples pass, and how many of them are positive.
+        passing = n - np.searchsorted(np.sort(column), hits, side="left")
+        precision = (hits.size - np.searchsorted(hits, hits, side="left")) / passing
+        plain[c] = precision.mean()
+        voc[c] = np.maximum.accumulate(precision).mean()
+    return voc, plain
+
+
+def multilabel_metrics(scores: ArrayLike | Tensor, targets: ArrayLike | Tensor) -> dict[str, Any]:
+    """The measures of the paper's Tables 1 and 2.
+
+    Args:
+        scores: N×C probabilities.
+        targets: N×C, 0 or 1 (or booleans).
+
+    Returns:
+        `map` (VOC2010-12) and `map_plain`, over the classes that have a positive; `p_c`, `r_c`, `f1_c` (mean of
+        the classes' own F1), `f1_c_harmonic` (of p_c and r_c), `p_o`, `r_o`, `f1_o`; `ap`, a list of C values
+        (None for a class without a positive); `classes_without_positives`, their number. A ratio with nothing
+        below the line is 0: the precision of a class that is never predicted, the recall of one never present.
+
+    Raises:
+        ValueError: shapes that differ, no sample, a score outside [0, 1], a target other than 0 and 1.
+    """
+    score_array, target_array = _checked(scores, targets)
+    ap, plain = average_precision(score_array, target_array)
+    present = ~np.isnan(ap)
+
+    predicted = score_array > THRESHOLD
+    hits = (predicted & target_array).sum(0)
+    given, actual = predicted.sum(0), target_array.sum(0)
+    p_c, r_c = _ratio(hits, given).mean(), _ratio(hits, actual).mean()
+    p_o, r_o = _ratio(hits.sum(), given.sum()), _ratio(hits.sum(), actual.sum())
+    values = {
+        "map": ap[present].mean() if present.any() else 0.0,
+        "map_plain": plain[present].mean() if present.any() else 0.0,
+        "p_c": p_c,
+        "r_c": r_c,
+        "f1_c": _ratio(2 * hits, given + actual).mean(),
+        "f1_c_harmonic": _ratio(2 * p_c * r_c, p_c + r_c),
+        "p_o": p_o,
+        "r_o": r_o,
+        "f1_o": _ratio(2 * p_o * r_o, p_o + r_o),
+    }
+    return {name: float(value) for name, value in values.items()} | {
+        "ap": [None if np.isnan(value) else value for value in ap.tolist()],
+        "classes_without_positives": int((~present).sum()),
+    }
+
+
+class ScoreAccumulator:
+    """Collects the scores of an evaluation, batch by batch and worker by worker, each sample once.
+
+    Samples are kept with their index in the dataset; `metrics` puts them in that order, so that the result has
+    the same bits however the samples were split.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]]] = []
+
+    def update(self, indices: Tensor, scores: Tensor, targets: Tensor) -> None:
+        """Add B samples: dataset indices B, probabilities B×C, targets B×C."""
+        self._parts.append(
+            (indices.cpu().numpy(), scores.detach().float().cpu().numpy(), targets.bool().cpu().numpy())
+        )
+
+    def merge(self, others: Sequence[ScoreAccumulator]) -> ScoreAccumulator:
+        """One accumulator with this one's samples and those of `others`."""
+        merged = ScoreAccumulator()
+        merged._parts = [part for accumulator in (self, *others) for part in accumulator._parts]
+        return merged
+
+    def arrays(self, expected: int | None = None) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Scores N×C and targets N×C in the dataset's order.
+
+        Args:
+            expected: N, to check that no sample is missing.
+
+        Raises:
+            ValueError: a sample was counted twice, or some are missing.
+        """
+        indices = np.concatenate([part[0] for part in self._parts]) if self._parts else np.empty(0, np.int64)
+        order = np.argsort(indices, kind="stable")
+        ordered = indices[order]
+        if (repeated := ordered[1:][ordered[1:] == ordered[:-1]]).size:
+            raise ValueError(f"sample {repeated[0]} was evaluated more than once")
+        if expected is not None and len(ordered) != expected:
+            raise ValueError(f"{len(ordered)} samples were evaluated of {expected}")
+        scores = np.concatenate([part[1] for part in self._parts])[order]
+        return scores, np.concatenate([part[2] for part in self._parts])[order]
+
+    def metrics(self, expected: int | None = None) -> dict[str, Any]:
+        """`multilabel_metrics` of all samples; arguments and errors as `arrays`."""
+        return multilabel_metrics(*self.arrays(expected))
+
+
+def _checked(
+    scores: ArrayLike | Tensor, targets: ArrayLike | Tensor
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
+    score_array, target_array = _array(scores), _array(targets)
+    if score_array.ndim != 2 or score_array.shape != target_array.shape:
+        raise ValueError(
+            f"scores {score_array.shape} and targets {target_array.shape} must both be samples × classes"
+        )
+    if score_array.size == 0:
+        raise ValueError(f"nothing to measure: scores are {score_array.shape}")
+    if not ((score_array >= 0) & (score_array <= 1)).all():
+        raise ValueError("scores must be probabilities in [0, 1], without NaN; apply a sigmoid to logits first")
+    if not ((target_array == 0) | (target_array == 1)).all():
+        raise ValueError("targets must be 0 or 1")
+    return score_array, target_array.astype(bool)
+
+
+def _array(values: ArrayLike | Tensor) -> NDArray[Any]:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        return np.asarray(values.float() if values.dtype in (torch.bfloat16, torch.float16) else values)
+    return np.asarray(values)
+
+
+def _ratio(above: ArrayLike, below: ArrayLike) -> NDArray[np.float64]:
+    """`above / below`, 0 where there is nothing below."""
+    below = np.asarray(below, float)
+    return np.divide(above, below, out=np.zeros_like(below), where=below > 0)

@@ -1,0 +1,96 @@
+"""DecoupleNet, from image to logits, read from top to bottom like the paper's Fig. 1; and `build_model`.
+
+Shapes: B images, D backbone channels, C classes, m maps per class; for a 448×448 image and a ResNet H=W=14.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from decouplenet.backbones import build_backbone
+from decouplenet.baselines import BASELINES
+from decouplenet.config import ModelConfig
+from decouplenet.errors import InputError
+from decouplenet.layers import Attention, SpaceToDepth, SpatialPool, class_max, make_upsampling
+
+
+class DecoupleNet(nn.Module):
+    """Class-wise independence and relevance, decoupled (ICASSP 2019).
+
+    Args:
+        num_classes: C.
+        backbone: a name of `decouplenet.backbones`.
+        maps_per_class: m, the maps that the group convolution learns for each class.
+        upsampling: `transposed`, `bilinear` or `none` (Table 4).
+        attention: `arch1` (from the class maps), `arch2` (from the backbone's features), `none`, or `joint`
+            (both in one model; the paper's arch1+arch2 row is an ensemble of two models instead).
+        k_pos: k+ of Eq. 3, pixels (int) or share (float).
+        k_neg: k- of Eq. 3, likewise; 0 switches the negative term off.
+        alpha: weight of the negative term.
+        pretrained: True, False or a weight file, for the backbone.
+
+    Raises:
+        InputError: an unknown name, a k out of range, or weights that do not load.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        backbone: str = "resnet101",
+        maps_per_class: int = 4,
+        upsampling: str = "transposed",
+        attention: str = "arch1",
+        k_pos: int | float = 0.2,
+        k_neg: int | float = 0.2,
+        alpha: float = 0.7,
+        pretrained: bool | str = False,
+    ) -> None:
+        super().__init__()
+        if attention not in ("none", "arch1", "arch2", "joint"):
+            raise InputError(f"unknown attention '{attention}'; valid: none, arch1, arch2, joint")
+        self.maps_per_class = maps_per_class
+        self.backbone, channels = build_backbone(backbone, pretrained)
+        self.upsample, stride = make_upsampling(upsampling, channels, num_classes)
+        self.space_to_depth = SpaceToDepth(num_classes, maps_per_class, stride)
+        self.arch1 = Attention(num_classes * maps_per_class, num_classes) if attention in ("arch1", "joint") else None
+        self.arch2 = Attention(channels, num_classes) if attention in ("arch2", "joint") else None
+        self.pool = SpatialPool(k_pos, k_neg, alpha)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """B×3×S×S -> logits B×C."""
+        features = self.backbone(images)  # B×D×H×W
+        maps = self.space_to_depth(self.upsample(features))  # B×(C·m)×H×W
+        z = class_max(maps, self.maps_per_class)  # B×C×H×W
+        coupled = z
+        if self.arch1 is not None:
+            coupled = coupled + self.arch1(maps) * z  # Eq. 2: (1 + attn)·Z
+        if self.arch2 is not None:
+            coupled = coupled + self.arch2(features) * z
+        logits: Tensor = self.pool(coupled)  # Eq. 3
+        return logits
+
+    def class_maps(self, images: Tensor) -> Tensor:
+        """The maps Z after the category-wise max-pooling, that Fig. 2 shows: B×3×S×S -> B×C×H×W."""
+        maps = self.space_to_depth(self.upsample(self.backbone(images)))
+        return class_max(maps, self.maps_per_class)
+
+
+def build_model(config: ModelConfig, num_classes: int) -> nn.Module:
+    """The network of a config: DecoupleNet or one of the baselines, all B×3×S×S -> logits B×C.
+
+    Raises:
+        InputError: an unknown backbone, or weights that do not load.
+    """
+    if config.head in BASELINES:
+        return BASELINES[config.head](config, num_classes)
+    return DecoupleNet(
+        num_classes,
+        backbone=config.backbone,
+        maps_per_class=config.maps_per_class,
+        upsampling=config.upsampling,
+        attention=config.attention,
+        k_pos=config.k_pos,
+        k_neg=config.k_neg,
+        alpha=config.alpha,
+        pretrained=config.pretrained,
+    )
