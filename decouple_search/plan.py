@@ -88,6 +88,14 @@ def slots(config: Config, nodes: Sequence[Mapping[str, float]]) -> int:
     return fit // workers
 
 
+def resolve_gpus(config: Config, nodes: Sequence[Mapping[str, float]]) -> Config:
+    """Give a worker one GPU where there are any and the config leaves it open."""
+    if config.scaling.gpus_per_worker is not None:
+        return config
+    gpus = 1.0 if any(node.get("GPU") for node in nodes) else 0.0
+    return replace(config, scaling=replace(config.scaling, gpus_per_worker=gpus))
+
+
 def describe(space: Space, config: Config, scheduler: Scheduler, *, trials: int, running: int, sampler: str) -> str:
     """The plan in words."""
     epochs, scaling = config.train.epochs, config.scaling

@@ -15,6 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from decouple_search.searcher import trial_name
 
 
+def say(text: str) -> None:
+    """Print a line at once, also where the output is a file."""
+    print(text, flush=True)  # noqa: T201
+
+
 @contextlib.contextmanager
 def decoding_progress(name: str) -> Iterator[Callable[[int, int], None]]:
     """A callback of (done, all) that shows how far the decoding of one image set is; silent if there is none."""
@@ -24,7 +29,7 @@ def decoding_progress(name: str) -> Iterator[Callable[[int, int], None]]:
         def show(done: int, count: int) -> None:
             bar.update(task, completed=done, total=count)
             if done == count:
-                print(f"decoded    {count} {name} images into the cache", flush=True)  # noqa: T201
+                say(f"decoded    {count} {name} images into the cache")
 
         yield show
 
@@ -98,4 +103,4 @@ class LiveProgress(Callback):
             self._line(f"{text}  [{self._ended}/{self._total}]")
 
     def _line(self, text: str) -> None:
-        print(f"{time.monotonic() - self._started:7.1f} s  {text}", flush=True)  # noqa: T201
+        say(f"{time.monotonic() - self._started:7.1f} s  {text}")

@@ -24,8 +24,8 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialSch
 
 from decouple_search import results
 from decouple_search.gang import Gang, quiet, read_files
-from decouple_search.plan import Scheduler, slots
-from decouple_search.progress import LiveProgress, decoding_progress
+from decouple_search.plan import Scheduler, resolve_gpus, slots
+from decouple_search.progress import LiveProgress, decoding_progress, say
 from decouple_search.searcher import StudySearcher, open_study, trial_name
 from decouple_search.space import Space
 from decouple_search.tensorboard import TensorBoardRuns
@@ -74,10 +74,8 @@ class Search:
         self.running = 0
 
     def __enter__(self) -> Search:
-        from decouple_search.tune import resolve_gpus
-
         self._started = time.monotonic()
-        connect()
+        self._ours = connect()
         try:
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
             self.config = resolve_gpus(self.config, nodes)
@@ -86,12 +84,16 @@ class Search:
             here = len(nodes) == 1 and all(not p.key.startswith("data.") for p in self.space.parameters)
             _prepare_data(self.config, decode=here)
         except BaseException:
-            ray.shutdown()
+            self._disconnect()
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        ray.shutdown()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._ours:
+            ray.shutdown()
 
     def run(self, trials: int) -> Outcome:
         """Run the search and write the experiment folder."""
@@ -144,8 +146,13 @@ class Search:
         self.write_tables(study)
         best = results.best_trial(study, self.space.mode)
         if best and (source := results.find_checkpoint(self.experiment, best)):
+            target = self.experiment / "best_checkpoint"
+            results.export_checkpoint(source, target, {})  # there before the evaluation, which may be interrupted
+            say("measuring the best checkpoint again")
             measured = self._measure_again(results.best_config(self.config, best), source)
-            results.export_checkpoint(source, self.experiment / "best_checkpoint", measured)
+            results.export_checkpoint(source, target, measured)
+            if abs(measured["val_map"] - best.user_attrs["val_map"]) > 1e-6:
+                say(f"warning: it measures val_map {measured['val_map']:.6f}, its trial {best.user_attrs['val_map']:.6f}")
         wall = time.monotonic() - self._started
         summary = results.summary(study, self.space, wall_seconds=wall, running=self.running)
         results.write_json(self.experiment / "summary.json", summary)
@@ -177,14 +184,20 @@ class _Leaderboard(tune.Callback):
         self._search.write_tables(self._study)
 
 
-def connect() -> None:
-    """Join the cluster that a Ray job or RAY_ADDRESS names, or start a Ray on this machine."""
+def connect() -> bool:
+    """Join the cluster that a Ray job or RAY_ADDRESS names, or start a Ray on this machine.
+
+    Returns:
+        False when this process was connected already, and stays so.
+    """
     quiet()
-    given = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ or "RAY_ADDRESS" in os.environ
-    if given:
-        ray.init(log_to_driver=False, logging_level="error")
-    else:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
+    if ray.is_initialized():
+        return False
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ and "RAY_ADDRESS" not in os.environ:
+        options["include_dashboard"] = False
+    ray.init(**options)
+    return True
 
 
 def _prepare_data(config: Config, *, decode: bool) -> None:

@@ -76,12 +76,12 @@ def read(arguments: list[str] | None) -> tuple[Options, Space, Config]:
     if "://" in options.storage:
         raise InputError(f"--storage: '{options.storage}' is not a folder of this machine; give a folder")
     space = load_space(options.space, keys)
-    return options, space, parse_config(space.base, options.space)
+    return options, space, absolute_paths(parse_config(space.base, options.space))
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    from decouple_search.plan import describe, disk_use, local_nodes, make_scheduler, slots
+    from decouple_search.plan import describe, disk_use, local_nodes, make_scheduler, resolve_gpus, slots
 
     options, space, config = read(arguments)
     trials = options.trials or space.trials
@@ -128,12 +128,18 @@ def report(outcome: Any, experiment: Path) -> int:
     return 130 if outcome.interrupted else 0
 
 
-def resolve_gpus(config: Config, nodes: list[dict[str, float]]) -> Config:
-    """Give a worker one GPU where there are any and the config leaves it open."""
-    if config.scaling.gpus_per_worker is not None:
-        return config
-    gpus = 1.0 if any(node.get("GPU") for node in nodes) else 0.0
-    return replace(config, scaling=replace(config.scaling, gpus_per_worker=gpus))
+def absolute_paths(config: Config) -> Config:
+    """The config with the paths of files that are here made absolute, so that it runs from any folder."""
+    data, model = config.data, config.model
+    names = ("train_annotations", "train_images", "val_annotations", "val_images")
+    found = {name: _absolute(getattr(data, name)) for name in names}
+    return replace(config, data=replace(data, **found), model=replace(model, pretrained=_absolute(model.pretrained)))
+
+
+def _absolute(path: Any) -> Any:
+    if isinstance(path, str) and Path(path).expanduser().exists():
+        return str(Path(path).expanduser().resolve())
+    return path
 
 
 def _say(text: str) -> None:

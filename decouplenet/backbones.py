@@ -126,7 +126,7 @@ def _load(backbone: nn.Module, state: dict[str, Tensor], *, source: str, name: s
 
 def _tiny() -> nn.Sequential:
     """Three 3×3 convolutions with stride 2: B×3×S×S -> B×128×S/8×S/8."""
-    widths = [3, 32, 64, 128]
+    widths = [3, 16, 32, 128]
     layers: list[nn.Module] = []
     for before, after in zip(widths, widths[1:], strict=False):
         conv = nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False)

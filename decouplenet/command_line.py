@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 a run that failed, 2 bad input, 130 interrupted.
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, set_parsing_settings
 
-from decouplenet.config import KEYS, SECTIONS, Config, check_keys, flatten, nearest, nest
+from decouplenet.config import KEYS, SECTIONS, Config, check_keys, flatten, load_yaml, nearest, nest
 from decouplenet.errors import InputError, TrainingFailed
 
 
@@ -39,6 +40,9 @@ class CommandParser(ArgumentParser):
             InputError: an unknown or ill-typed flag or key.
         """
         arguments = sys.argv[1:] if arguments is None else arguments
+        for before, argument in zip(["", *arguments], arguments, strict=False):
+            if before == "--config" or argument.startswith("--config="):
+                load_yaml(argument.removeprefix("--config="))  # says which file and line, if it is not YAML
         try:
             own = self.parse_args(arguments, defaults=False).as_dict()
         except Exception as error:  # jsonargparse raises several kinds; all of them speak of the user's input
@@ -73,6 +77,13 @@ class CommandParser(ArgumentParser):
         return message
 
 
+@functools.cache
+def _config_parser() -> CommandParser:
+    parser = CommandParser("config", "")
+    parser.add_config_keys()
+    return parser
+
+
 def parse_config(flat: Mapping[str, Any], where: str = "config") -> Config:
     """A config from dotted keys, every type and range checked.
 
@@ -80,13 +91,15 @@ def parse_config(flat: Mapping[str, Any], where: str = "config") -> Config:
         InputError: an unknown key, an ill-typed value, or one out of range.
     """
     check_keys(flat, where)
-    parser = CommandParser("config", "")
-    parser.add_config_keys()
+    parser = _config_parser()
     try:
         parsed = parser.parse_object(nest(flat), defaults=False).as_dict()
     except Exception as error:  # as in `given`
         raise InputError(f"{where}: {parser._one_line(str(error))}") from None
-    return Config.from_dict({name: parsed[name] for name in SECTIONS if name in parsed})
+    try:
+        return Config.from_dict({name: parsed[name] for name in SECTIONS if name in parsed})
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def run(command: Callable[[list[str] | None], int], arguments: list[str] | None = None) -> int:

@@ -75,7 +75,7 @@ class DataConfig:
     """Threads a worker decodes and loads with."""
     cache: str = "~/.cache/decouplenet"
     """Folder for decoded images (each is decoded once) and synthetic scenes; none decodes every time."""
-    synthetic_images: int = 2000
+    synthetic_images: int = 1600
     """Number of synthetic scenes; a fifth of them is val."""
     synthetic_seed: int = 0
     """Seed of the synthetic scenes."""

@@ -1,0 +1,110 @@
+"""The plan and the command line of `tune`."""
+
+import subprocess
+import sys
+
+import pytest
+
+from decouple_search.plan import Scheduler, make_scheduler, slots
+from decouple_search.tune import main, read
+from decouplenet.config import Config, nest
+from decouplenet.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("epochs", "grace", "factor", "rungs"),
+    [(9, 1, 3, [1, 3]), (10, 1, 3, [1, 3, 9]), (12, 2, 2, [2, 4, 8]), (1, 1, 3, []), (27, 1, 3, [1, 3, 9])],
+)
+def test_rungs_are_those_of_tunes_asha(epochs, grace, factor, rungs):
+    from ray.tune.schedulers import AsyncHyperBandScheduler
+
+    assert Scheduler("asha", grace, factor).rungs(epochs) == rungs
+    theirs = AsyncHyperBandScheduler(max_t=epochs, grace_period=grace, reduction_factor=factor)
+    milestones = sorted(milestone for milestone, _ in theirs._brackets[0]._rungs)
+    assert [m for m in milestones if m < epochs] == rungs
+
+
+def test_schedulers_that_are_refused():
+    with pytest.raises(InputError, match="unknown 'ahsa'; did you mean 'asha'"):
+        make_scheduler({"name": "ahsa"}, None, 9)
+    with pytest.raises(InputError, match="unknown option 'grace'"):
+        make_scheduler({"name": "asha", "grace": 1}, None, 9)
+    with pytest.raises(InputError, match="grace_epochs 10 is more than train.epochs 9"):
+        make_scheduler({"grace_epochs": 10}, None, 9)
+    assert make_scheduler({"name": "asha", "grace_epochs": 2}, "none", 9) == Scheduler("none")
+
+
+def scaled(workers, cpus, gpus=0):
+    scaling = {"scaling.workers_per_trial": workers, "scaling.cpus_per_worker": cpus, "scaling.gpus_per_worker": gpus}
+    return Config.from_dict(nest(scaling))
+
+
+@pytest.mark.parametrize(
+    ("need", "nodes", "fit"),
+    [
+        ((1, 1), [{"CPU": 2}], 2),
+        ((2, 1), [{"CPU": 2}], 1),
+        ((2, 4), [{"CPU": 6}, {"CPU": 6}], 1),
+        ((1, 8, 1), [{"CPU": 32, "GPU": 2}, {"CPU": 32}], 2),
+        ((1, 1, 0.25), [{"CPU": 64, "GPU": 2}], 8),
+    ],
+)
+def test_slots(need, nodes, fit):
+    assert slots(scaled(*need), nodes) == fit
+
+
+def test_a_trial_that_fits_nowhere_is_refused_with_the_arithmetic():
+    with pytest.raises(InputError, match=r"2 workers of 4 CPU and 1 GPU, and room for 1 is there \(8 CPU, 1 GPU\)"):
+        slots(scaled(2, 4, 1), [{"CPU": 8, "GPU": 1}])
+
+
+def test_dry_run_says_all_and_starts_nothing(space_file, tmp_path, capsys):
+    assert main(["--space", str(space_file()), "--dry-run", "--storage", str(tmp_path / "results"), "--max-concurrent", "1"]) == 0
+    out = capsys.readouterr().out
+    for expected in ("model.k_neg", "when model.alpha gt 0.3", "4 trials by tpe, at most 3 epochs each; asha compares after 1",
+                     "at a time  1 trials", "checkpoints up to", "decoded images 369 KB"):  # fmt: skip
+        assert expected in out
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--trials", "0"], "--trials: 0 is out of range"),
+        (["--storage", "s3://bucket/x"], "--storage"),
+        (["--space", "/none.yaml"], "/none.yaml: cannot be read"),
+        (["--model.alpha", "much"], "model.alpha: much is not float"),
+        (["--model.maps_per_class", "0"], "model.maps_per_class: 0 is out of range"),
+    ],
+)
+def test_wrong_flags(arguments, message):
+    with pytest.raises(InputError, match=message):
+        read(arguments)
+
+
+def test_an_experiment_is_never_written_over(space_file, tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(InputError, match="is there already"):
+        main(["--space", str(space_file()), "--storage", str(tmp_path), "--name", "taken"])
+
+
+def test_workers_per_trial_is_the_short_form(space_file):
+    _, _, config = read(["--space", str(space_file()), "--workers-per-trial", "2"])
+    assert config.scaling.workers_per_trial == 2
+
+
+def test_paths_that_are_here_become_absolute(space_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.json").touch()
+    _, _, config = read(["--space", str(space_file()), "--data.train_annotations", "a.json", "--data.val_annotations", "b.json"])
+    assert config.data.train_annotations == str(tmp_path / "a.json")
+    assert config.data.val_annotations == "b.json"
+
+
+def test_an_unknown_key_from_the_shell():
+    done = subprocess.run(
+        [sys.executable, "-m", "decouple_search.tune", "--model.alpah", "0.5"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: unknown flag '--model.alpah'; did you mean '--model.alpha'?\n"
+    assert done.stdout == ""

@@ -1,0 +1,119 @@
+"""Reading COCO's form, and what is said when it is not."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from decouplenet.config import DataConfig
+from decouplenet.data.coco import read_coco
+from decouplenet.data.image_set import load_image_sets
+from decouplenet.errors import InputError
+
+
+@pytest.fixture
+def content():
+    """Three images, two with objects; ids that are neither sorted nor contiguous."""
+    return {
+        "images": [{"id": i, "file_name": f"{i}.jpg", "width": 8, "height": 8} for i in (30, 10, 20)],
+        "categories": [{"id": 90, "name": "toothbrush"}, {"id": 1, "name": "person"}, {"id": 18, "name": "dog"}],
+        "annotations": [
+            {"id": 1, "image_id": 30, "category_id": 90, "bbox": [0, 0, 1, 1], "iscrowd": 0},
+            {"id": 2, "image_id": 30, "category_id": 1, "bbox": [0, 0, 1, 1], "iscrowd": 0},
+            {"id": 3, "image_id": 30, "category_id": 1, "bbox": [0, 0, 1, 1], "iscrowd": 0},
+            {"id": 4, "image_id": 20, "category_id": 18, "bbox": [0, 0, 1, 1], "iscrowd": 1},
+        ],
+    }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "images").mkdir()
+    for i in (10, 20, 30):
+        Image.new("RGB", (8, 8)).save(tmp_path / "images" / f"{i}.jpg")
+    return tmp_path
+
+
+def read(folder, content, **kwargs):
+    (folder / "a.json").write_text(json.dumps(content))
+    return read_coco(folder / "a.json", folder / "images", **{"crowd": True, "key": "data.train"} | kwargs)
+
+
+def test_labels_classes_and_empty_images(folder, content, capsys):
+    images = read(folder, content)
+    assert images.class_names == ("person", "dog", "toothbrush")
+    assert [path.name for path in images.paths] == ["30.jpg", "10.jpg", "20.jpg"]
+    assert images.targets.tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
+    assert capsys.readouterr().out == ""
+
+
+def test_crowds_count_unless_switched_off(folder, content):
+    assert read(folder, content, crowd=False).targets.tolist() == [[1, 0, 1], [0, 0, 0], [0, 0, 0]]
+
+
+def drop(key):
+    return lambda content: content.pop(key)
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda c: c["annotations"][0].update(category_id=5), "uses 5, which it does not define"),
+        (lambda c: c["annotations"][0].update(image_id=99), "uses 99"),
+        (lambda c: c["images"][1].update(file_name="gone.jpg"), "1 of 3 images are not in .* the first is 'gone.jpg'"),
+        (drop("categories"), "lists 3 images and 0 classes|categories"),
+        (lambda c: c["images"].clear(), "uses 30|lists 0 images"),
+    ],
+)
+def test_what_does_not_fit_is_named(folder, content, harm, message):
+    harm(content)
+    with pytest.raises(InputError, match=message):
+        read(folder, content)
+
+
+def test_files_that_are_not_there_or_not_json(folder):
+    with pytest.raises(InputError, match="data.train_annotations: no file"):
+        read_coco(folder / "none.json", folder, crowd=True, key="data.train")
+    (folder / "bad.json").write_text("{")
+    with pytest.raises(InputError, match="not a COCO instances JSON"):
+        read_coco(folder / "bad.json", folder / "images", crowd=True, key="data.train")
+    with pytest.raises(InputError, match="data.val_images: no folder"):
+        read_coco(folder / "bad.json", folder / "nothing", crowd=True, key="data.val")
+
+
+def test_without_val_the_same_share_of_train_is_held_out(folder, content):
+    content["images"] = [{"id": i, "file_name": "10.jpg", "width": 8, "height": 8} for i in range(100)]
+    content["annotations"] = [{"id": 1, "image_id": 7, "category_id": 1, "bbox": [0, 0, 1, 1]}]
+    (folder / "a.json").write_text(json.dumps(content))
+    config = DataConfig(format="coco", train_annotations=str(folder / "a.json"), train_images=str(folder / "images"), holdout=0.2)
+    train, val = load_image_sets(config)
+    assert (len(train), len(val)) == (80, 20)
+    again = load_image_sets(config)
+    assert np.array_equal(again[1].targets, val.targets)
+    assert train.targets.sum() + val.targets.sum() == 1
+
+
+def test_val_with_other_classes_is_refused(folder, content):
+    (folder / "a.json").write_text(json.dumps(content))
+    content["categories"][0]["name"] = "comb"
+    (folder / "b.json").write_text(json.dumps(content))
+    config = DataConfig(
+        format="coco", train_annotations=str(folder / "a.json"), train_images=str(folder / "images"), val_annotations=str(folder / "b.json")
+    )
+    with pytest.raises(InputError, match=r"only one has \['comb', 'toothbrush'\]"):
+        load_image_sets(config)
+
+
+def test_coco_without_paths_names_the_key():
+    with pytest.raises(InputError, match="data.train_annotations: not given"):
+        load_image_sets(DataConfig(format="coco"))
+
+
+def test_real_coco_annotations(shared):
+    mini = shared / "coco-mini"
+    train = read_coco(mini / "annotations" / "instances_train.json", mini / "images", crowd=True, key="data.train")
+    assert (len(train), len(train.class_names)) == (2172, 80)
+    assert train.class_names[0] == "person"
+    assert train.class_names[-1] == "toothbrush"
+    assert 0.8 < train.targets[:, 0].mean() < 0.95

@@ -1,0 +1,75 @@
+"""Weights: from files, from torchvision, and what is said when they do not come."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchvision import models
+
+from decouplenet.backbones import build_backbone, read_weights
+from decouplenet.errors import InputError
+
+
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+def test_a_torchvision_file_gives_torchvisions_features(tmp_path, ending):
+    torch.manual_seed(1)
+    theirs = models.resnet18(weights=None).eval()
+    file = tmp_path / f"weights{ending}"
+    (torch.save if ending == ".pth" else save_file)(theirs.state_dict(), file)
+    ours, _ = build_backbone("resnet18", str(file))
+    images = torch.randn(1, 3, 64, 64)
+    pooled = ours.eval()(images).mean((2, 3))
+    torch.testing.assert_close(theirs.fc(pooled), theirs(images))
+
+
+def test_a_file_for_another_network_is_refused(tmp_path):
+    save_file(models.resnet50(weights=None).state_dict(), tmp_path / "r50.safetensors")
+    with pytest.raises(InputError, match="for another network"):
+        build_backbone("resnet18", str(tmp_path / "r50.safetensors"))
+
+
+def test_files_that_are_no_weights(tmp_path):
+    with pytest.raises(InputError, match="no file"):
+        read_weights(str(tmp_path / "nothing.pth"))
+    (tmp_path / "bad.pth").write_bytes(b"not a pickle")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_weights(str(tmp_path / "bad.pth"))
+
+
+class Evil:
+    """Would run code when a plain pickle of it is loaded."""
+
+    def __reduce__(self):
+        return (print, ("executed",))
+
+
+def test_a_pickle_with_code_is_not_executed(tmp_path, capsys):
+    torch.save({"weight": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_weights(str(tmp_path / "evil.pth"))
+    assert "executed" not in capsys.readouterr().out
+
+
+def test_a_failed_download_says_what_to_do(monkeypatch):
+    from urllib.error import URLError
+
+    def refuse(*args, **kwargs):
+        raise URLError("no network")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
+    with pytest.raises(InputError, match=r"cannot download .*\.pth.*model\.pretrained"):
+        build_backbone("resnet18", pretrained=True)
+
+
+def test_unknown_backbone_names_the_nearest():
+    with pytest.raises(InputError, match="resnet101"):
+        build_backbone("resnet10l", pretrained=False)
+
+
+def test_real_imagenet_weights_load(shared):
+    for name, file in (("mobilenet_v2", "mobilenet_v2-b0353104.pth"), ("resnet50", "resnet50-v1-fp16.safetensors")):
+        path = shared / "weights" / file
+        backbone, _ = build_backbone(name, str(path))
+        given = read_weights(str(path))
+        for key, tensor in backbone.state_dict().items():
+            if key in given:
+                assert torch.equal(tensor, given[key].to(tensor.dtype))

@@ -1,0 +1,171 @@
+"""One training: it learns, it is deterministic, it resumes bit for bit, and it says when it cannot go on."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from decouplenet.checkpoint import read_checkpoint, write_checkpoint
+from decouplenet.config import OptimConfig
+from decouplenet.data.cache import open_data
+from decouplenet.engine import Engine, lr_factor, make_optimizer
+from decouplenet.errors import InputError, TrainingFailed
+from decouplenet.metrics import multilabel_metrics
+
+
+def trained(config, epochs, engine=None):
+    engine = engine or Engine(config, open_data(config.data))
+    measures = []
+    for _ in range(epochs):
+        measures.append(engine.train_epoch() | engine.evaluate())
+    return engine, measures
+
+
+def same_weights(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.model.state_dict().values(), b.model.state_dict().values(), strict=True))
+
+
+def test_it_learns(config):
+    _, measures = trained(config(optim__name="adamw", optim__lr=0.01, train__epochs=6, data__flip=False), 6)
+    assert measures[-1]["train_loss"] < 0.8 * measures[0]["train_loss"]
+    assert measures[-1]["val_loss"] < measures[0]["val_loss"]
+
+
+@pytest.mark.parametrize(("name", "precision"), [("sgd", "fp32"), ("adamw", "fp32"), ("sgd", "bf16"), ("adamw", "fp16")])
+def test_resumed_is_bit_for_bit_the_uninterrupted(config, tmp_path, name, precision):
+    config = config(optim__name=name, train__precision=precision, optim__schedule="onecycle")
+    straight, measures = trained(config, 3)
+    stopped, _ = trained(config, 1)
+    torch.save(stopped.state(), tmp_path / "state.pt")
+    torch.rand(7)  # whatever else uses the generator in between
+    resumed = Engine(config, open_data(config.data))
+    resumed.load_state(torch.load(tmp_path / "state.pt", weights_only=True))
+    resumed, again = trained(config, 2, resumed)
+    assert resumed.epoch == 3
+    assert same_weights(straight, resumed)
+    assert again[-1]["val_map"] == measures[-1]["val_map"]
+    assert again[-1]["train_loss"] == measures[-1]["train_loss"]
+
+
+def test_the_seed_decides(config):
+    first, _ = trained(config(), 1)
+    second, _ = trained(config(), 1)
+    other, _ = trained(config(train__seed=1), 1)
+    assert same_weights(first, second)
+    assert not same_weights(first, other)
+
+
+def test_a_used_process_gives_what_a_fresh_one_gives(config):
+    fresh, _ = trained(config(), 1)
+    trained(config(model__backbone="tiny", model__head="wildcat", optim__lr=0.2, train__seed=5), 2)
+    used, _ = trained(config(), 1)
+    assert same_weights(fresh, used)
+
+
+def test_evaluation_is_multilabel_metrics_of_all_val_images(config):
+    engine, measures = trained(config(train__batch_size=17), 1)
+    engine.model.eval()
+    scores = []
+    with torch.inference_mode():
+        for batch in engine._val.evaluation():
+            scores.append(engine.model(engine._inputs(batch)[0]).sigmoid())
+    expected = multilabel_metrics(torch.cat(scores), engine.data.val.targets)
+    assert measures[0]["val_map"] == expected["map"]
+    assert measures[0]["val_ap"] == expected["ap"]
+
+
+def test_bf16_trains_nearly_as_fp32(config):
+    _, full = trained(config(), 1)
+    _, half = trained(config(train__precision="bf16"), 1)
+    assert half[0]["train_loss"] == pytest.approx(full[0]["train_loss"], rel=0.05)
+    assert half[0]["train_loss"] != full[0]["train_loss"]
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(config):
+    engine = Engine(config(optim__lr=1e30), open_data(config().data))
+    with pytest.raises(TrainingFailed, match=r"the loss is (nan|inf) in epoch 1; lower optim.lr"):
+        trained(None, 3, engine)
+
+
+def test_more_pixels_than_the_map_has_is_the_users_to_mend(config):
+    with pytest.raises(InputError, match="the map has 16"):
+        trained(config(model__k_pos=17), 1)
+
+
+def test_out_of_gpu_memory_fails_the_training_only(config, monkeypatch):
+    engine = Engine(config(), open_data(config().data))
+
+    def exhausted(images):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(engine, "_network", torch.nn.Module())
+    engine._network.forward = exhausted
+    with pytest.raises(TrainingFailed, match="out of GPU memory at train.batch_size 16"):
+        engine.train_epoch()
+
+
+def test_the_backbone_has_its_own_learning_rate(config):
+    engine = Engine(config(), open_data(config().data))
+    optimizer = make_optimizer(engine.model, OptimConfig(lr=0.1, backbone_lr_scale=0.01))
+    backbone, head = optimizer.param_groups
+    assert (backbone["peak_lr"], head["peak_lr"]) == (pytest.approx(0.001), 0.1)
+    assert len(backbone["params"]) + len(head["params"]) == len(list(engine.model.parameters()))
+
+
+@given(st.sampled_from(["constant", "cosine", "onecycle"]), st.integers(1, 500), st.data())
+def test_schedules_stay_between_nothing_and_the_peak(schedule, steps, data):
+    step = data.draw(st.integers(0, steps - 1))
+    assert 0 <= lr_factor(schedule, step, steps) <= 1
+
+
+def test_schedules_begin_and_end_as_they_say():
+    assert lr_factor("cosine", 0, 100) == 1
+    assert lr_factor("cosine", 50, 100) == pytest.approx(0.5)
+    assert lr_factor("onecycle", 0, 100) == pytest.approx(1 / 25)
+    assert lr_factor("onecycle", 30, 100) == pytest.approx(1)
+    assert lr_factor("onecycle", 99, 100) < 0.002
+    assert lr_factor("constant", 99, 100) == 1
+    factors = [lr_factor("cosine", i, 50) for i in range(50)]
+    assert factors == sorted(factors, reverse=True)
+
+
+def test_a_checkpoint_gives_the_same_logits_and_names(config, tmp_path):
+    config = config(model__pretrained=False, model__attention="joint")
+    engine, measures = trained(config, 1)
+    write_checkpoint(tmp_path / "c", engine.state()["model"], config, measures[0], engine.data.train.class_names)
+    again = read_checkpoint(tmp_path / "c")
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(again.model(images), engine.model.eval()(images))
+    assert again.config == config
+    assert again.class_names == engine.data.train.class_names
+    assert again.metrics["val_map"] == measures[0]["val_map"]
+    assert sorted(f.name for f in (tmp_path / "c").iterdir()) == ["config.yaml", "metrics.json", "model.safetensors"]
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path, config):
+    with pytest.raises(InputError, match=r"has no model.safetensors"):
+        read_checkpoint(tmp_path)
+    engine = Engine(config(), open_data(config().data))
+    write_checkpoint(tmp_path / "c", engine.state()["model"], config(model__maps_per_class=3), {}, engine.data.train.class_names)
+    with pytest.raises(InputError, match="does not fit its config.yaml"):
+        read_checkpoint(tmp_path / "c")
+
+
+def test_real_photos_and_weights_train(shared, cache, config):
+    mini = shared / "coco-mini"
+    config = config(
+        data__format="coco",
+        data__train_annotations=str(mini / "annotations" / "instances_val.json"),
+        data__train_images=str(mini / "images"),
+        data__image_size=64,
+        model__backbone="mobilenet_v2",
+        model__pretrained=str(shared / "weights" / "mobilenet_v2-b0353104.pth"),
+        optim__lr=0.01,
+        train__batch_size=32,
+    )
+    engine, measures = trained(config, 1)
+    assert len(engine.data.train) + len(engine.data.val) == 727
+    assert math.isfinite(measures[0]["train_loss"])
+    assert measures[0]["val_map"] > 0.06  # chance is 0.044
