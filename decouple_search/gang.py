@@ -126,16 +126,18 @@ class Gang:
         ray.exceptions.RayActorError: a worker died, in any call.
     """
 
-    def __init__(
-        self, workers: int, cpus: float, gpus: float, placement_group: PlacementGroup | None = None
-    ) -> None:
+    def __init__(self, workers: int, cpus: float, gpus: float, placement_group: PlacementGroup | None = None) -> None:
         remote = ray.remote(GangWorker)
-        self._workers = []
+        self._workers: list[Any] = []  # actor handles, whose methods Ray makes at run time
         for rank in range(workers):
             where = placement_group and PlacementGroupSchedulingStrategy(
                 placement_group, placement_group_bundle_index=rank
             )
-            options: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "scheduling_strategy": where or "DEFAULT"}
+            options: dict[str, Any] = {
+                "num_cpus": cpus,
+                "num_gpus": gpus,
+                "scheduling_strategy": where or "DEFAULT",
+            }
             self._workers.append(remote.options(**options).remote(rank, workers, cpus, gpus))
         if workers > 1:
             address = ray.get(self._workers[0].address.remote())

@@ -79,7 +79,7 @@ def slots(config: Config, nodes: Sequence[Mapping[str, float]]) -> int:
         by_gpu = node.get("GPU", 0) / gpus if gpus else math.inf
         fit += int(min(by_cpu, by_gpu) + 1e-6)
     if fit < workers:
-        need = f"{workers} worker{'s' if workers > 1 else ''} of {cpus:g} CPU" + (f" and {gpus:g} GPU" if gpus else "")
+        need = f"{_count_of(workers, 'worker')} of {cpus:g} CPU" + (f" and {gpus:g} GPU" if gpus else "")
         have = "; ".join(f"{n.get('CPU', 0):g} CPU, {n.get('GPU', 0):g} GPU" for n in nodes)
         raise InputError(
             f"scaling: a trial needs {need}, and room for {fit} is there ({have}); "
@@ -102,7 +102,7 @@ def describe(space: Space, config: Config, scheduler: Scheduler, *, trials: int,
     width = max(len(parameter.key) for parameter in space.parameters)
     lines = [f"space      {space.name}: {len(space.parameters)} searched, {space.mode} {space.metric}"]
     lines += [f"             {parameter.key:<{width}}  {parameter}" for parameter in space.parameters]
-    lines += [f"start      {len(space.start)} given"] if space.start else []
+    lines += [f"start      {_count_of(len(space.start), 'point')} given, tried first"] if space.start else []
     rungs = scheduler.rungs(epochs)
     stops = f"; {scheduler.name} compares after {', '.join(map(str, rungs))}" if rungs else ""
     lines += [
@@ -114,7 +114,7 @@ def describe(space: Space, config: Config, scheduler: Scheduler, *, trials: int,
     gpu = f" and {scaling.gpus_per_worker:g} GPU" if scaling.gpus_per_worker else ""
     lines += [
         f"workers    {scaling.workers_per_trial} a trial, {scaling.cpus_per_worker:g} CPU{gpu} each",
-        f"at a time  {min(running, trials)} trials",
+        f"at a time  {_count_of(min(running, trials), 'trial')}",
     ]
     return "\n".join(lines)
 
@@ -122,7 +122,12 @@ def describe(space: Space, config: Config, scheduler: Scheduler, *, trials: int,
 def disk_use(space: Space, config: Config, trials: int) -> str:
     """Bytes that the search will need, in words: a checkpoint a trial, and the decoded images."""
     images, classes = _count(config)
-    ends = [value for parameter in space.parameters if parameter.key.endswith("maps_per_class") for value in parameter.values]
+    ends = [
+        value
+        for parameter in space.parameters
+        if parameter.key.endswith("maps_per_class")
+        for value in parameter.values
+    ]
     checkpoint = checkpoint_bytes(config, max([config.model.maps_per_class, *ends]), classes)
     text = f"disk       checkpoints up to {_size(checkpoint)} a trial, {_size(checkpoint * trials)} in all"
     if config.data.cache == "none":
@@ -163,6 +168,10 @@ def _least_epochs(trials: int, epochs: int, rungs: list[int], factor: float) -> 
         total += max(going, 1) * (rung - before)
         going, before = going / factor, rung
     return round(total)
+
+
+def _count_of(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
 def _size(count: float) -> str:

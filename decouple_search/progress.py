@@ -52,7 +52,12 @@ class LiveProgress(Callback):
         self._total = trials
         self._bar: Progress | None = None
         if sys.stdout.isatty():
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+            )
             self._bar = Progress(*columns, console=Console(highlight=False))
             self._task = self._bar.add_task("trials", total=trials)
 
@@ -88,7 +93,9 @@ class LiveProgress(Callback):
             self._end(f"trial {name}  FAIL: {result['failed']}")
         elif "epoch" in result:
             state = "COMPLETE" if result["epoch"] >= self._epochs else "PRUNED"
-            self._end(f"trial {name}  {state} after {result['epoch']} epochs  {self._metric} {result[self._metric]:.4f}")
+            self._end(
+                f"trial {name}  {state} after {result['epoch']} epochs  {self._metric} {result[self._metric]:.4f}"
+            )
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Print that a trial was lost."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,11 @@ def write_leaderboard(file: Path, study: optuna.Study, space: Space) -> None:
     sign = 1 if space.mode == "max" else -1
     rows = sorted(
         ended_trials(study),
-        key=lambda t: (not _usable(t), -sign * t.user_attrs.get("best_value", -sign * float("inf")), t.number),
+        key=lambda t: (
+            not _usable(t),
+            -sign * t.user_attrs.get("best_value", -sign * float("inf")),
+            t.number,
+        ),
     )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -129,7 +132,7 @@ def replace_text(file: Path, text: str) -> None:
     """Write a file so that a reader sees the old content or the new, never a part."""
     partial = file.with_name(f".{file.name}.partial")
     partial.write_text(text)
-    os.replace(partial, file)
+    partial.replace(file)
 
 
 def _usable(trial: FrozenTrial) -> bool:

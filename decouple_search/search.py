@@ -66,10 +66,13 @@ class Search:
         InputError: no trial fits on the cluster, or the data cannot be read.
     """
 
-    def __init__(
-        self, experiment: Path, space: Space, config: Config, scheduler: Scheduler, options: Options
-    ) -> None:
-        self.experiment, self.space, self.scheduler, self.options = experiment.resolve(), space, scheduler, options
+    def __init__(self, experiment: Path, space: Space, config: Config, scheduler: Scheduler, options: Options) -> None:
+        self.experiment, self.space, self.scheduler, self.options = (
+            experiment.resolve(),
+            space,
+            scheduler,
+            options,
+        )
         self.config = config
         self.running = 0
 
@@ -88,7 +91,9 @@ class Search:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._disconnect()
 
     def _disconnect(self) -> None:
@@ -152,7 +157,7 @@ class Search:
             measured = self._measure_again(results.best_config(self.config, best), source)
             results.export_checkpoint(source, target, measured)
             if abs(measured["val_map"] - best.user_attrs["val_map"]) > 1e-6:
-                say(f"warning: it measures val_map {measured['val_map']:.6f}, its trial {best.user_attrs['val_map']:.6f}")
+                say(f"warning: val_map is {measured['val_map']:.6f}, its trial had {best.user_attrs['val_map']:.6f}")
         wall = time.monotonic() - self._started
         summary = results.summary(study, self.space, wall_seconds=wall, running=self.running)
         results.write_json(self.experiment / "summary.json", summary)

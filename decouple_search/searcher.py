@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
@@ -37,7 +39,7 @@ def open_study(file: Path, sampler: str = "tpe", *, seed: int | None = None, mod
     if sampler not in SAMPLERS:
         raise InputError(f"--sampler: unknown '{sampler}'; {nearest(sampler, SAMPLERS)}")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file)))
+    storage = JournalStorage(JournalFileBackend(str(file)))
     return optuna.create_study(
         storage=storage,
         sampler=SAMPLERS[sampler](seed),

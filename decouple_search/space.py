@@ -1,14 +1,14 @@
 """A search space in YAML: what is fixed, what is searched, under which conditions, and what is tried first.
 
-    base: {model: {backbone: resnet101}}             # fixed values, any config key
-    search:
-      model.alpha: {float: [0.0, 1.0]}               # float or int: [low, high], with log and step
-      model.attention: {choice: [none, arch1]}
-      model.k_neg: {float: [0.01, 1.0], log: true, when: {model.alpha: {gt: 0}}}
-    start: [{model.alpha: 0.7}]                      # tried first
-    objective: {metric: val_map, mode: max}
-    scheduler: {name: asha, grace_epochs: 1, reduction_factor: 3}
-    trials: 24                                       # unless --trials says otherwise
+base: {model: {backbone: resnet101}}             # fixed values, any config key
+search:
+  model.alpha: {float: [0.0, 1.0]}               # float or int: [low, high], with log and step
+  model.attention: {choice: [none, arch1]}
+  model.k_neg: {float: [0.01, 1.0], log: true, when: {model.alpha: {gt: 0}}}
+start: [{model.alpha: 0.7}]                      # tried first
+objective: {metric: val_map, mode: max}
+scheduler: {name: asha, grace_epochs: 1, reduction_factor: 3}
+trials: 24                                       # unless --trials says otherwise
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ class Space:
 
     def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
         """Ask Optuna for the parameters of one trial; those whose conditions do not hold are absent."""
-        values, proposed = self._fixed(), {}
+        values = self._fixed()
+        proposed: dict[str, Any] = {}
         for parameter in self.parameters:
             if parameter.applies(values):
                 proposed[parameter.key] = values[parameter.key] = parameter.suggest(trial)
@@ -122,7 +123,8 @@ class Space:
         """The start points without the parameters that are absent under their conditions."""
         points = []
         for point in self.start:
-            values, kept = self._fixed(), {}
+            values = self._fixed()
+            kept: dict[str, Any] = {}
             for parameter in self.parameters:
                 if parameter.key in point and (not parameter.when or parameter.applies(values | kept)):
                     kept[parameter.key] = point[parameter.key]
@@ -262,5 +264,3 @@ def _mapping(value: Any, path: Path, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path}, {where}: a mapping is needed, and it holds {value!r}")
     return value
-
-

@@ -22,6 +22,11 @@ class DecoupleTrial(tune.Trainable):
     `failed` in the result instead of an exception, so the gang lives on and nothing is retried in vain.
     """
 
+    _gang: Gang
+    _epoch: int
+    _best: float
+    _failure: str | None
+
     def setup(self, config: dict[str, Any]) -> None:
         """Start the slot's gang and the first configuration on it."""
         scaling = nest(config["config"])["scaling"]
@@ -74,10 +79,11 @@ class DecoupleTrial(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._metric, self._sign = config["metric"], 1 if config["mode"] == "max" else -1
-        self._epoch, self._best = 0, -math.inf
+        self._epoch = 0
+        self._best = -math.inf
         nested = nest(config["config"])
         self._epochs = nested["train"]["epochs"]
-        self._failure: str | None = None
+        self._failure = None
         try:
             self._gang.start(nested)
         except (TrainingFailed, InputError) as error:

@@ -49,11 +49,15 @@ def parser() -> CommandParser:
     parser.add_argument("--storage", type=str, default="results", help="folder that experiments are kept in")
     parser.add_argument("--name", type=str | None, default=None, help="experiment's folder; default: space and time")
     parser.add_argument("--workers-per-trial", type=int | None, default=None, help="scaling.workers_per_trial")
-    parser.add_argument("--max-concurrent", type=int | None, default=None, help="trials at a time; default: all that fit")
+    parser.add_argument(
+        "--max-concurrent", type=int | None, default=None, help="trials at a time; default: all that fit"
+    )
     parser.add_argument("--sampler", type=str, default="tpe", help="how configurations are chosen: tpe or random")
     parser.add_argument("--scheduler", type=str | None, default=None, help="asha or none; default: the space's own")
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampler")
-    parser.add_argument("--max-failures", type=int, default=2, help="times a trial is started again after a lost worker")
+    parser.add_argument(
+        "--max-failures", type=int, default=2, help="times a trial is started again after a lost worker"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and start nothing")
     parser.add_config_keys()
     return parser

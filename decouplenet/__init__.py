@@ -20,7 +20,7 @@ _HOMES = {
     "multilabel_metrics": "metrics",
     "spatial_pool": "layers",
 }
-__all__ = ["Config", "DecoupleNet", "build_model", "multilabel_metrics", "spatial_pool"]  # noqa: RUF022
+__all__ = ["Config", "DecoupleNet", "build_model", "multilabel_metrics", "spatial_pool"]
 
 
 def __getattr__(name: str) -> Any:

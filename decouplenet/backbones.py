@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -128,7 +129,7 @@ def _tiny() -> nn.Sequential:
     """Three 3×3 convolutions with stride 2: B×3×S×S -> B×128×S/8×S/8."""
     widths = [3, 16, 32, 128]
     layers: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         conv = nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False)
         nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
         layers += [conv, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]

@@ -26,7 +26,11 @@ class PooledClassifier(nn.Module):
     """
 
     def __init__(
-        self, num_classes: int, backbone: str = "resnet101", pooling: str = "gap", pretrained: bool | str = False
+        self,
+        num_classes: int,
+        backbone: str = "resnet101",
+        pooling: str = "gap",
+        pretrained: bool | str = False,
     ) -> None:
         super().__init__()
         if pooling not in ("gap", "gmp"):
@@ -39,7 +43,8 @@ class PooledClassifier(nn.Module):
         """B×3×S×S -> logits B×C."""
         features = self.backbone(images)
         pooled = features.mean((2, 3), keepdim=True) if self.pooling == "gap" else features.amax((2, 3), keepdim=True)
-        return self.classify(pooled).flatten(1)
+        logits: Tensor = self.classify(pooled).flatten(1)
+        return logits
 
     def class_maps(self, images: Tensor) -> Tensor:
         """The classifier at each place of the features (class activation maps): B×3×S×S -> B×C×H×W."""
@@ -87,7 +92,8 @@ class Wildcat(nn.Module):
     def class_maps(self, images: Tensor) -> Tensor:
         """The mean over the m maps of each class: B×3×S×S -> B×C×H×W."""
         maps: Tensor = self.to_maps(self.backbone(images))
-        return maps.unflatten(1, (-1, self.maps_per_class)).mean(2)
+        mean: Tensor = maps.unflatten(1, (-1, self.maps_per_class)).mean(2)
+        return mean
 
 
 def _pooled(config: ModelConfig, num_classes: int) -> nn.Module:
@@ -106,4 +112,8 @@ def _wildcat(config: ModelConfig, num_classes: int) -> nn.Module:
     )
 
 
-BASELINES: dict[str, Callable[[ModelConfig, int], nn.Module]] = {"gap": _pooled, "gmp": _pooled, "wildcat": _wildcat}
+BASELINES: dict[str, Callable[[ModelConfig, int], nn.Module]] = {
+    "gap": _pooled,
+    "gmp": _pooled,
+    "wildcat": _wildcat,
+}

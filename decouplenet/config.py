@@ -272,7 +272,7 @@ class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, that also reads 1e-4 (no dot) as a number, as YAML 1.2 does."""
 
 
-_Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+_Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
     list("-+0123456789."),

@@ -13,7 +13,6 @@ from decouplenet.config import check_k
 from decouplenet.errors import InputError
 
 
-
 def make_upsampling(kind: str, in_channels: int, num_classes: int) -> tuple[nn.Module, int]:
     """The upsampling layer of section 2.1 and the stride that the group convolution after it needs.
 
@@ -77,7 +76,8 @@ class Attention(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """B×in×H×W -> B×C×1×1."""
-        return self.norm(self.conv(maps)).amax((2, 3), keepdim=True).sigmoid()
+        attention: Tensor = self.norm(self.conv(maps)).amax((2, 3), keepdim=True).sigmoid()
+        return attention
 
 
 def spatial_pool(maps: Tensor, k_pos: int | float, k_neg: int | float, alpha: float) -> Tensor:

@@ -101,9 +101,7 @@ class ScoreAccumulator:
 
     def update(self, indices: Tensor, scores: Tensor, targets: Tensor) -> None:
         """Add B samples: dataset indices B, probabilities B×C, targets B×C."""
-        self._parts.append(
-            (indices.cpu().numpy(), scores.detach().float().cpu().numpy(), targets.bool().cpu().numpy())
-        )
+        self._parts.append((indices.cpu().numpy(), scores.detach().float().cpu().numpy(), targets.bool().cpu().numpy()))
 
     def merge(self, others: Sequence[ScoreAccumulator]) -> ScoreAccumulator:
         """One accumulator with this one's samples and those of `others`."""
@@ -140,9 +138,7 @@ def _checked(
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
     score_array, target_array = _array(scores), _array(targets)
     if score_array.ndim != 2 or score_array.shape != target_array.shape:
-        raise ValueError(
-            f"scores {score_array.shape} and targets {target_array.shape} must both be samples × classes"
-        )
+        raise ValueError(f"scores {score_array.shape} and targets {target_array.shape} must both be samples × classes")
     if score_array.size == 0:
         raise ValueError(f"nothing to measure: scores are {score_array.shape}")
     if not ((score_array >= 0) & (score_array <= 1)).all():
@@ -162,4 +158,5 @@ def _array(values: ArrayLike | Tensor) -> NDArray[Any]:
 def _ratio(above: ArrayLike, below: ArrayLike) -> NDArray[np.float64]:
     """`above / below`, 0 where there is nothing below."""
     below = np.asarray(below, float)
-    return np.divide(above, below, out=np.zeros_like(below), where=below > 0)
+    ratio: NDArray[np.float64] = np.divide(above, below, out=np.zeros_like(below), where=below > 0)
+    return ratio

@@ -1,4 +1,4 @@
-"""Fixtures of all tests: small data that is drawn here, and the shared data where there is any."""
+"""Fixtures of all tests: small data that is drawn here, a small space, and the shared data where there is any."""
 
 from pathlib import Path
 
@@ -7,6 +7,23 @@ import pytest
 from decouplenet.config import Config, nest
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+SMALL = """
+base:
+  model: {backbone: tiny, pretrained: false}
+  data: {format: synthetic, image_size: 32, synthetic_images: 120, cache: CACHE}
+  optim: {name: adamw, backbone_lr_scale: 1.0}
+  train: {epochs: 3, batch_size: 16}
+search:
+  model.maps_per_class: {int: [1, 4], log: true}
+  model.attention: {choice: [none, arch1]}
+  model.k_neg: {float: [0.05, 1.0], log: true, when: {model.alpha: {gt: 0.3}}}
+  model.alpha: {float: [0.0, 1.0]}
+  optim.lr: {float: [1e-3, 1e-2], log: true}
+start:
+  - {model.maps_per_class: 2, model.alpha: 0.1, model.k_neg: 0.2}
+scheduler: {name: asha, grace_epochs: 1, reduction_factor: 3}
+trials: 4
+"""
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +60,25 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip("no shared data beside the checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def small_space(cache):
+    """The text of a small space."""
+    return SMALL.replace("CACHE", str(cache))
+
+
+@pytest.fixture
+def space_file(tmp_path, small_space):
+    """A function that writes the small space, with replacements, and gives its path."""
+
+    def write(*replacements):
+        text = small_space
+        for old, new in replacements:
+            assert old in text
+            text = text.replace(old, new)
+        file = tmp_path / "small.yaml"
+        file.write_text(text)
+        return file
+
+    return write

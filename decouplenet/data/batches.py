@@ -45,7 +45,14 @@ class Batches:
     """
 
     def __init__(
-        self, images: ImageSet, pixels: Pixels, batch_size: int, *, rank: int = 0, world: int = 1, threads: int = 2
+        self,
+        images: ImageSet,
+        pixels: Pixels,
+        batch_size: int,
+        *,
+        rank: int = 0,
+        world: int = 1,
+        threads: int = 2,
     ) -> None:
         self._pixels, self._threads = pixels, threads
         self._targets = torch.from_numpy(images.targets)
@@ -71,9 +78,7 @@ class Batches:
         size = -(-self.batch_size // self._world)
         return self._load([slice(s, s + size) for s in range(0, len(order), size)], order, np.zeros(self._n, bool))
 
-    def _load(
-        self, places: list[slice], order: NDArray[np.int64], flips: NDArray[np.bool_]
-    ) -> Iterator[Batch]:
+    def _load(self, places: list[slice], order: NDArray[np.int64], flips: NDArray[np.bool_]) -> Iterator[Batch]:
         def one(place: slice) -> Batch:
             indices = order[place]
             images = torch.from_numpy(self._pixels[indices]).permute(0, 3, 1, 2)

@@ -121,7 +121,11 @@ def _key(paths: Sequence[Path], size: int) -> str:
 
 
 def _decode_all(
-    paths: Sequence[Path], shape: tuple[int, int, int, int], file: Path, threads: int, progress: Progress | None
+    paths: Sequence[Path],
+    shape: tuple[int, int, int, int],
+    file: Path,
+    threads: int,
+    progress: Progress | None,
 ) -> None:
     needed, free = int(np.prod(shape)), shutil.disk_usage(file.parent).free
     if needed > free:

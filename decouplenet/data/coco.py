@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +62,7 @@ def _refuse_missing(paths: tuple[Path, ...], folder: Path, key: str) -> None:
     missing = []
     for path in paths:
         if path.parent not in there:
-            there[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
+            there[path.parent] = {file.name for file in path.parent.iterdir()} if path.parent.is_dir() else set()
         if path.name not in there[path.parent]:
             missing.append(path.name)
     if missing:

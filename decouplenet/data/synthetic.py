@@ -100,7 +100,7 @@ def draw_scene(rng: np.random.Generator) -> tuple[Any, list[tuple[str, tuple[int
     image = Image.new("RGB", (width, height), _colour(rng, saturation=(0.0, 0.3)))
     draw = ImageDraw.Draw(image)
     for _ in range(int(rng.integers(2, 6))):  # a background of blurred blobs
-        x, y, r = rng.integers(0, width), rng.integers(0, height), rng.integers(10, 40)
+        x, y, r = int(rng.integers(0, width)), int(rng.integers(0, height)), int(rng.integers(10, 40))
         draw.ellipse((x - r, y - r, x + r, y + r), fill=_colour(rng, saturation=(0.0, 0.4)))
     image = image.filter(ImageFilter.GaussianBlur(4))
     draw = ImageDraw.Draw(image)

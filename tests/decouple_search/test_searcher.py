@@ -64,7 +64,12 @@ def test_every_way_to_end(search):
     searcher.on_trial_complete("c", {"epoch": 1, "failed": "the loss is nan in epoch 2", "done": True})
     searcher.on_trial_complete("d", None, error=True)
     trials = study.trials
-    assert [t.state for t in trials] == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.FAIL]
+    assert [t.state for t in trials] == [
+        TrialState.COMPLETE,
+        TrialState.PRUNED,
+        TrialState.FAIL,
+        TrialState.FAIL,
+    ]
     assert trials[0].value == 0.6  # its best epoch, as the leaderboard has it
     assert trials[0].intermediate_values == {1: 0.3, 2: 0.6, 3: 0.5}
     assert trials[0].user_attrs["best_epoch"] == 2

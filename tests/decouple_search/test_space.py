@@ -47,7 +47,14 @@ def test_a_condition_on_a_fixed_key(space_file):
 
 @pytest.mark.parametrize(
     ("condition", "holds"),
-    [("{gt: 3}", [4]), ("{le: 2}", [1, 2]), ("{in: [1, 4]}", [1, 4]), ("{ne: 2}", [1, 3, 4]), ("3", [3]), ("{not_in: [1]}", [2, 3, 4])],
+    [
+        ("{gt: 3}", [4]),
+        ("{le: 2}", [1, 2]),
+        ("{in: [1, 4]}", [1, 4]),
+        ("{ne: 2}", [1, 3, 4]),
+        ("3", [3]),
+        ("{not_in: [1]}", [2, 3, 4]),
+    ],
 )
 def test_every_kind_of_condition(space_file, condition, holds):
     file = space_file(("when: {model.alpha: {gt: 0.3}}", f"when: {{model.maps_per_class: {condition}}}"))
@@ -72,7 +79,11 @@ def test_start_points_lose_what_their_conditions_exclude(space_file):
     ("old", "new", "message"),
     [
         ("search:", "serach:", r"unknown key 'serach'; did you mean 'search'\?"),
-        ("model.attention:", "model.atention:", r"search: unknown key 'model.atention'; did you mean 'model.attention'\?"),
+        (
+            "model.attention:",
+            "model.atention:",
+            r"search: unknown key 'model.atention'; did you mean 'model.attention'\?",
+        ),
         ("pretrained:", "pretrain:", r"base: unknown key 'model.pretrain'"),
         ("{int: [1, 4], log: true}", "{int: [4, 1]}", r"maps_per_class: 'int' needs \[low, high\]"),
         ("{int: [1, 4], log: true}", "{int: [0, 4], log: true}", "log range must begin above 0"),
@@ -83,7 +94,11 @@ def test_start_points_lose_what_their_conditions_exclude(space_file):
         ("{choice: [none, arch1]}", "{choice: []}", "needs a list"),
         ("{model.alpha: {gt: 0.3}}", "{model.alpha: {above: 0.3}}", "one condition is needed; valid: eq, ne"),
         ("{model.alpha: {gt: 0.3}}", "{model.k_neg: {gt: 0.3}}", "refer to one another"),
-        ("model.maps_per_class: 2,", "model.maps_per_class: 9,", r"point 1: model.maps_per_class = 9 is outside int 1 to 4"),
+        (
+            "model.maps_per_class: 2,",
+            "model.maps_per_class: 9,",
+            r"point 1: model.maps_per_class = 9 is outside int 1 to 4",
+        ),
         ("model.maps_per_class: 2,", "model.backbone: resnet18,", "'model.backbone' is not searched"),
         ("epochs: 3", "epochs: none", "base: train.epochs"),
         ("trials: 4", "trials: many", "trials: 'many'"),

@@ -66,7 +66,10 @@ def test_unknown_backbone_names_the_nearest():
 
 
 def test_real_imagenet_weights_load(shared):
-    for name, file in (("mobilenet_v2", "mobilenet_v2-b0353104.pth"), ("resnet50", "resnet50-v1-fp16.safetensors")):
+    for name, file in (
+        ("mobilenet_v2", "mobilenet_v2-b0353104.pth"),
+        ("resnet50", "resnet50-v1-fp16.safetensors"),
+    ):
         path = shared / "weights" / file
         backbone, _ = build_backbone(name, str(path))
         given = read_weights(str(path))

@@ -58,7 +58,10 @@ def test_a_config_file_and_flags_that_win_over_it(tmp_path):
         (["--model.alpah", "1"], r"unknown flag '--model.alpah'; did you mean '--model.alpha'\?"),
         (["--trails=3"], r"did you mean '--trials'\?"),
         (["--model.k_pos", "abc"], "model.k_pos: abc is not int | float"),
-        (["--model.upsampling", "nearest"], "model.upsampling: nearest is not one of 'none', 'bilinear', 'transposed'"),
+        (
+            ["--model.upsampling", "nearest"],
+            "model.upsampling: nearest is not one of 'none', 'bilinear', 'transposed'",
+        ),
         (["--train.epochs", "1.5"], "train.epochs: 1.5 is not int"),
         (["--config", "/no/such/file.yaml"], "/no/such/file.yaml"),
         (["stray"], "stray"),
@@ -119,7 +122,11 @@ def test_yaml_numbers_without_a_dot_are_numbers(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a: [1\nb: 2", r"a.yaml:2: not valid YAML"), ("- 1", "a mapping"), ("a: !!python/object/apply:os.getcwd []", "not valid YAML")],
+    [
+        ("a: [1\nb: 2", r"a.yaml:2: not valid YAML"),
+        ("- 1", "a mapping"),
+        ("a: !!python/object/apply:os.getcwd []", "not valid YAML"),
+    ],
 )
 def test_yaml_that_is_none_of_ours(tmp_path, text, message):
     (tmp_path / "a.yaml").write_text(text)
@@ -145,7 +152,8 @@ def test_the_library_imports_without_ray_or_optuna():
     program = (
         "import sys, decouplenet.command_line; assert 'torch' not in sys.modules; "
         "import decouplenet; decouplenet.DecoupleNet, decouplenet.multilabel_metrics; import decouplenet.engine; "
-        "import decouplenet.checkpoint; found = {'ray', 'optuna', 'deepspeed'} & set(sys.modules); assert not found, found"
+        "import decouplenet.checkpoint; "
+        "found = {'ray', 'optuna', 'deepspeed'} & set(sys.modules); assert not found, found"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 

@@ -24,7 +24,9 @@ def trained(config, epochs, engine=None):
 
 
 def same_weights(a, b):
-    return all(torch.equal(x, y) for x, y in zip(a.model.state_dict().values(), b.model.state_dict().values(), strict=True))
+    return all(
+        torch.equal(x, y) for x, y in zip(a.model.state_dict().values(), b.model.state_dict().values(), strict=True)
+    )
 
 
 def test_it_learns(config):
@@ -33,7 +35,9 @@ def test_it_learns(config):
     assert measures[-1]["val_loss"] < measures[0]["val_loss"]
 
 
-@pytest.mark.parametrize(("name", "precision"), [("sgd", "fp32"), ("adamw", "fp32"), ("sgd", "bf16"), ("adamw", "fp16")])
+@pytest.mark.parametrize(
+    ("name", "precision"), [("sgd", "fp32"), ("adamw", "fp32"), ("sgd", "bf16"), ("adamw", "fp16")]
+)
 def test_resumed_is_bit_for_bit_the_uninterrupted(config, tmp_path, name, precision):
     config = config(optim__name=name, train__precision=precision, optim__schedule="onecycle")
     straight, measures = trained(config, 3)
@@ -141,14 +145,24 @@ def test_a_checkpoint_gives_the_same_logits_and_names(config, tmp_path):
     assert again.config == config
     assert again.class_names == engine.data.train.class_names
     assert again.metrics["val_map"] == measures[0]["val_map"]
-    assert sorted(f.name for f in (tmp_path / "c").iterdir()) == ["config.yaml", "metrics.json", "model.safetensors"]
+    assert sorted(f.name for f in (tmp_path / "c").iterdir()) == [
+        "config.yaml",
+        "metrics.json",
+        "model.safetensors",
+    ]
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path, config):
     with pytest.raises(InputError, match=r"has no model.safetensors"):
         read_checkpoint(tmp_path)
     engine = Engine(config(), open_data(config().data))
-    write_checkpoint(tmp_path / "c", engine.state()["model"], config(model__maps_per_class=3), {}, engine.data.train.class_names)
+    write_checkpoint(
+        tmp_path / "c",
+        engine.state()["model"],
+        config(model__maps_per_class=3),
+        {},
+        engine.data.train.class_names,
+    )
     with pytest.raises(InputError, match="does not fit its config.yaml"):
         read_checkpoint(tmp_path / "c")
 

@@ -26,7 +26,11 @@ def pool_by_hand(maps, k_pos, k_neg, alpha):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    side=st.integers(1, 6), k_pos=st.integers(1, 36), k_neg=st.integers(0, 36), alpha=st.floats(0, 2), seed=st.integers(0, 9)
+    side=st.integers(1, 6),
+    k_pos=st.integers(1, 36),
+    k_neg=st.integers(0, 36),
+    alpha=st.floats(0, 2),
+    seed=st.integers(0, 9),
 )
 def test_spatial_pool_is_eq_3(side, k_pos, k_neg, alpha, seed):
     k_pos, k_neg = min(k_pos, side * side), min(k_neg, side * side)

@@ -39,7 +39,8 @@ def test_hand_values():
 # Few distinct scores, so that there are ties.
 CASES = st.integers(2, 30).flatmap(
     lambda n: st.tuples(
-        hnp.arrays(np.float32, (n, 3), elements=st.integers(0, 8).map(lambda i: i / 8)), hnp.arrays(np.uint8, (n, 3), elements=st.integers(0, 1))
+        hnp.arrays(np.float32, (n, 3), elements=st.integers(0, 8).map(lambda i: i / 8)),
+        hnp.arrays(np.uint8, (n, 3), elements=st.integers(0, 1)),
     )
 )
 
@@ -74,7 +75,10 @@ def test_precision_recall_f1_of_any_scores(case):
 
 def test_plain_average_precision_is_torchmetrics():
     generator = torch.Generator().manual_seed(0)
-    scores, targets = torch.rand(300, 12, generator=generator), (torch.rand(300, 12, generator=generator) < 0.2).int()
+    scores, targets = (
+        torch.rand(300, 12, generator=generator),
+        (torch.rand(300, 12, generator=generator) < 0.2).int(),
+    )
     expected = multilabel_average_precision(scores, targets, num_labels=12)
     assert multilabel_metrics(scores, targets)["map_plain"] == pytest.approx(float(expected), abs=1e-6)
 

@@ -44,7 +44,9 @@ def test_every_head_has_the_same_interface(head):
 def test_pooled_baselines_are_pooling_and_a_linear_layer():
     for head, pool in (("gap", lambda f: f.mean((2, 3))), ("gmp", lambda f: f.amax((2, 3)))):
         model = build_model(ModelConfig(backbone="tiny", pretrained=False, head=head), 6).eval()
-        linear = torch.nn.functional.linear(pool(model.backbone(IMAGES)), model.classify.weight[:, :, 0, 0], model.classify.bias)
+        linear = torch.nn.functional.linear(
+            pool(model.backbone(IMAGES)), model.classify.weight[:, :, 0, 0], model.classify.bias
+        )
         torch.testing.assert_close(model(IMAGES), linear)
 
 
@@ -64,7 +66,14 @@ def test_unknown_attention_lists_the_valid():
 
 @pytest.mark.parametrize(
     ("name", "channels"),
-    [("resnet18", 512), ("resnet34", 512), ("resnet50", 2048), ("resnet101", 2048), ("mobilenet_v2", 1280), ("convnext_tiny", 768)],
+    [
+        ("resnet18", 512),
+        ("resnet34", 512),
+        ("resnet50", 2048),
+        ("resnet101", 2048),
+        ("mobilenet_v2", 1280),
+        ("convnext_tiny", 768),
+    ],
 )
 def test_backbones_give_stride_32_features(name, channels):
     with torch.device("meta"):

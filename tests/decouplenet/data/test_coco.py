@@ -17,7 +17,11 @@ def content():
     """Three images, two with objects; ids that are neither sorted nor contiguous."""
     return {
         "images": [{"id": i, "file_name": f"{i}.jpg", "width": 8, "height": 8} for i in (30, 10, 20)],
-        "categories": [{"id": 90, "name": "toothbrush"}, {"id": 1, "name": "person"}, {"id": 18, "name": "dog"}],
+        "categories": [
+            {"id": 90, "name": "toothbrush"},
+            {"id": 1, "name": "person"},
+            {"id": 18, "name": "dog"},
+        ],
         "annotations": [
             {"id": 1, "image_id": 30, "category_id": 90, "bbox": [0, 0, 1, 1], "iscrowd": 0},
             {"id": 2, "image_id": 30, "category_id": 1, "bbox": [0, 0, 1, 1], "iscrowd": 0},
@@ -61,7 +65,10 @@ def drop(key):
     [
         (lambda c: c["annotations"][0].update(category_id=5), "uses 5, which it does not define"),
         (lambda c: c["annotations"][0].update(image_id=99), "uses 99"),
-        (lambda c: c["images"][1].update(file_name="gone.jpg"), "1 of 3 images are not in .* the first is 'gone.jpg'"),
+        (
+            lambda c: c["images"][1].update(file_name="gone.jpg"),
+            "1 of 3 images are not in .* the first is 'gone.jpg'",
+        ),
         (drop("categories"), "lists 3 images and 0 classes|categories"),
         (lambda c: c["images"].clear(), "uses 30|lists 0 images"),
     ],
@@ -86,7 +93,12 @@ def test_without_val_the_same_share_of_train_is_held_out(folder, content):
     content["images"] = [{"id": i, "file_name": "10.jpg", "width": 8, "height": 8} for i in range(100)]
     content["annotations"] = [{"id": 1, "image_id": 7, "category_id": 1, "bbox": [0, 0, 1, 1]}]
     (folder / "a.json").write_text(json.dumps(content))
-    config = DataConfig(format="coco", train_annotations=str(folder / "a.json"), train_images=str(folder / "images"), holdout=0.2)
+    config = DataConfig(
+        format="coco",
+        train_annotations=str(folder / "a.json"),
+        train_images=str(folder / "images"),
+        holdout=0.2,
+    )
     train, val = load_image_sets(config)
     assert (len(train), len(val)) == (80, 20)
     again = load_image_sets(config)
@@ -99,7 +111,10 @@ def test_val_with_other_classes_is_refused(folder, content):
     content["categories"][0]["name"] = "comb"
     (folder / "b.json").write_text(json.dumps(content))
     config = DataConfig(
-        format="coco", train_annotations=str(folder / "a.json"), train_images=str(folder / "images"), val_annotations=str(folder / "b.json")
+        format="coco",
+        train_annotations=str(folder / "a.json"),
+        train_images=str(folder / "images"),
+        val_annotations=str(folder / "b.json"),
     )
     with pytest.raises(InputError, match=r"only one has \['comb', 'toothbrush'\]"):
         load_image_sets(config)

@@ -121,14 +121,16 @@ def test_scenes_are_what_they_promise(tmp_path):
 def test_each_shared_glyph_has_company_that_tells():
     """Two classes of one glyph never share a setting, nor the class that a setting always has."""
     for glyph in set(GLYPHS.values()):
-        homes = [{s for s, contents in SETTINGS.items() if name in contents} for name in GLYPHS if GLYPHS[name] == glyph]
+        homes = [
+            {s for s, contents in SETTINGS.items() if name in contents} for name in GLYPHS if GLYPHS[name] == glyph
+        ]
         assert all(len(home) == 1 for home in homes)
         companions = [next(iter(SETTINGS[next(iter(home))])) for home in homes]
         assert len(set(companions)) == len(companions)
 
 
 def batches(n, size, rank=0, world=1):
-    images = ImageSet(tuple(), np.arange(n * 2).reshape(n, 2).astype(np.uint8) % 2, ("a", "b"))
+    images = ImageSet((), np.arange(n * 2).reshape(n, 2).astype(np.uint8) % 2, ("a", "b"))
     object.__setattr__(images, "paths", tuple(range(n)))
     return Batches(images, np.arange(n, dtype=np.uint8).reshape(n, 1, 1, 1).repeat(3, 3), size, rank=rank, world=world)
 
@@ -151,7 +153,12 @@ def test_workers_share_the_same_global_batches(n, size, world, epoch):
 @settings(max_examples=40, deadline=None)
 @given(n=st.integers(1, 60), size=st.integers(2, 20), world=st.integers(1, 5))
 def test_evaluation_takes_each_image_once(n, size, world):
-    seen = [i for rank in range(world) for batch in batches(n, size, rank, world).evaluation() for i in batch.indices.tolist()]
+    seen = [
+        i
+        for rank in range(world)
+        for batch in batches(n, size, rank, world).evaluation()
+        for i in batch.indices.tolist()
+    ]
     assert sorted(seen) == list(range(n))
 
 

@@ -1,0 +1,79 @@
+"""What DecoupleNet's head costs: its training step beside that of its bare backbone, in one run. Needs no Ray.
+
+    python -m benchmarks.step --model.backbone resnet101 --data.image_size 448 --train.batch_size 64
+
+A step is forward, backward and SGD on random images in the config's precision. The bare backbone is the same
+network up to its features, with their mean as the loss. Both take turns, so that a loaded machine slows both.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from decouplenet.command_line import CommandParser, parse_config, run
+from decouplenet.config import Config
+from decouplenet.engine import AUTOCAST, LOSSES, make_optimizer
+from decouplenet.model import build_model
+
+
+def make_step(config: Config, classes: int, device: torch.device, *, bare: bool) -> Callable[[], None]:
+    """A function that runs one training step, of the whole network or of its bare backbone."""
+    torch.manual_seed(0)
+    model = build_model(config.model, classes).to(device).train()
+    optimizer = make_optimizer(model, config.optim)
+    size, batch, dtype = config.data.image_size, config.train.batch_size, AUTOCAST[config.train.precision]
+    images = torch.randn(batch, 3, size, size, device=device).to(memory_format=torch.channels_last)
+    targets = (torch.rand(batch, classes, device=device) < 0.04).float()
+    network: nn.Module = model.backbone if bare else model  # type: ignore[assignment]
+
+    def step() -> None:
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            out = network(images)
+        loss = out.float().mean() if bare else LOSSES["bce"](out.float(), targets) / targets.numel()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    return step
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the benchmark; a table, and one line of JSON."""
+    parser = CommandParser("python -m benchmarks.step", "DecoupleNet's training step beside its bare backbone's.")
+    parser.add_argument("--rounds", type=int, default=10, help="steps of each, in turn")
+    parser.add_argument("--classes", type=int, default=80, help="number of classes")
+    parser.add_config_keys()
+    own, keys = parser.given(arguments)
+    config = parse_config({"model.pretrained": False, **keys})
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    steps = {name: make_step(config, own["classes"], device, bare=name == "backbone") for name in ("backbone", "whole")}
+    for step in steps.values():
+        step()  # the first chooses kernels and allocates
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(own["rounds"]):
+        for name, step in steps.items():
+            started = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - started)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    ratio = statistics.median(w / b for w, b in zip(seconds["whole"], seconds["backbone"], strict=True))
+    batch = config.train.batch_size
+    for name, median in medians.items():
+        print(f"{name:<10}{median * 1000:9.1f} ms a step  {batch / median:9.1f} images a second")
+    print(f"ratio     {ratio:9.3f} (whole / backbone, median of {own['rounds']} pairs)")
+    result = {"ratio": ratio, "seconds": medians, "batch_size": batch, "image_size": config.data.image_size}
+    print(json.dumps(result | {"backbone": config.model.backbone, "precision": config.train.precision}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
