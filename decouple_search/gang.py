@@ -7,7 +7,6 @@ A worker that dies raises in the pending call at once.
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import tempfile
@@ -179,8 +178,3 @@ class Gang:
 def read_files(folder: str | os.PathLike[str]) -> Files:
     """The files of a checkpoint folder, as `Gang.restore` takes them."""
     return {file.name: file.read_bytes() for file in Path(folder).iterdir() if file.is_file()}
-
-
-def quiet() -> None:
-    """Keep Ray's own notices out of a command's output; errors still show."""
-    logging.getLogger("ray").setLevel(logging.ERROR)

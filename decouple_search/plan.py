@@ -16,6 +16,34 @@ SCHEDULERS = ("asha", "none")
 
 
 @dataclass(frozen=True)
+class Options:
+    """What the command's own flags say."""
+
+    space: str
+    """File of the search space."""
+    trials: int | None
+    """Trials in all; None for the space's own number."""
+    time_budget: float | None
+    """Seconds after which no trial goes on."""
+    storage: str
+    """Folder that experiments are kept in."""
+    name: str | None
+    """The experiment's folder in it."""
+    max_concurrent: int | None
+    """Trials at a time; None for all that fit."""
+    sampler: str
+    """How configurations are chosen."""
+    scheduler: str | None
+    """Name of the scheduler; None for the space's own."""
+    seed: int
+    """Seed of the sampler."""
+    max_failures: int
+    """Times a trial is started again after a lost worker."""
+    dry_run: bool
+    """Whether only the plan is wanted."""
+
+
+@dataclass(frozen=True)
 class Scheduler:
     """When a trial is stopped before its last epoch."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import threading
@@ -10,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the leaderboard and TensorBoard are ours
@@ -18,13 +19,14 @@ os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")  # a failed tr
 
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its tables ignore verbose=0
 
+import optuna
 import ray
 from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
 from decouple_search import results
-from decouple_search.gang import Gang, quiet, read_files
-from decouple_search.plan import Scheduler, resolve_gpus, slots
+from decouple_search.gang import Gang, read_files
+from decouple_search.plan import Options, Scheduler, resolve_gpus, slots
 from decouple_search.progress import LiveProgress, decoding_progress, say
 from decouple_search.searcher import StudySearcher, open_study, trial_name
 from decouple_search.space import Space
@@ -33,9 +35,6 @@ from decouple_search.trial import DecoupleTrial
 from decouplenet.config import Config, flatten
 from decouplenet.data.cache import open_pixels
 from decouplenet.data.image_set import load_image_sets
-
-if TYPE_CHECKING:
-    from decouple_search.tune import Options
 
 
 @dataclass(frozen=True)
@@ -67,14 +66,10 @@ class Search:
     """
 
     def __init__(self, experiment: Path, space: Space, config: Config, scheduler: Scheduler, options: Options) -> None:
-        self.experiment, self.space, self.scheduler, self.options = (
-            experiment.resolve(),
-            space,
-            scheduler,
-            options,
-        )
-        self.config = config
+        self.experiment, self.space, self.config = experiment.resolve(), space, config
+        self._scheduler, self._options = scheduler, options
         self.running = 0
+        """Trials that can run at a time, known once connected."""
 
     def __enter__(self) -> Search:
         self._started = time.monotonic()
@@ -82,7 +77,7 @@ class Search:
         try:
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
             self.config = resolve_gpus(self.config, nodes)
-            self.running = min(slots(self.config, nodes), self.options.max_concurrent or 10**6)
+            self.running = min(slots(self.config, nodes), self._options.max_concurrent or 10**6)
             # Elsewhere than on this one machine the workers decode for themselves.
             here = len(nodes) == 1 and all(not p.key.startswith("data.") for p in self.space.parameters)
             _prepare_data(self.config, decode=here)
@@ -102,7 +97,7 @@ class Search:
 
     def run(self, trials: int) -> Outcome:
         """Run the search and write the experiment folder."""
-        options, space = self.options, self.space
+        options, space = self._options, self.space
         self.experiment.mkdir(parents=True)
         study = open_study(self.experiment / "study.log", options.sampler, seed=options.seed, mode=space.mode)
         base = flatten(self.config.to_dict())
@@ -114,7 +109,7 @@ class Search:
                 tune.with_resources(DecoupleTrial, _trial_resources(self.config)),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
-                    scheduler=_tune_scheduler(self.scheduler, space, self.config.train.epochs),
+                    scheduler=_tune_scheduler(self._scheduler, space, self.config.train.epochs),
                     num_samples=trials,
                     time_budget_s=options.time_budget,
                     reuse_actors=True,
@@ -134,35 +129,47 @@ class Search:
                     verbose=0,
                 ),
             )
+            began = time.monotonic()
             with _sigterm_as_sigint():
                 tuner.fit()
-        spent = options.time_budget is not None and time.monotonic() - self._started >= options.time_budget
-        interrupted = searcher.end_interrupted() or (searcher.asked < trials and not spent)
-        return self._finish(study, interrupted)
+        spent = options.time_budget is not None and time.monotonic() - began >= options.time_budget
+        cut_short = searcher.end_interrupted() or searcher.asked < trials
+        return self._finish(study, interrupted=cut_short and not spent)
 
-    def write_tables(self, study: Any) -> None:
+    def write_tables(self, study: optuna.Study) -> None:
         """Write the leaderboard and the best config as they stand."""
         results.write_leaderboard(self.experiment / "leaderboard.csv", study, self.space)
         if best := results.best_trial(study, self.space.mode):
             config = results.best_config(self.config, best)
             results.write_best_config(self.experiment / "best_config.yaml", config)
 
-    def _finish(self, study: Any, interrupted: bool) -> Outcome:
+    def _finish(self, study: optuna.Study, *, interrupted: bool) -> Outcome:
         self.write_tables(study)
         best = results.best_trial(study, self.space.mode)
-        if best and (source := results.find_checkpoint(self.experiment, best)):
-            target = self.experiment / "best_checkpoint"
-            results.export_checkpoint(source, target, {})  # there before the evaluation, which may be interrupted
-            say("measuring the best checkpoint again")
-            measured = self._measure_again(results.best_config(self.config, best), source)
-            results.export_checkpoint(source, target, measured)
-            if abs(measured["val_map"] - best.user_attrs["val_map"]) > 1e-6:
-                say(f"warning: val_map is {measured['val_map']:.6f}, its trial had {best.user_attrs['val_map']:.6f}")
+        if best:
+            self._export(best)
         wall = time.monotonic() - self._started
         summary = results.summary(study, self.space, wall_seconds=wall, running=self.running)
         results.write_json(self.experiment / "summary.json", summary)
-        failures = [t.user_attrs.get("failure") for t in results.ended_trials(study) if "failure" in t.user_attrs]
+        failures = [t.user_attrs["failure"] for t in results.ended_trials(study) if "failure" in t.user_attrs]
         return Outcome(summary, best.params if best else None, next(iter(failures), None), interrupted)
+
+    def _export(self, best: optuna.trial.FrozenTrial) -> None:
+        """Write the best checkpoint, and measure it again."""
+        source, target = results.find_checkpoint(self.experiment, best), self.experiment / "best_checkpoint"
+        if source is None:
+            say(f"warning: trial {trial_name(best.number)} was stopped before its best checkpoint was written")
+            return
+        results.export_checkpoint(source, target, {})  # there before the measuring, which may be interrupted
+        say("measuring the best checkpoint again")
+        try:
+            measured = self._measure_again(results.best_config(self.config, best), source)
+        except (ray.exceptions.RayError, KeyboardInterrupt) as error:
+            say(f"warning: the best checkpoint was not measured again ({type(error).__name__})")
+            return
+        results.export_checkpoint(source, target, measured)
+        if abs(measured["val_map"] - best.user_attrs["val_map"]) > 1e-6:
+            say(f"warning: val_map is {measured['val_map']:.6f}, its trial had {best.user_attrs['val_map']:.6f}")
 
     def _measure_again(self, config: Config, source: Path) -> dict[str, Any]:
         """Evaluate a kept checkpoint anew, on workers like those that trained it."""
@@ -179,7 +186,7 @@ class Search:
 class _Leaderboard(tune.Callback):
     """Rewrites the leaderboard and the best config whenever a trial has ended."""
 
-    def __init__(self, search: Search, study: Any) -> None:
+    def __init__(self, search: Search, study: optuna.Study) -> None:
         self._search, self._study = search, study
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -195,7 +202,7 @@ def connect() -> bool:
     Returns:
         False when this process was connected already, and stays so.
     """
-    quiet()
+    logging.getLogger("ray").setLevel(logging.ERROR)  # what Tune notices is in our own output
     if ray.is_initialized():
         return False
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}

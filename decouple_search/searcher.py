@@ -144,7 +144,3 @@ class StudySearcher(Searcher):
         """Write which trial of Tune is which of the study; all else is in the study."""
         numbers = {trial_id: trial.number for trial_id, trial in self._running.items()}
         Path(checkpoint_path).write_text(json.dumps({"asked": self.asked, "running": numbers}))
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Resuming a search is not offered yet; Tune asks for this method all the same."""
-        raise NotImplementedError("a search cannot be resumed")

@@ -7,33 +7,17 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from decouple_search.plan import Options, describe, disk_use, local_nodes, make_scheduler, resolve_gpus, slots
 from decouple_search.space import Space, load_space
 from decouplenet.command_line import CommandParser, parse_config, run
 from decouplenet.config import Config
 from decouplenet.errors import InputError
 
 DEMO = Path(__file__).parent.parent / "search_spaces" / "demo.yaml"
-
-
-@dataclass(frozen=True)
-class Options:
-    """The flags of the command."""
-
-    space: str
-    trials: int | None
-    time_budget: float | None
-    storage: str
-    name: str | None
-    max_concurrent: int | None
-    sampler: str
-    scheduler: str | None
-    seed: int
-    max_failures: int
-    dry_run: bool
 
 
 def parser() -> CommandParser:
@@ -85,8 +69,6 @@ def read(arguments: list[str] | None) -> tuple[Options, Space, Config]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    from decouple_search.plan import describe, disk_use, local_nodes, make_scheduler, resolve_gpus, slots
-
     options, space, config = read(arguments)
     trials = options.trials or space.trials
     scheduler = make_scheduler(space.scheduler, options.scheduler, config.train.epochs)
@@ -102,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     if experiment.exists():
         raise InputError(f"--name: '{experiment}' is there already; give another --name, or remove it")
 
-    from decouple_search.search import Search
+    from decouple_search.search import Search  # Ray takes seconds to import, and nothing before this needs it
 
     with Search(experiment, space, config, scheduler, options) as search:
         plan = describe(space, search.config, scheduler, trials=trials, running=search.running, sampler=options.sampler)
@@ -125,8 +107,9 @@ def report(outcome: Any, experiment: Path) -> int:
     _say(f"best       trial {counts['best_trial_id']}, val_map {counts['best_val_map']:.4f}")
     for key, value in outcome.best.items():
         _say(f"             {key} = {value:.4g}" if isinstance(value, float) else f"             {key} = {value}")
-    for name in ("leaderboard.csv", "best_config.yaml", "best_checkpoint"):
-        _say(f"             {experiment / name}")
+    for file in (experiment / name for name in ("leaderboard.csv", "best_config.yaml", "best_checkpoint")):
+        if file.exists():
+            _say(f"             {file}")
     if outcome.interrupted:
         _say("interrupted; what had ended by then is above")
     return 130 if outcome.interrupted else 0

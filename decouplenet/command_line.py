@@ -112,3 +112,6 @@ def run(command: Callable[[list[str] | None], int], arguments: list[str] | None 
     except TrainingFailed as error:
         print(f"failed: {error}", file=sys.stderr)  # noqa: T201
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)  # noqa: T201
+        return 130

@@ -102,6 +102,7 @@ class Engine:
                 self._scaler.update()
                 self._optimizer.zero_grad(set_to_none=True)
                 total += loss.detach()
+        self._average_buffers()
         if self.world > 1:
             dist.all_reduce(total)
         train_loss = float(total) / steps
@@ -127,7 +128,6 @@ class Engine:
             TrainingFailed: a score is not finite, or memory ran out.
         """
         started = time.perf_counter()
-        self._average_buffers()
         self.model.eval()
         scores = ScoreAccumulator()
         loss = torch.zeros((), device=self.device)
@@ -150,8 +150,7 @@ class Engine:
         return metrics | {"val_loss": val_loss, "eval_seconds": time.perf_counter() - started}
 
     def state(self) -> dict[str, Any]:
-        """Everything that the rest of the training depends on, on the CPU; call it on every rank."""
-        self._average_buffers()
+        """Everything that the rest of the training depends on; the same on every rank."""
         return {
             "epoch": self.epoch,
             "model": {name: tensor.cpu() for name, tensor in self.model.state_dict().items()},

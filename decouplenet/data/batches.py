@@ -76,7 +76,7 @@ class Batches:
         """This worker's share of all images, in order; each image is in exactly one worker's share."""
         order = np.arange(self._rank, self._n, self._world)
         size = -(-self.batch_size // self._world)
-        return self._load([slice(s, s + size) for s in range(0, len(order), size)], order, np.zeros(self._n, bool))
+        return self._load([slice(s, s + size) for s in range(0, len(order), size)], order, np.zeros(len(order), bool))
 
     def _load(self, places: list[slice], order: NDArray[np.int64], flips: NDArray[np.bool_]) -> Iterator[Batch]:
         def one(place: slice) -> Batch:

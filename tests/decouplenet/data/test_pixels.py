@@ -153,12 +153,12 @@ def test_workers_share_the_same_global_batches(n, size, world, epoch):
 @settings(max_examples=40, deadline=None)
 @given(n=st.integers(1, 60), size=st.integers(2, 20), world=st.integers(1, 5))
 def test_evaluation_takes_each_image_once(n, size, world):
-    seen = [
-        i
-        for rank in range(world)
-        for batch in batches(n, size, rank, world).evaluation()
-        for i in batch.indices.tolist()
-    ]
+    seen = []
+    for rank in range(world):
+        for batch in batches(n, size, rank, world).evaluation():
+            assert len(batch.indices) == len(batch.images) == len(batch.targets) == len(batch.flipped)
+            assert not batch.flipped.any()
+            seen += batch.indices.tolist()
     assert sorted(seen) == list(range(n))
 
 
