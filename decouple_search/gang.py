@@ -178,3 +178,9 @@ class Gang:
 def read_files(folder: str | os.PathLike[str]) -> Files:
     """The files of a checkpoint folder, as `Gang.restore` takes them."""
     return {file.name: file.read_bytes() for file in Path(folder).iterdir() if file.is_file()}
+
+
+def cause_of(error: Exception) -> str:
+    """The first line of what went wrong in a worker, without Ray's account of where it was raised."""
+    cause = getattr(error, "cause", None) or error
+    return str(cause).partition("\n")[0]

@@ -82,7 +82,7 @@ def make_scheduler(options: Mapping[str, Any], name: str | None, epochs: int) ->
     scheduler = Scheduler(chosen, **given)
     if not isinstance(scheduler.grace_epochs, int) or scheduler.grace_epochs < 1:
         raise InputError(f"scheduler: grace_epochs must be a whole number from 1, not {scheduler.grace_epochs}")
-    if not isinstance(scheduler.reduction_factor, (int, float)) or scheduler.reduction_factor < 2:
+    if not isinstance(scheduler.reduction_factor, (int, float)) or not 2 <= scheduler.reduction_factor < math.inf:
         raise InputError(f"scheduler: reduction_factor must be at least 2, not {scheduler.reduction_factor}")
     if scheduler.grace_epochs > epochs:
         raise InputError(f"scheduler: grace_epochs {scheduler.grace_epochs} is more than train.epochs {epochs}")
@@ -142,7 +142,7 @@ def describe(space: Space, config: Config, scheduler: Scheduler, *, trials: int,
     gpu = f" and {scaling.gpus_per_worker:g} GPU" if scaling.gpus_per_worker else ""
     lines += [
         f"workers    {scaling.workers_per_trial} a trial, {scaling.cpus_per_worker:g} CPU{gpu} each",
-        f"at a time  {_count_of(min(running, trials), 'trial')}",
+        f"at a time  {_count_of(running, 'trial')}",
     ]
     return "\n".join(lines)
 
@@ -150,13 +150,7 @@ def describe(space: Space, config: Config, scheduler: Scheduler, *, trials: int,
 def disk_use(space: Space, config: Config, trials: int) -> str:
     """Bytes that the search will need, in words: a checkpoint a trial, and the decoded images."""
     images, classes = _count(config)
-    ends = [
-        value
-        for parameter in space.parameters
-        if parameter.key.endswith("maps_per_class")
-        for value in parameter.values
-    ]
-    checkpoint = checkpoint_bytes(config, max([config.model.maps_per_class, *ends]), classes)
+    checkpoint = checkpoint_bytes(space, config, classes)
     text = f"disk       checkpoints up to {_size(checkpoint)} a trial, {_size(checkpoint * trials)} in all"
     if config.data.cache == "none":
         return text
@@ -164,17 +158,28 @@ def disk_use(space: Space, config: Config, trials: int) -> str:
     return f"{text}\n           decoded images {_size(pixels)} in {config.data.cache}"
 
 
-def checkpoint_bytes(config: Config, maps_per_class: int, classes: int) -> int:
+def checkpoint_bytes(space: Space, config: Config, classes: int) -> int:
     """Size of a checkpoint with its optimiser's state, for the largest network of a search."""
     import torch
 
     from decouplenet.model import build_model
 
-    with torch.device("meta"):  # shapes without memory
-        largest = replace(config.model, pretrained=False, maps_per_class=maps_per_class, attention="joint")
-        model = build_model(largest, classes)
-    parameters = sum(p.numel() for p in model.parameters())
-    return 4 * parameters * (3 if config.optim.name == "adamw" else 2)
+    searched = {parameter.key.removeprefix("model."): parameter.values for parameter in space.parameters}
+    size = 0
+    for backbone in searched.get("backbone", [config.model.backbone]):
+        largest = replace(config.model, backbone=backbone, pretrained=False)
+        # What makes a head larger: more maps, a transposed convolution, both attention layers.
+        maps = max([config.model.maps_per_class, *searched.get("maps_per_class", [])])
+        largest = replace(largest, maps_per_class=maps)
+        if "upsampling" in searched:
+            largest = replace(largest, upsampling="transposed")
+        if "attention" in searched:
+            largest = replace(largest, attention="joint")
+        if "head" in searched:
+            largest = replace(largest, head="decouplenet")
+        with torch.device("meta"):  # shapes without memory
+            size = max(size, sum(p.numel() for p in build_model(largest, classes).parameters()))
+    return 4 * size * (3 if config.optim.name == "adamw" else 2)
 
 
 def _count(config: Config) -> tuple[int, int]:

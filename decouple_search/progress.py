@@ -34,6 +34,12 @@ def decoding_progress(name: str) -> Iterator[Callable[[int, int], None]]:
         yield show
 
 
+def lost(trial: Any) -> str:
+    """Why Tune gave a trial up, in a line: the last line of what it recorded."""
+    recorded = str(trial.get_error() or "").strip().splitlines()
+    return recorded[-1] if recorded else "its worker was lost"
+
+
 class LiveProgress(Callback):
     """Prints how a search goes.
 
@@ -58,7 +64,7 @@ class LiveProgress(Callback):
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
             )
-            self._bar = Progress(*columns, console=Console(highlight=False))
+            self._bar = Progress(*columns, console=Console(highlight=False, markup=False))
             self._task = self._bar.add_task("trials", total=trials)
 
     def __enter__(self) -> LiveProgress:
@@ -99,7 +105,7 @@ class LiveProgress(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Print that a trial was lost."""
-        self._end(f"trial {trial_name(trial.config['trial'])}  FAIL: its worker was lost")
+        self._end(f"trial {trial_name(trial.config['trial'])}  FAIL: {lost(trial)}")
 
     def _end(self, text: str) -> None:
         self._ended += 1

@@ -25,7 +25,7 @@ from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
 from decouple_search import results
-from decouple_search.gang import Gang, read_files
+from decouple_search.gang import Gang, cause_of, read_files
 from decouple_search.plan import Options, Scheduler, resolve_gpus, slots
 from decouple_search.progress import LiveProgress, decoding_progress, say
 from decouple_search.searcher import StudySearcher, open_study, trial_name
@@ -35,6 +35,7 @@ from decouple_search.trial import DecoupleTrial
 from decouplenet.config import Config, flatten
 from decouplenet.data.cache import open_pixels
 from decouplenet.data.image_set import load_image_sets
+from decouplenet.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -60,29 +61,41 @@ class Search:
         config: the base configuration.
         scheduler: when trials are stopped.
         options: the command's flags.
+        trials: how many to run.
 
     Raises:
-        InputError: no trial fits on the cluster, or the data cannot be read.
+        InputError: the folder cannot be written, no trial fits on the cluster, or the data or weights cannot be had.
     """
 
-    def __init__(self, experiment: Path, space: Space, config: Config, scheduler: Scheduler, options: Options) -> None:
+    def __init__(
+        self, experiment: Path, space: Space, config: Config, scheduler: Scheduler, options: Options, trials: int
+    ) -> None:
         self.experiment, self.space, self.config = experiment.resolve(), space, config
-        self._scheduler, self._options = scheduler, options
+        self._scheduler, self._options, self._trials = scheduler, options, trials
         self.running = 0
         """Trials that can run at a time, known once connected."""
 
     def __enter__(self) -> Search:
         self._started = time.monotonic()
-        self._ours = connect()
         try:
+            self.experiment.mkdir(parents=True)
+        except OSError as error:
+            raise InputError(
+                f"--storage: cannot make '{self.experiment}' ({error.strerror}); give another folder"
+            ) from None
+        self._ours = False
+        try:
+            self._ours = connect()
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
             self.config = resolve_gpus(self.config, nodes)
-            self.running = min(slots(self.config, nodes), self._options.max_concurrent or 10**6)
+            self.running = min(slots(self.config, nodes), self._options.max_concurrent or self._trials, self._trials)
             # Elsewhere than on this one machine the workers decode for themselves.
             here = len(nodes) == 1 and all(not p.key.startswith("data.") for p in self.space.parameters)
             _prepare_data(self.config, decode=here)
+            _check_weights(self.config)
         except BaseException:
             self._disconnect()
+            self.experiment.rmdir()  # nothing is in it yet, and its name stays free
             raise
         return self
 
@@ -95,10 +108,9 @@ class Search:
         if self._ours:
             ray.shutdown()
 
-    def run(self, trials: int) -> Outcome:
+    def run(self) -> Outcome:
         """Run the search and write the experiment folder."""
-        options, space = self._options, self.space
-        self.experiment.mkdir(parents=True)
+        options, space, trials = self._options, self.space, self._trials
         study = open_study(self.experiment / "study.log", options.sampler, seed=options.seed, mode=space.mode)
         base = flatten(self.config.to_dict())
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.running)  # all slots start at once, not in turn
@@ -208,7 +220,11 @@ def connect() -> bool:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ and "RAY_ADDRESS" not in os.environ:
         options["include_dashboard"] = False
-    ray.init(**options)
+    try:
+        ray.init(**options)
+    except ConnectionError as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"RAY_ADDRESS: no Ray answers at '{os.environ.get('RAY_ADDRESS')}' ({reason})") from None
     return True
 
 
@@ -224,6 +240,23 @@ def _prepare_data(config: Config, *, decode: bool) -> None:
         with decoding_progress(name) as progress:
             size, cache = config.data.image_size, config.data.cache
             open_pixels(images, size, cache, threads=os.cpu_count() or 1, progress=progress)
+
+
+def _check_weights(config: Config) -> None:
+    """Read or download the backbone's weights once, before a trial on every worker tries to."""
+    if config.model.pretrained:
+        attempt = ray.remote(num_cpus=0)(build_backbone_of).remote(config)
+        try:
+            ray.get(attempt)
+        except InputError as error:
+            raise InputError(cause_of(error)) from None
+
+
+def build_backbone_of(config: Config) -> None:
+    """Build a config's backbone, for the errors alone."""
+    from decouplenet.backbones import build_backbone
+
+    build_backbone(config.model.backbone, config.model.pretrained)
 
 
 def _trial_resources(config: Config) -> tune.PlacementGroupFactory:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
+from decouple_search.samplers import SAMPLERS, check_sampler
 from decouple_search.space import Space
-from decouplenet.config import nearest
-from decouplenet.errors import InputError
 
-# TPE models each parameter by itself: under ASHA's early stopping that found better configurations than the
-# multivariate default, and it takes conditional parameters as they are.
-SAMPLERS: dict[str, Callable[[int | None], optuna.samplers.BaseSampler]] = {
-    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=False, constant_liar=True),
-    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
-}
 STUDY_NAME = "decouple_search"
 
 
@@ -34,10 +26,9 @@ def open_study(file: Path, sampler: str = "tpe", *, seed: int | None = None, mod
     """The study in a journal file, made if it is not there.
 
     Raises:
-        InputError: an unknown sampler.
+        InputError: an unknown sampler, or a seed out of range.
     """
-    if sampler not in SAMPLERS:
-        raise InputError(f"--sampler: unknown '{sampler}'; {nearest(sampler, SAMPLERS)}")
+    check_sampler(sampler, seed)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = JournalStorage(JournalFileBackend(str(file)))
     return optuna.create_study(

@@ -13,6 +13,7 @@ trials: 24                                       # unless --trials says otherwis
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,13 @@ from decouplenet.errors import InputError
 if TYPE_CHECKING:
     import optuna
 
+# What an epoch reports and a search can optimise; losses towards less, all else towards more.
+OBJECTIVES = (
+    *(f"val_{name}" for name in ("map", "map_plain", "p_c", "r_c", "f1_c", "f1_c_harmonic", "p_o", "r_o", "f1_o")),
+    *("val_loss", "train_loss", "images_per_second"),
+)
+# A gang and ASHA's last rung are made for one value of these.
+FIXED = ("scaling.", "train.epochs", "train.strategy")
 CONDITIONS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq,
     "ne": operator.ne,
@@ -73,7 +81,10 @@ class Parameter:
         if self.kind == "choice":
             return any(value == choice and type(value) is type(choice) for choice in self.values)
         numeric = isinstance(value, int if self.kind == "int" else (int, float)) and not isinstance(value, bool)
-        return numeric and self.values[0] <= value <= self.values[1]
+        if not numeric or not self.values[0] <= value <= self.values[1]:
+            return False
+        steps = (value - self.values[0]) / self.step if self.step else 0
+        return math.isclose(steps, round(steps), abs_tol=1e-9)
 
     def __str__(self) -> str:
         if self.kind == "choice":
@@ -115,10 +126,6 @@ class Space:
                 proposed[parameter.key] = values[parameter.key] = parameter.suggest(trial)
         return proposed
 
-    def config(self, proposed: Mapping[str, Any]) -> dict[str, Any]:
-        """The complete configuration of a trial, dotted: base values, then the proposed ones."""
-        return {**self.base, **proposed}
-
     def checked_start(self) -> list[dict[str, Any]]:
         """The start points without the parameters that are absent under their conditions."""
         points = []
@@ -154,28 +161,24 @@ def load_space(path: str | Path, overrides: Mapping[str, Any] | None = None) -> 
         if key not in valid:
             raise InputError(f"{path}: unknown key '{key}'; {nearest(str(key), valid)}")
     base = flatten(_mapping(raw.get("base"), path, "base"))
-    check_keys(base, f"{path}, base")
+    parse_config(overrides, "command line")
+    parse_config(base, f"{path}, base")
     base |= overrides
     search = _mapping(raw.get("search"), path, "search")
     check_keys(search, f"{path}, search")
     parameters = [_parameter(key, spec, path) for key, spec in search.items() if key not in overrides]
     if not parameters:
         raise InputError(f"{path}: nothing is searched; add keys under 'search' or fix fewer on the command line")
-    objective = raw.get("objective") or {}
-    if not isinstance(objective, dict):
-        raise InputError(f"{path}, objective: one mapping is needed, such as {{metric: val_map, mode: max}}")
-    mode = objective.get("mode", "max")
-    if mode not in ("max", "min"):
-        raise InputError(f"{path}, objective: mode '{mode}' is unknown; valid: max, min")
+    metric, mode = _objective(raw.get("objective") or {}, path)
     trials = raw.get("trials", 20)
-    if not isinstance(trials, int) or trials < 1:
+    if not isinstance(trials, int) or isinstance(trials, bool) or trials < 1:
         raise InputError(f"{path}, trials: '{trials}' is not a whole number from 1")
     space = Space(
         name=path.stem,
         base=base,
         parameters=_in_order(parameters, path),
         start=tuple(_start_points(raw.get("start"), parameters, overrides, path)),
-        metric=str(objective.get("metric", "val_map")),
+        metric=metric,
         mode=mode,
         scheduler=_mapping(raw.get("scheduler"), path, "scheduler") or {"name": "asha"},
         trials=trials,
@@ -184,8 +187,26 @@ def load_space(path: str | Path, overrides: Mapping[str, Any] | None = None) -> 
     return space
 
 
+def _objective(spec: Any, path: Path) -> tuple[str, str]:
+    where = f"{path}, objective"
+    if not isinstance(spec, dict):
+        raise InputError(f"{where}: one mapping is needed, such as {{metric: val_map, mode: max}}")
+    for name in spec:
+        if name not in ("metric", "mode"):
+            raise InputError(f"{where}: unknown '{name}'; valid: metric, mode")
+    metric = spec.get("metric", "val_map")
+    if metric not in OBJECTIVES:
+        raise InputError(f"{where}: unknown metric '{metric}'; {nearest(metric, OBJECTIVES)}")
+    mode = spec.get("mode", "min" if metric.endswith("_loss") else "max")
+    if mode not in ("max", "min"):
+        raise InputError(f"{where}: mode '{mode}' is unknown; valid: max, min")
+    return metric, mode
+
+
 def _parameter(key: str, spec: Any, path: Path) -> Parameter:
     where = f"{path}, search, {key}"
+    if key.startswith(FIXED):
+        raise InputError(f"{where}: it cannot be searched, as all trials share it; put it under 'base'")
     spec = _mapping(spec, path, f"search, {key}")
     kinds = [kind for kind in ("int", "float", "choice") if kind in spec]
     unknown = [name for name in spec if name not in ("int", "float", "choice", "log", "step", "when")]
@@ -197,8 +218,8 @@ def _parameter(key: str, spec: Any, path: Path) -> Parameter:
     if not isinstance(values, list) or not values:
         raise InputError(f"{where}: '{kind}' needs a list, and holds {values!r}")
     if kind != "choice":
-        numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
-        if len(values) != 2 or not numbers or values[0] > values[1]:
+        numbers = all(_is_number(v) for v in values)
+        if len(values) != 2 or not numbers or not values[0] <= values[1] or math.inf in map(abs, values):
             raise InputError(f"{where}: '{kind}' needs [low, high], and holds {values!r}")
         if log and values[0] <= 0:
             raise InputError(f"{where}: a log range must begin above 0, not at {values[0]}")
@@ -206,15 +227,39 @@ def _parameter(key: str, spec: Any, path: Path) -> Parameter:
             raise InputError(f"{where}: log and step do not go together; drop one")
         if kind == "int" and not all(isinstance(v, int) for v in values):
             raise InputError(f"{where}: 'int' needs whole numbers, and holds {values!r}")
+        step, whole = spec.get("step"), kind == "int"
+        if step is not None and (not _is_number(step) or not 0 < step < math.inf or (whole and step != int(step))):
+            raise InputError(f"{where}: step must be a {'whole ' if whole else ''}number above 0, not {step!r}")
         values = [float(v) for v in values] if kind == "float" else values
+    elif any(a == b for i, a in enumerate(values) for b in values[:i]):
+        raise InputError(
+            f"{where}: two of the choices are equal (1, 1.0 and true count as such), so they would be mixed up"
+        )
     when = {}
     for other, condition in _mapping(spec.get("when"), path, f"search, {key}, when").items():
         check_keys([other], f"{where}, when")
         condition = condition if isinstance(condition, dict) else {"eq": condition}
         if len(condition) != 1 or next(iter(condition)) not in CONDITIONS:
             raise InputError(f"{where}, when, {other}: one condition is needed; valid: {', '.join(CONDITIONS)}")
-        when[other] = next(iter(condition.items()))
+        name, to = when[other] = next(iter(condition.items()))
+        if (name in ("in", "not_in")) != isinstance(to, list):
+            raise InputError(f"{where}, when, {other}: in and not_in take a list, the others one value; it is {to!r}")
+        for operand in to if isinstance(to, list) else [to]:
+            _check_operand(other, name, operand, f"{where}, when")
     return Parameter(key, kind, tuple(values), bool(log), spec.get("step"), when)
+
+
+def _check_operand(key: str, condition: str, operand: Any, where: str) -> None:
+    """What a key is compared with must be of its type, and for the orders a number."""
+    if condition in ("gt", "ge", "lt", "le"):
+        if not _is_number(operand):
+            raise InputError(f"{where}, {key}: {condition} takes a number, not {operand!r}")
+    else:
+        parse_config({key: operand}, where)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _in_order(parameters: list[Parameter], path: Path) -> tuple[Parameter, ...]:
@@ -234,6 +279,8 @@ def _start_points(
     raw: Any, parameters: list[Parameter], overrides: Mapping[str, Any], path: Path
 ) -> list[dict[str, Any]]:
     known = {parameter.key: parameter for parameter in parameters}
+    if not isinstance(raw or [], list):
+        raise InputError(f"{path}, start: a list of points is needed, and it holds {raw!r}")
     points = []
     for number, point in enumerate(raw or [], start=1):
         where = f"{path}, start, point {number}"
@@ -246,13 +293,16 @@ def _start_points(
                 raise InputError(f"{where}: '{key}' is not searched; {nearest(key, known)}")
             if not known[key].contains(value):
                 raise InputError(f"{where}: {key} = {value!r} is outside {known[key]}")
-        points.append({key: value for key, value in flat.items() if key not in overrides})
+        # A float parameter's 1 is 1.0: for k+ and k- the type decides what is meant.
+        kinds = {
+            key: float if known[key].kind == "float" else type(value) for key, value in flat.items() if key in known
+        }
+        points.append({key: kinds[key](flat[key]) for key in kinds})
     return points
 
 
 def _check_values(space: Space, path: Path) -> None:
     """Each value that a parameter may take, at the ends of its range, must be valid as that config key."""
-    parse_config(space.base, f"{path}, base")
     for parameter in space.parameters:
         for value in parameter.values:
             parse_config({**space.base, parameter.key: value}, f"{path}, search, {parameter.key}")

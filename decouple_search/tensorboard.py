@@ -19,7 +19,6 @@ from decouple_search.searcher import trial_name
 
 # Measures that a run shows, grouped as TensorBoard groups them.
 GROUPS = {"val_": "val", "train_": "train"}
-UNSHOWN = {"epoch", "trial_id", "val_classes_without_positives"}
 
 
 class TensorBoardRuns(Callback):
@@ -72,7 +71,7 @@ class TensorBoardRuns(Callback):
 
 
 def _is_measure(name: str) -> bool:
-    return name not in UNSHOWN and (name.startswith(tuple(GROUPS)) or name in ("lr", "images_per_second"))
+    return name.startswith(tuple(GROUPS)) or name in ("lr", "images_per_second")
 
 
 def _tag(name: str) -> str:

@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import math
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 from ray import tune
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
-from decouple_search.gang import Gang, read_files
+from decouple_search.gang import Gang, cause_of, read_files
 from decouplenet.config import nest
 from decouplenet.errors import InputError, TrainingFailed
+
+_T = TypeVar("_T")
 
 
 class DecoupleTrial(tune.Trainable):
     """Trains `config["config"]` (dotted keys) an epoch a step, on a gang that outlives the trial.
 
     A configuration that cannot be trained (NaN, out of memory, weights that do not fit) ends its trial with
-    `failed` in the result instead of an exception, so the gang lives on and nothing is retried in vain.
+    `failed` in the result instead of an exception, so the gang lives on and nothing is retried in vain. After any
+    other error in a worker the trial fails too, and the next one gets a new gang. A lost worker is Tune's to handle.
     """
 
-    _gang: Gang
+    _gang: Gang | None
     _epoch: int
     _best: float
     _failure: str | None
 
     def setup(self, config: dict[str, Any]) -> None:
         """Start the slot's gang and the first configuration on it."""
-        scaling = nest(config["config"])["scaling"]
-        self._gang = Gang(
-            scaling["workers_per_trial"],
-            scaling["cpus_per_worker"],
-            scaling["gpus_per_worker"],
-            ray.util.get_current_placement_group(),
-        )
+        self._gang = None
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -45,12 +45,8 @@ class DecoupleTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train and evaluate one epoch."""
-        if self._failure is None:
-            try:
-                measured = self._gang.train_epoch()
-            except (TrainingFailed, InputError) as error:
-                self._failure = _first_line(error)
-        if self._failure is not None:
+        measured = self._guarded(lambda gang: gang.train_epoch()) if self._failure is None else None
+        if measured is None:
             return {"epoch": self._epoch, "failed": self._failure, DONE: True}
         self._epoch = measured["epoch"]
         value = self._sign * measured[self._metric]
@@ -61,21 +57,24 @@ class DecoupleTrial(tune.Trainable):
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write the gang's checkpoint into a folder."""
-        for name, content in self._gang.checkpoint().items():
-            (Path(checkpoint_dir) / name).write_bytes(content)
+        if self._gang is not None:
+            for name, content in self._gang.checkpoint().items():
+                (Path(checkpoint_dir) / name).write_bytes(content)
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:  # type: ignore[override]
         """Go on from a checkpoint's folder."""
-        import json
-
         files = read_files(checkpoint_dir)
-        self._gang.restore(files)
+        self._guarded(lambda gang: gang.restore(files))
+        if self._failure is not None:
+            return
         metrics = json.loads(files["metrics.json"])
         self._epoch, self._best = metrics["epoch"], self._sign * metrics[self._metric]
 
     def cleanup(self) -> None:
         """End the gang with its slot."""
-        self._gang.stop()
+        if self._gang is not None:
+            self._gang.stop()
+            self._gang = None
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._metric, self._sign = config["metric"], 1 if config["mode"] == "max" else -1
@@ -84,13 +83,23 @@ class DecoupleTrial(tune.Trainable):
         nested = nest(config["config"])
         self._epochs = nested["train"]["epochs"]
         self._failure = None
+        self._scaling = nested["scaling"]
+        self._guarded(lambda gang: gang.start(nested))
+
+    def _guarded(self, call: Callable[[Gang], _T]) -> _T | None:
+        """Call the gang, made anew if there is none; an error in the training becomes the trial's failure."""
+        if self._gang is None:
+            scaling, group = self._scaling, ray.util.get_current_placement_group()
+            workers, cpus, gpus = (
+                scaling[name] for name in ("workers_per_trial", "cpus_per_worker", "gpus_per_worker")
+            )
+            self._gang = Gang(workers, cpus, gpus, group)
         try:
-            self._gang.start(nested)
+            return call(self._gang)
         except (TrainingFailed, InputError) as error:
-            self._failure = _first_line(error)
-
-
-def _first_line(error: Exception) -> str:
-    """What the user reads: the cause's own words, without Ray's account of where it was raised."""
-    cause = getattr(error, "cause", None) or error
-    return str(cause).partition("\n")[0]
+            self._failure = cause_of(error)
+        except ray.exceptions.RayTaskError as error:
+            print(error, file=sys.stderr)  # noqa: T201 - the whole account, in Ray's log of this process
+            self._failure = f"{type(error.cause).__name__}: {cause_of(error)}"
+            self.cleanup()
+        return None

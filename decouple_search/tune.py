@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from decouple_search.plan import Options, describe, disk_use, local_nodes, make_scheduler, resolve_gpus, slots
+from decouple_search.samplers import check_sampler
 from decouple_search.space import Space, load_space
 from decouplenet.command_line import CommandParser, parse_config, run
 from decouplenet.config import Config
@@ -61,6 +62,7 @@ def read(arguments: list[str] | None) -> tuple[Options, Space, Config]:
         value = getattr(options, name)
         if value is not None and value < least:
             raise InputError(f"--{name.replace('_', '-')}: {value} is out of range; it must be at least {least}")
+    check_sampler(options.sampler, options.seed)
     if "://" in options.storage:
         raise InputError(f"--storage: '{options.storage}' is not a folder of this machine; give a folder")
     space = load_space(options.space, keys)
@@ -76,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.dry_run:
         nodes = local_nodes()
         config = resolve_gpus(config, nodes)
-        running = min(slots(config, nodes), options.max_concurrent or trials)
+        running = min(slots(config, nodes), options.max_concurrent or trials, trials)
         _say(describe(space, config, scheduler, trials=trials, running=running, sampler=options.sampler))
         _say(disk_use(space, config, trials))
         _say(f"results    {experiment}")
@@ -86,10 +88,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     from decouple_search.search import Search  # Ray takes seconds to import, and nothing before this needs it
 
-    with Search(experiment, space, config, scheduler, options) as search:
+    with Search(experiment, space, config, scheduler, options, trials) as search:
         plan = describe(space, search.config, scheduler, trials=trials, running=search.running, sampler=options.sampler)
         _say(f"{plan}\nresults    {experiment}")
-        outcome = search.run(trials)
+        outcome = search.run()
     return report(outcome, experiment)
 
 
@@ -102,7 +104,7 @@ def report(outcome: Any, experiment: Path) -> int:
     )
     if outcome.best is None:
         reason = f": {outcome.failure}" if outcome.failure else ""
-        print(f"failed: no trial finished an epoch{reason}", file=sys.stderr)  # noqa: T201
+        print(f"failed: no trial ended well{reason}", file=sys.stderr)  # noqa: T201
         return 130 if outcome.interrupted else 1
     _say(f"best       trial {counts['best_trial_id']}, val_map {counts['best_val_map']:.4f}")
     for key, value in outcome.best.items():
@@ -116,10 +118,12 @@ def report(outcome: Any, experiment: Path) -> int:
 
 
 def absolute_paths(config: Config) -> Config:
-    """The config with the paths of files that are here made absolute, so that it runs from any folder."""
+    """The config with the paths of what is here, and of the cache, made absolute, so that it runs from any folder."""
     data, model = config.data, config.model
     names = ("train_annotations", "train_images", "val_annotations", "val_images")
     found = {name: _absolute(getattr(data, name)) for name in names}
+    if data.cache != "none" and not data.cache.startswith("~"):
+        found["cache"] = str(Path(data.cache).resolve())
     return replace(config, data=replace(data, **found), model=replace(model, pretrained=_absolute(model.pretrained)))
 
 

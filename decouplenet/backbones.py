@@ -7,16 +7,15 @@ classifier is left off. `tiny` is ours: three convolutions for small synthetic i
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
 
-from decouplenet.config import nearest
+from decouplenet.config import Backbone, nearest
 from decouplenet.errors import InputError
 
 
@@ -33,25 +32,11 @@ def _features(network: nn.Module) -> tuple[nn.Module, int]:
     return nn.Sequential(OrderedDict(features=network.features)), first.in_features  # type: ignore[arg-type]
 
 
-# name -> how its feature extractor is cut out; the name is torchvision's own builder's.
-TORCHVISION: dict[str, Callable[[nn.Module], tuple[nn.Module, int]]] = {
-    "resnet18": _resnet,
-    "resnet34": _resnet,
-    "resnet50": _resnet,
-    "resnet101": _resnet,
-    "resnet152": _resnet,
-    "mobilenet_v2": _features,
-    "convnext_tiny": _features,
-    "convnext_small": _features,
-    "efficientnet_b0": _features,
-}
-
-
 def build_backbone(name: str, pretrained: bool | str) -> tuple[nn.Module, int]:
     """A feature extractor and its number of channels D.
 
     Args:
-        name: a key of `TORCHVISION`, or `tiny`.
+        name: one of `decouplenet.config.Backbone`.
         pretrained: True for torchvision's ImageNet weights, False for random ones, or a weight file
             (`.pth`, `.safetensors`) under torchvision's key names.
 
@@ -62,12 +47,12 @@ def build_backbone(name: str, pretrained: bool | str) -> tuple[nn.Module, int]:
         if pretrained:
             raise InputError("model.pretrained: backbone 'tiny' has no ImageNet weights; set it to false")
         return _tiny(), 128
-    if name not in TORCHVISION:
-        raise InputError(f"model.backbone: unknown '{name}'; {nearest(name, [*TORCHVISION, 'tiny'])}")
+    if name not in get_args(Backbone):
+        raise InputError(f"model.backbone: unknown '{name}'; {nearest(name, get_args(Backbone))}")
     from torchvision import models  # costs seconds to import
 
     network = models.get_model(name, weights=None)
-    backbone, channels = TORCHVISION[name](network)
+    backbone, channels = _resnet(network) if name.startswith("resnet") else _features(network)
     if pretrained:
         state = _download(models.get_model_weights(name).IMAGENET1K_V1, name) if pretrained is True else None
         _load(backbone, state or read_weights(str(pretrained)), source=str(pretrained), name=name)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import yaml
 from torch import Tensor, nn
 
-from decouplenet.config import Config, load_yaml
+from decouplenet.config import Config, flatten, load_yaml
 from decouplenet.errors import InputError
 
 
@@ -74,13 +74,14 @@ def read_checkpoint(folder: str | Path) -> Checkpoint:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    from decouplenet.command_line import parse_config
     from decouplenet.model import build_model
 
     folder = Path(folder)
     for name in ("model.safetensors", "config.yaml", "metrics.json"):
         if not (folder / name).is_file():
             raise InputError(f"checkpoint '{folder}' has no {name}; give a folder that a search or training wrote")
-    config = Config.from_dict(load_yaml(folder / "config.yaml"))
+    config = parse_config(flatten(load_yaml(folder / "config.yaml")), str(folder / "config.yaml"))
     try:
         metrics = json.loads((folder / "metrics.json").read_text())
         names = tuple(metrics.pop("class_names"))

@@ -22,8 +22,10 @@ class CommandParser(ArgumentParser):
 
     def __init__(self, prog: str, description: str) -> None:
         set_parsing_settings(docstring_parse_attribute_docstrings=True)
-        super().__init__(prog=prog, description=description, exit_on_error=False)
-        self.add_argument("--config", action="config", help="YAML file of config keys, and of this command's flags")
+        super().__init__(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
+        self.add_argument(
+            "--config", type=str | None, default=None, help="YAML file of config keys and flags; the command line wins"
+        )
 
     def add_config_keys(self) -> None:
         """Add `--section.key` for every key of the config tree; call it after the command's own flags."""
@@ -39,17 +41,20 @@ class CommandParser(ArgumentParser):
         Raises:
             InputError: an unknown or ill-typed flag or key.
         """
-        arguments = sys.argv[1:] if arguments is None else arguments
-        for before, argument in zip(["", *arguments], arguments, strict=False):
-            if before == "--config" or argument.startswith("--config="):
-                load_yaml(argument.removeprefix("--config="))  # says which file and line, if it is not YAML
-        try:
-            own = self.parse_args(arguments, defaults=False).as_dict()
-        except Exception as error:  # jsonargparse raises several kinds; all of them speak of the user's input
-            raise InputError(self._one_line(str(error))) from None
-        keys = flatten({name: own.pop(name) for name in SECTIONS if name in own})
-        own.pop("config", None)
+        own, keys = _split(self._typed(lambda: self.parse_args(arguments, defaults=False)))
+        if file := own.get("config"):
+            content = load_yaml(file)
+            in_file = _split(self._typed(lambda: self.parse_object(content, defaults=False), where=f"{file}: "))
+            own, keys = in_file[0] | own, in_file[1] | keys
         return self.get_defaults().as_dict() | own, keys
+
+    def _typed(self, parse: Callable[[], Any], where: str = "") -> dict[str, Any]:
+        """What jsonargparse makes of some input; its errors, of several kinds, all speak of that input."""
+        try:
+            typed: dict[str, Any] = parse().as_dict()
+        except Exception as error:
+            raise InputError(f"{where}{self._one_line(str(error))}") from None
+        return typed
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what jsonargparse would print with its usage."""
@@ -77,6 +82,12 @@ class CommandParser(ArgumentParser):
         return message
 
 
+def _split(parsed: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A command's own flags, and the config keys, dotted."""
+    keys = flatten({name: parsed[name] for name in SECTIONS if name in parsed})
+    return {name: value for name, value in parsed.items() if name not in SECTIONS}, keys
+
+
 @functools.cache
 def _config_parser() -> CommandParser:
     parser = CommandParser("config", "")
@@ -92,10 +103,7 @@ def parse_config(flat: Mapping[str, Any], where: str = "config") -> Config:
     """
     check_keys(flat, where)
     parser = _config_parser()
-    try:
-        parsed = parser.parse_object(nest(flat), defaults=False).as_dict()
-    except Exception as error:  # as in `given`
-        raise InputError(f"{where}: {parser._one_line(str(error))}") from None
+    parsed = parser._typed(lambda: parser.parse_object(nest(flat), defaults=False), where=f"{where}: ")
     try:
         return Config.from_dict({name: parsed[name] for name in SECTIONS if name in parsed})
     except InputError as error:

@@ -12,19 +12,32 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, SupportsIndex
 
 import yaml
 
 from decouplenet.errors import InputError
+
+Backbone = Literal[
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "mobilenet_v2",
+    "convnext_tiny",
+    "convnext_small",
+    "efficientnet_b0",
+    "tiny",
+]
 
 
 @dataclass(kw_only=True, slots=True)
 class ModelConfig:
     """The network: backbone and head (paper, Fig. 1)."""
 
-    backbone: str = "resnet101"
-    """Feature extractor: a torchvision name (resnet18, resnet101, mobilenet_v2, convnext_tiny, ...) or tiny."""
+    backbone: Backbone = "resnet101"
+    """Feature extractor, of torchvision's under its name, or tiny for small synthetic images."""
     pretrained: bool | str = True
     """ImageNet weights: true (torchvision's own, downloaded once), false, or a .pth or .safetensors file."""
     head: Literal["decouplenet", "wildcat", "gap", "gmp"] = "decouplenet"
@@ -43,7 +56,9 @@ class ModelConfig:
     """Weight of the k- lowest pixels in Eq. 3."""
 
     def __post_init__(self) -> None:
-        """Check ranges."""
+        """Check ranges, and that the weights can be."""
+        tiny_weights = self.backbone == "tiny" and self.pretrained
+        _require(not tiny_weights, "model.pretrained", self.pretrained, "false: there are no weights for tiny")
         _require(self.maps_per_class >= 1, "model.maps_per_class", self.maps_per_class, "at least 1")
         check_k("model.k_pos", self.k_pos, zero_allowed=False)
         check_k("model.k_neg", self.k_neg, zero_allowed=True)
@@ -81,11 +96,12 @@ class DataConfig:
     """Seed of the synthetic scenes."""
 
     def __post_init__(self) -> None:
-        """Check ranges and that coco has its files named."""
+        """Check ranges."""
         _require(self.image_size >= 8, "data.image_size", self.image_size, "at least 8")
         _require(0 < self.holdout < 1, "data.holdout", self.holdout, "between 0 and 1")
         _require(self.workers >= 1, "data.workers", self.workers, "at least 1")
         _require(self.synthetic_images >= 50, "data.synthetic_images", self.synthetic_images, "at least 50")
+        _require(self.synthetic_seed >= 0, "data.synthetic_seed", self.synthetic_seed, "at least 0")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -134,6 +150,7 @@ class TrainConfig:
         """Check ranges."""
         _require(self.epochs >= 1, "train.epochs", self.epochs, "at least 1")
         _require(self.batch_size >= 2, "train.batch_size", self.batch_size, "at least 2 (batch normalisation)")
+        _require(self.seed >= 0, "train.seed", self.seed, "at least 0")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -201,7 +218,7 @@ KEYS: tuple[str, ...] = tuple(f"{name}.{f.name}" for name, section in SECTIONS.i
 
 def check_k(key: str, k: int | float, *, zero_allowed: bool) -> None:
     """Refuse a k+ or k- that is neither a number of pixels nor a share of them (Eq. 3)."""
-    if isinstance(k, int):
+    if isinstance(k, SupportsIndex):
         _require(k >= (0 if zero_allowed else 1), key, k, "a number of pixels or a share in (0, 1]")
     else:
         _require(0 < k <= 1 or (zero_allowed and k == 0), key, k, "a number of pixels or a share in (0, 1]")
@@ -238,9 +255,9 @@ def check_keys(keys: Iterable[str], where: str = "config") -> None:
             raise InputError(f"{where}: unknown key '{key}'; {nearest(key, KEYS)}")
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
+def nearest(name: object, valid: Iterable[str]) -> str:
     """The hint for a misspelt name: the nearest valid one, or all of them when none is near."""
-    valid = list(valid)
+    name, valid = str(name), list(valid)
     tails = {v.rpartition(".")[2]: v for v in valid}
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.6)
     close = close or [tails[t] for t in difflib.get_close_matches(name.rpartition(".")[2], tails, n=1, cutoff=0.6)]
@@ -254,13 +271,15 @@ def load_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
         InputError: the file is missing, is not YAML (with the line) or holds something else.
     """
     try:
-        loaded = yaml.load(Path(path).read_text(), Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
+        loaded = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a YAML file") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise InputError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)})") from None
+    except ValueError as error:  # not UTF-8, or a date that is none
+        raise InputError(f"{path}: not valid YAML ({error})") from None
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):

@@ -7,6 +7,8 @@ pools (the paper shows none).
 
 from __future__ import annotations
 
+from typing import SupportsIndex
+
 from torch import Tensor, nn
 
 from decouplenet.config import check_k
@@ -105,13 +107,13 @@ def spatial_pool(maps: Tensor, k_pos: int | float, k_neg: int | float, alpha: fl
 
 def pixel_count(k: int | float, n: int) -> int:
     """The number of a map's n pixels that k means: an int itself, a float its share (by type: 1 is not 1.0)."""
-    if isinstance(k, float):
+    if not isinstance(k, SupportsIndex):
         if not 0 < k <= 1:
             raise InputError(f"k = {k}: a share of the map's pixels must be in (0, 1]")
-        return max(1, round(k * n))
+        return max(1, round(float(k) * n))
     if not 1 <= k <= n:
         raise InputError(f"k = {k} pixels: the map has {n}; give 1 to {n}, or a share in (0, 1]")
-    return k
+    return int(k)
 
 
 def _mean_of_extreme(pixels: Tensor, k: int, *, largest: bool) -> Tensor:

@@ -48,6 +48,8 @@ class DecoupleNet(nn.Module):
         super().__init__()
         if attention not in ("none", "arch1", "arch2", "joint"):
             raise InputError(f"unknown attention '{attention}'; valid: none, arch1, arch2, joint")
+        if maps_per_class < 1:
+            raise InputError(f"maps_per_class is {maps_per_class}; it must be at least 1")
         self.maps_per_class = maps_per_class
         self.backbone, channels = build_backbone(backbone, pretrained)
         self.upsample, stride = make_upsampling(upsampling, channels, num_classes)

@@ -115,7 +115,12 @@ def only_one(file: Path) -> Iterator[None]:
 def _key(paths: Sequence[Path], size: int) -> str:
     digest = hashlib.sha256(f"{size}".encode())
     for path in paths:
-        stat = path.stat()
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be read ({error.strerror}); put it there or take it out of the list"
+            ) from None
         digest.update(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]
 
@@ -165,7 +170,13 @@ def decode_square(path: Path, size: int) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             image.draft("RGB", (size, size))  # lets the JPEG decoder skip detail that the warp would drop
-            return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
+            grey16 = image.mode.startswith("I;16")  # which Pillow would cut off at 255
+            whole = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)) if grey16 else image
+            if whole.mode in ("I", "F"):
+                raise ValueError(
+                    f"its pixels are of mode {image.mode}, whose range is unknown; save it with 8 or 16 bits"
+                )
+            return np.asarray(whole.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{path}: cannot be decoded ({reason}); replace it or take it out of the list") from None

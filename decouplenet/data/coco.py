@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -32,15 +34,21 @@ def read_coco(annotations: str | Path, images: str | Path, *, crowd: bool, key: 
     if not folder.is_dir():
         raise InputError(f"{key}_images: no folder '{images}'; give the folder of the images in {file.name}")
     try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        labels = content["annotations"]
+        for number, annotation in enumerate(labels):
+            annotation["id"] = number  # pycocotools indexes by it; files that were merged repeat theirs
+        coco = COCO()
+        coco.dataset = content
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
-            coco = COCO(str(file))
+            coco.createIndex()
         category_ids = sorted(coco.cats)
         column = {category: i for i, category in enumerate(category_ids)}
         row = {image: i for i, image in enumerate(coco.imgs)}
-        names = tuple(coco.cats[category]["name"] for category in category_ids)
+        names = tuple(str(coco.cats[category]["name"]) for category in category_ids)
         paths = tuple(folder / image["file_name"] for image in coco.imgs.values())
         targets = np.zeros((len(row), len(column)), np.uint8)
-        for annotation in coco.anns.values():
+        for annotation in labels:
             if crowd or not annotation.get("iscrowd", 0):
                 targets[row[annotation["image_id"]], column[annotation["category_id"]]] = 1
     except KeyError as error:
@@ -48,8 +56,12 @@ def read_coco(annotations: str | Path, images: str | Path, *, crowd: bool, key: 
             f"{key}_annotations: '{annotations}' uses {error}, which it does not define; "
             "it must have images (id, file_name), annotations (image_id, category_id) and categories (id, name)"
         ) from None
-    except (ValueError, TypeError, AssertionError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{key}_annotations: '{annotations}' is not a COCO instances JSON ({error})") from None
+    for kind, indexed in (("images", coco.imgs), ("categories", coco.cats)):
+        if len(indexed) != len(content.get(kind, [])):
+            repeated = Counter(entry["id"] for entry in content[kind]).most_common(1)[0][0]
+            raise InputError(f"{key}_annotations: '{annotations}' has id {repeated} more than once among its {kind}")
     if not paths or not names:
         raise InputError(f"{key}_annotations: '{annotations}' lists {len(paths)} images and {len(names)} classes")
     _refuse_missing(paths, folder, key)

@@ -2,13 +2,13 @@
 
 A scene has a setting (sky, pitch, street, table), which is never drawn itself but decides what is in it:
 
-- eight *plain* classes have a glyph of their own, in random colours, from 1/5 to 1/2 of the image's side;
+- eight *plain* classes have a glyph of their own, near a usual hue, from 1/5 to 1/2 of the image's side;
 - five *shared* classes use two glyphs: a disc is a sun, a ball or a plate and a ring is a wheel or a hoop, and
   only the plain classes elsewhere in the scene tell which (relevance between classes: the attention branch);
 - two *texture* classes, water and grass, count only where they cover a wide area; small patches of the same
   texture are clutter (how many pixels to pool, and what low pixels say: k+, k- and alpha).
 
-Blurred blobs, lines, fragments of glyphs and noise clutter all scenes.
+Blurred blobs, lines and noise clutter all scenes.
 """
 
 from __future__ import annotations

@@ -5,9 +5,13 @@ import sys
 
 import pytest
 
-from decouple_search.plan import Scheduler, make_scheduler, slots
+from decouple_search.plan import Scheduler, checkpoint_bytes, make_scheduler, slots
+from decouple_search.space import load_space
 from decouple_search.tune import main, read
+from decouplenet.command_line import parse_config
 from decouplenet.config import Config, nest
+from decouplenet.data.cache import open_data
+from decouplenet.engine import Engine
 from decouplenet.errors import InputError
 
 
@@ -79,6 +83,8 @@ def test_dry_run_says_all_and_starts_nothing(space_file, tmp_path, capsys):
     [
         (["--trials", "0"], "--trials: 0 is out of range"),
         (["--storage", "s3://bucket/x"], "--storage"),
+        (["--sampler", "randon"], r"--sampler: unknown 'randon'; did you mean 'random'\?"),
+        (["--seed", "-1"], "--seed: -1 is out of range"),
         (["--space", "/none.yaml"], "/none.yaml: cannot be read"),
         (["--model.alpha", "much"], "model.alpha: much is not float"),
         (["--model.maps_per_class", "0"], "model.maps_per_class: 0 is out of range"),
@@ -93,6 +99,24 @@ def test_an_experiment_is_never_written_over(space_file, tmp_path):
     (tmp_path / "taken").mkdir()
     with pytest.raises(InputError, match="is there already"):
         main(["--space", str(space_file()), "--storage", str(tmp_path), "--name", "taken"])
+
+
+def test_storage_that_cannot_be_written_is_said_at_once(space_file, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="--storage: cannot make"):
+        main(["--space", str(space_file()), "--storage", str(tmp_path / "file")])
+
+
+def test_the_planned_checkpoint_is_the_largest_that_is_written(space_file, config):
+    space = load_space(space_file())
+    planned = checkpoint_bytes(space, parse_config(space.base), 15)
+    engine = Engine(
+        config(model__maps_per_class=4, model__attention="arch1", optim__name="adamw"), open_data(config().data)
+    )
+    engine.train_epoch()
+    state = engine.state()
+    tensors = [*state["model"].values(), *(t for s in state["optimizer"]["state"].values() for t in s.values())]
+    assert sum(t.numel() * 4 for t in tensors) == pytest.approx(planned, rel=0.05)
 
 
 def test_workers_per_trial_is_the_short_form(space_file):

@@ -5,7 +5,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from decouple_search.space import load_space
+from decouple_search.space import OBJECTIVES, load_space
 from decouplenet.command_line import parse_config
 from decouplenet.errors import InputError
 
@@ -29,7 +29,7 @@ def test_proposals_lie_in_the_space_and_conditions_hold(space_file):
         assert ("model.k_neg" in values) == (values["model.alpha"] > 0.3)
         assert 1 <= values["model.maps_per_class"] <= 4
         assert values["model.attention"] in ("none", "arch1")
-        parse_config(space.config(values))
+        parse_config({**space.base, **values})
     assert len({"model.k_neg" in values for values, _ in asked}) == 2
 
 
@@ -104,6 +104,19 @@ def test_start_points_lose_what_their_conditions_exclude(space_file):
         ("trials: 4", "trials: many", "trials: 'many'"),
         ("trials: 4", "objective: {metric: val_map, mode: up}", "mode 'up' is unknown"),
         ("trials: 4", "objective: [{metric: val_map}]", "one mapping is needed"),
+        ("trials: 4", "objective: {metric: val_mpa}", r"unknown metric 'val_mpa'; did you mean 'val_map'\?"),
+        ("trials: 4", "objective: {metrc: val_map}", "unknown 'metrc'"),
+        ("{choice: [none, arch1]}", "{choice: [1, 1.0]}", "two of the choices are equal"),
+        ("model.attention:", "train.epochs:", "train.epochs: it cannot be searched"),
+        ("model.attention:", "scaling.workers_per_trial:", "scaling.workers_per_trial: it cannot be searched"),
+        ("{int: [1, 4], log: true}", "{int: [1, 4], step: 0.5}", "step must be a whole number above 0, not 0.5"),
+        ("{float: [0.0, 1.0]}", "{float: [0.0, 1.0], step: -1}", "step must be a number above 0"),
+        ("{float: [0.0, 1.0]}", "{float: [0.0, .inf]}", r"needs \[low, high\]"),
+        ("{model.alpha: {gt: 0.3}}", "{model.alpha: {gt: abc}}", "gt takes a number, not 'abc'"),
+        ("{model.alpha: {gt: 0.3}}", "{model.attention: arch3}", "when: model.attention: arch3 is not one of"),
+        ("{model.alpha: {gt: 0.3}}", "{model.attention: {in: arch1}}", "in and not_in take a list"),
+        ("model: {backbone: tiny, pretrained: false}", "1: 2", "unknown key '1'"),
+        ("\n  - {model.maps_per_class: 2, model.alpha: 0.1, model.k_neg: 0.2}", " 5", "start: a list of points"),
     ],
 )
 def test_what_is_wrong_with_a_space_is_named(space_file, old, new, message):
@@ -111,6 +124,31 @@ def test_what_is_wrong_with_a_space_is_named(space_file, old, new, message):
         load_space(space_file((old, new)))
     assert "small.yaml" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_whole_number_for_a_float_parameter_is_a_float(space_file):
+    file = space_file(("model.alpha: 0.1,", "model.alpha: 1,"), ("model.k_neg: 0.2}", "model.k_neg: 1}"))
+    point = load_space(file).checked_start()[0]
+    assert type(point["model.k_neg"]) is float  # 1 would be one pixel, 1.0 is all of them
+    assert type(point["model.maps_per_class"]) is int
+
+
+def test_a_loss_is_minimised_unless_said_otherwise(space_file):
+    assert load_space(space_file(("trials: 4", "objective: {metric: val_loss}"))).mode == "min"
+
+
+def test_a_flag_out_of_range_is_not_blamed_on_the_space(space_file):
+    with pytest.raises(InputError, match="command line: train.epochs: 0 is out of range"):
+        load_space(space_file(), {"train.epochs": 0})
+
+
+def test_objectives_are_what_an_epoch_reports(config):
+    from decouplenet.data.cache import open_data
+    from decouplenet.engine import Engine
+
+    engine = Engine(config(), open_data(config().data))
+    reported = engine.train_epoch() | engine.evaluate()
+    assert set(OBJECTIVES) <= set(reported)
 
 
 def test_a_space_that_searches_nothing_is_refused(space_file):
@@ -126,6 +164,6 @@ def test_the_spaces_of_the_repo(file):
     six = {"maps_per_class", "upsampling", "attention", "k_pos", "k_neg", "alpha"}
     assert six <= {parameter.key.removeprefix("model.") for parameter in space.parameters}
     for values, _ in ask(space, 20):
-        parse_config(space.config(values))
+        parse_config({**space.base, **values})
     head = file.read_text().split("\nbase:")[0]
     assert all(word in head for word in ("# Searches:", "# Costs:", "# Expect:"))

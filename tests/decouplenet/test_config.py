@@ -47,9 +47,10 @@ def test_one_is_not_one_point_zero():
 def test_a_config_file_and_flags_that_win_over_it(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text("model: {alpha: 0.1, k_pos: 3}\noptim: {lr: 1e-4}\ntrials: 9\n")
-    own, keys = given("--config", str(file), "--model.alpha", "0.9")
-    assert own["trials"] == 9
-    assert keys == {"model.alpha": 0.9, "model.k_pos": 3, "optim.lr": 0.0001}
+    for arguments in (["--config", str(file), "--model.alpha", "0.9"], ["--model.alpha", "0.9", f"--config={file}"]):
+        own, keys = given(*arguments)
+        assert own["trials"] == 9
+        assert keys == {"model.alpha": 0.9, "model.k_pos": 3, "optim.lr": 0.0001}
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,8 @@ def test_a_config_file_and_flags_that_win_over_it(tmp_path):
         (["--train.epochs", "1.5"], "train.epochs: 1.5 is not int"),
         (["--config", "/no/such/file.yaml"], "/no/such/file.yaml"),
         (["stray"], "stray"),
+        (["--model.alph", "0.5"], r"unknown flag '--model.alph'; did you mean '--model.alpha'\?"),
+        (["--model.backbone", "resnet5O"], "resnet5O is not one of .*'resnet50'"),
     ],
 )
 def test_a_wrong_command_line_is_one_line(arguments, message):
@@ -100,6 +103,8 @@ def test_a_wrong_config_file_is_one_line(tmp_path, text, message):
         ("data.holdout", 1.0),
         ("optim.lr", 0.0),
         ("train.epochs", 0),
+        ("train.seed", -1),
+        ("data.synthetic_seed", -1),
         ("train.batch_size", 1),
         ("scaling.workers_per_trial", 0),
     ],
@@ -132,6 +137,22 @@ def test_yaml_that_is_none_of_ours(tmp_path, text, message):
     (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(InputError, match=message):
         load_yaml(tmp_path / "a.yaml")
+
+
+def test_a_photo_is_not_a_config(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(InputError, match=r"photo.jpg: not valid YAML"):
+        load_yaml(tmp_path / "photo.jpg")
+
+
+def test_an_empty_config_file_changes_nothing(tmp_path):
+    (tmp_path / "empty.yaml").write_text("")
+    assert given("--config", str(tmp_path / "empty.yaml"))[1] == {}
+
+
+def test_tiny_has_no_weights():
+    with pytest.raises(InputError, match="model.pretrained: True is out of range; .* no weights for tiny"):
+        Config.from_dict({"model": {"backbone": "tiny"}})
 
 
 def test_nearest_lists_all_when_none_is_near():

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -43,6 +44,8 @@ def test_the_type_of_k_decides():
     assert pixel_count(1.0, 49) == 49
     assert pixel_count(0.2, 196) == 39
     assert pixel_count(0.001, 49) == 1
+    assert pixel_count(np.int64(3), 49) == 3
+    assert pixel_count(np.float32(0.5), 48) == 24
 
 
 @pytest.mark.parametrize("k", [0, 50, -1, 0.0, 1.5])

@@ -18,6 +18,7 @@ from decouplenet.command_line import parse_config
 from decouplenet.config import flatten, load_yaml
 from decouplenet.data.cache import open_data
 from decouplenet.engine import Engine
+from decouplenet.errors import InputError
 
 pytestmark = pytest.mark.ray
 ONE_AT_A_TIME = ("--trials", "6", "--max-concurrent", "1", "--seed", "5")
@@ -129,15 +130,21 @@ def test_a_training_that_diverges_fails_its_trial_only(ray_cluster, space_file, 
     assert len(rows) == 6
 
 
-def test_when_all_trials_fail_the_command_says_why_and_retries_nothing(ray_cluster, space_file, tmp_path, capsys):
-    (tmp_path / "w.pth").write_bytes(b"no weights")
+def test_when_all_trials_fail_the_command_says_why(ray_cluster, space_file, tmp_path, capsys):
     arguments = ["--space", str(space_file()), "--storage", str(tmp_path), "--name", "x", "--trials", "2"]
-    assert main([*arguments, "--model.backbone", "resnet18", "--model.pretrained", str(tmp_path / "w.pth")]) == 1
+    assert main([*arguments, "--optim.name", "sgd", "--optim.lr", "1e30"]) == 1
     captured = capsys.readouterr()
-    assert "no trial finished an epoch: model.pretrained:" in captured.err
-    assert "cannot be read as weights" in captured.err
-    assert captured.out.count("FAIL: model.pretrained") == 2
+    assert captured.err == "failed: no trial ended well: the loss is nan in epoch 1; lower optim.lr\n"
+    assert captured.out.count("FAIL: the loss is nan in epoch 1") == 2  # none was tried again
     assert [row["state"] for row in leaderboard(tmp_path / "x")] == ["FAIL", "FAIL"]
+
+
+def test_weights_that_do_not_load_are_said_before_any_trial(ray_cluster, space_file, tmp_path):
+    (tmp_path / "w.pth").write_bytes(b"no weights")
+    arguments = ["--space", str(space_file()), "--storage", str(tmp_path), "--name", "x"]
+    with pytest.raises(InputError, match=r"model.pretrained: '.*w\.pth' cannot be read as weights"):
+        main([*arguments, "--model.backbone", "resnet18", "--model.pretrained", str(tmp_path / "w.pth")])
+    assert not (tmp_path / "x").exists()
 
 
 def test_several_workers_train_one_trial(ray_cluster, space_file, tmp_path):

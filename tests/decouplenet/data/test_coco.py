@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from decouplenet.config import DataConfig
+from decouplenet.data.cache import open_pixels
 from decouplenet.data.coco import read_coco
 from decouplenet.data.image_set import load_image_sets
 from decouplenet.errors import InputError
@@ -56,6 +57,30 @@ def test_crowds_count_unless_switched_off(folder, content):
     assert read(folder, content, crowd=False).targets.tolist() == [[1, 0, 1], [0, 0, 0], [0, 0, 0]]
 
 
+def test_annotation_ids_that_repeat_or_lack_lose_no_label(folder, content):
+    expected = read(folder, content).targets.tolist()
+    for annotation in content["annotations"]:
+        annotation["id"] = 0
+    assert read(folder, content).targets.tolist() == expected
+    for annotation in content["annotations"]:
+        del annotation["id"]
+    assert read(folder, content).targets.tolist() == expected
+
+
+def test_image_ids_that_repeat_are_refused(folder, content):
+    content["images"][1]["id"] = 30
+    with pytest.raises(InputError, match="has id 30 more than once among its images"):
+        read(folder, content)
+
+
+def test_an_image_that_links_to_nothing_is_named(folder, content):
+    (folder / "images" / "10.jpg").unlink()
+    (folder / "images" / "10.jpg").symlink_to(folder / "gone.jpg")
+    images = read(folder, content)
+    with pytest.raises(InputError, match=r"10\.jpg: cannot be read"):
+        open_pixels(images, 8, str(folder / "cache"))
+
+
 def drop(key):
     return lambda content: content.pop(key)
 
@@ -69,6 +94,7 @@ def drop(key):
             lambda c: c["images"][1].update(file_name="gone.jpg"),
             "1 of 3 images are not in .* the first is 'gone.jpg'",
         ),
+        (drop("annotations"), "uses 'annotations'"),
         (drop("categories"), "lists 3 images and 0 classes|categories"),
         (lambda c: c["images"].clear(), "uses 30|lists 0 images"),
     ],

@@ -38,6 +38,20 @@ def test_decode_warps_to_a_square_of_rgb(tmp_path):
     assert (pixels == 77).all()
 
 
+def test_sixteen_bits_become_eight_and_unknown_ranges_are_refused(tmp_path):
+    Image.fromarray(np.full((20, 20), 0x8012, np.uint16)).save(tmp_path / "deep.png")
+    assert (decode_square(tmp_path / "deep.png", 8) == 0x80).all()
+    Image.fromarray(np.full((20, 20), 0.5, np.float32)).save(tmp_path / "float.tiff")
+    with pytest.raises(InputError, match=r"float\.tiff: cannot be decoded .*mode F"):
+        decode_square(tmp_path / "float.tiff", 8)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1"])
+def test_every_usual_mode_becomes_rgb(tmp_path, mode):
+    Image.new("RGB", (9, 7), "white").convert(mode).save(tmp_path / "image.tiff")
+    assert (decode_square(tmp_path / "image.tiff", 8) == 255).all()
+
+
 def test_the_cache_gives_what_decoding_gives(photos, tmp_path):
     cached = open_pixels(photos, 24, str(tmp_path / "cache"))
     each_time = open_pixels(photos, 24, "none")
