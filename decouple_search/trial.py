@@ -57,9 +57,8 @@ class DecoupleTrial(tune.Trainable):
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write the gang's checkpoint into a folder."""
-        if self._gang is not None:
-            for name, content in self._gang.checkpoint().items():
-                (Path(checkpoint_dir) / name).write_bytes(content)
+        for name, content in self._warm_gang().checkpoint().items():
+            (Path(checkpoint_dir) / name).write_bytes(content)
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:  # type: ignore[override]
         """Go on from a checkpoint's folder."""
@@ -86,16 +85,18 @@ class DecoupleTrial(tune.Trainable):
         self._scaling = nested["scaling"]
         self._guarded(lambda gang: gang.start(nested))
 
-    def _guarded(self, call: Callable[[Gang], _T]) -> _T | None:
-        """Call the gang, made anew if there is none; an error in the training becomes the trial's failure."""
+    def _warm_gang(self) -> Gang:
+        """The slot's gang, made if there is none, in the placement group that Tune started this trial in."""
         if self._gang is None:
-            scaling, group = self._scaling, ray.util.get_current_placement_group()
-            workers, cpus, gpus = (
-                scaling[name] for name in ("workers_per_trial", "cpus_per_worker", "gpus_per_worker")
-            )
-            self._gang = Gang(workers, cpus, gpus, group)
+            scaling = self._scaling
+            workers, cpus, gpus = scaling["workers_per_trial"], scaling["cpus_per_worker"], scaling["gpus_per_worker"]
+            self._gang = Gang(workers, cpus, gpus, ray.util.get_current_placement_group())
+        return self._gang
+
+    def _guarded(self, call: Callable[[Gang], _T]) -> _T | None:
+        """Call the gang; an error in the training becomes the trial's failure, and None comes back."""
         try:
-            return call(self._gang)
+            return call(self._warm_gang())
         except (TrainingFailed, InputError) as error:
             self._failure = cause_of(error)
         except ray.exceptions.RayTaskError as error:

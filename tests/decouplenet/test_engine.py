@@ -53,6 +53,30 @@ def test_resumed_is_bit_for_bit_the_uninterrupted(config, tmp_path, name, precis
     assert again[-1]["train_loss"] == measures[-1]["train_loss"]
 
 
+def test_resumed_draws_the_same_random_numbers(config):
+    """Dropout and the like: what follows from the epoch's own seed, not from what was drawn before."""
+
+    def engine():
+        made = Engine(config(), open_data(config().data))
+        made.model.backbone.append(torch.nn.Dropout(0.5))
+        return made
+
+    straight, _ = trained(None, 2, engine())
+    stopped, _ = trained(None, 1, engine())
+    resumed = engine()
+    torch.rand(7)
+    resumed.load_state(stopped.state())
+    trained(None, 1, resumed)
+    assert same_weights(straight, resumed)
+
+
+def test_the_schedule_spans_all_epochs(config):
+    engine, measures = trained(config(optim__schedule="cosine"), 3)
+    steps = len(engine.data.train) // 16
+    for epoch, measured in enumerate(measures, start=1):
+        assert measured["lr"] == pytest.approx(0.05 * lr_factor("cosine", epoch * steps - 1, 3 * steps))
+
+
 def test_the_seed_decides(config):
     first, _ = trained(config(), 1)
     second, _ = trained(config(), 1)
