@@ -124,7 +124,7 @@ def resolve_gpus(config: Config, nodes: Sequence[Mapping[str, float]]) -> Config
     return replace(config, scaling=replace(config.scaling, gpus_per_worker=gpus))
 
 
-def describe(space: Space, config: Config, scheduler: Scheduler, *, trials: int, running: int, sampler: str) -> str:
+def describe(space: Space, config: Config, scheduler: Scheduler, options: Options, *, trials: int, running: int) -> str:
     """The plan in words."""
     epochs, scaling = config.train.epochs, config.scaling
     width = max(len(parameter.key) for parameter in space.parameters)
@@ -132,10 +132,11 @@ def describe(space: Space, config: Config, scheduler: Scheduler, *, trials: int,
     lines += [f"             {parameter.key:<{width}}  {parameter}" for parameter in space.parameters]
     lines += [f"start      {_count_of(len(space.start), 'point')} given, tried first"] if space.start else []
     rungs = scheduler.rungs(epochs)
-    stops = f"; {scheduler.name} compares after {', '.join(map(str, rungs))}" if rungs else ""
+    stops = f"; {scheduler.name} rungs at epochs {', '.join(map(str, rungs))}" if rungs else ""
+    limit = f" or {options.time_budget:g} s" if options.time_budget else ""
     lines += [
         f"data       {config.data.format}, {config.data.image_size} px",
-        f"budget     {trials} trials by {sampler}, at most {epochs} epochs each{stops}",
+        f"budget     {trials} trials{limit} by {options.sampler}, at most {epochs} epochs each{stops}",
         f"           between {_least_epochs(trials, epochs, rungs, scheduler.reduction_factor)} "
         f"and {trials * epochs} epochs in all",
     ]

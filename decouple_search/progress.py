@@ -13,11 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from decouple_search.searcher import trial_name
-
-
-def say(text: str) -> None:
-    """Print a line at once, also where the output is a file."""
-    print(text, flush=True)  # noqa: T201
+from decouplenet.command_line import say
 
 
 @contextlib.contextmanager

@@ -27,11 +27,12 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialSch
 from decouple_search import results
 from decouple_search.gang import Gang, cause_of, read_files
 from decouple_search.plan import Options, Scheduler, resolve_gpus, slots
-from decouple_search.progress import LiveProgress, decoding_progress, say
+from decouple_search.progress import LiveProgress, decoding_progress
 from decouple_search.searcher import StudySearcher, open_study, trial_name
 from decouple_search.space import Space
 from decouple_search.tensorboard import TensorBoardRuns
 from decouple_search.trial import DecoupleTrial
+from decouplenet.command_line import say
 from decouplenet.config import Config, flatten
 from decouplenet.data.cache import open_pixels
 from decouplenet.data.image_set import load_image_sets

@@ -14,7 +14,7 @@ from typing import Any
 from decouple_search.plan import Options, describe, disk_use, local_nodes, make_scheduler, resolve_gpus, slots
 from decouple_search.samplers import check_sampler
 from decouple_search.space import Space, load_space
-from decouplenet.command_line import CommandParser, parse_config, run
+from decouplenet.command_line import CommandParser, parse_config, run, say
 from decouplenet.config import Config
 from decouplenet.errors import InputError
 
@@ -79,9 +79,9 @@ def main(arguments: list[str] | None = None) -> int:
         nodes = local_nodes()
         config = resolve_gpus(config, nodes)
         running = min(slots(config, nodes), options.max_concurrent or trials, trials)
-        _say(describe(space, config, scheduler, trials=trials, running=running, sampler=options.sampler))
-        _say(disk_use(space, config, trials))
-        _say(f"results    {experiment}")
+        say(describe(space, config, scheduler, options, trials=trials, running=running))
+        say(disk_use(space, config, trials))
+        say(f"results    {experiment}")
         return 0
     if experiment.exists():
         raise InputError(f"--name: '{experiment}' is there already; give another --name, or remove it")
@@ -89,8 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
     from decouple_search.search import Search  # Ray takes seconds to import, and nothing before this needs it
 
     with Search(experiment, space, config, scheduler, options, trials) as search:
-        plan = describe(space, search.config, scheduler, trials=trials, running=search.running, sampler=options.sampler)
-        _say(f"{plan}\nresults    {experiment}")
+        plan = describe(space, search.config, scheduler, options, trials=trials, running=search.running)
+        say(f"{plan}\nresults    {experiment}")
         outcome = search.run()
     return report(outcome, experiment)
 
@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
 def report(outcome: Any, experiment: Path) -> int:
     """Say what came of a search; returns the exit code."""
     counts = outcome.summary
-    _say(
+    say(
         f"{counts['trials']} trials ({counts['complete']} complete, {counts['pruned']} pruned, "
         f"{counts['failed']} failed) in {counts['wall_seconds']:.0f} s; workers busy {counts['busy_fraction']:.0%}"
     )
@@ -106,14 +106,14 @@ def report(outcome: Any, experiment: Path) -> int:
         reason = f": {outcome.failure}" if outcome.failure else ""
         print(f"failed: no trial ended well{reason}", file=sys.stderr)  # noqa: T201
         return 130 if outcome.interrupted else 1
-    _say(f"best       trial {counts['best_trial_id']}, val_map {counts['best_val_map']:.4f}")
+    say(f"best       trial {counts['best_trial_id']}, val_map {counts['best_val_map']:.4f}")
     for key, value in outcome.best.items():
-        _say(f"             {key} = {value:.4g}" if isinstance(value, float) else f"             {key} = {value}")
+        say(f"             {key} = {value:.4g}" if isinstance(value, float) else f"             {key} = {value}")
     for file in (experiment / name for name in ("leaderboard.csv", "best_config.yaml", "best_checkpoint")):
         if file.exists():
-            _say(f"             {file}")
+            say(f"             {file}")
     if outcome.interrupted:
-        _say("interrupted; what had ended by then is above")
+        say("interrupted; what had ended by then is above")
     return 130 if outcome.interrupted else 0
 
 
@@ -131,10 +131,6 @@ def _absolute(path: Any) -> Any:
     if isinstance(path, str) and Path(path).expanduser().exists():
         return str(Path(path).expanduser().resolve())
     return path
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -110,6 +110,11 @@ def parse_config(flat: Mapping[str, Any], where: str = "config") -> Config:
         raise InputError(f"{where}: {error}") from None
 
 
+def say(text: str) -> None:
+    """Print a line of a command's output at once, also where it goes to a file."""
+    print(text, flush=True)  # noqa: T201
+
+
 def run(command: Callable[[list[str] | None], int], arguments: list[str] | None = None) -> int:
     """Run a command; a user's mistake is one line and exit code 2, a failed training one line and 1."""
     try:

@@ -71,7 +71,7 @@ def test_dry_run_says_all_and_starts_nothing(space_file, tmp_path, capsys):
     assert main(["--space", str(space_file()), *flags]) == 0
     out = capsys.readouterr().out
     assert "when model.alpha gt 0.3" in out
-    assert "4 trials by tpe, at most 3 epochs each; asha compares after 1" in out
+    assert "4 trials by tpe, at most 3 epochs each; asha rungs at epochs 1" in out
     assert "at a time  1 trial" in out
     assert "checkpoints up to" in out
     assert "decoded images 369 KB" in out
