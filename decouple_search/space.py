@@ -161,9 +161,8 @@ def load_space(path: str | Path, overrides: Mapping[str, Any] | None = None) -> 
         if key not in valid:
             raise InputError(f"{path}: unknown key '{key}'; {nearest(str(key), valid)}")
     base = flatten(_mapping(raw.get("base"), path, "base"))
-    parse_config(overrides, "command line")
-    parse_config(base, f"{path}, base")
     base |= overrides
+    parse_config(base, f"{path}, base, with the command line" if overrides else f"{path}, base")
     search = _mapping(raw.get("search"), path, "search")
     check_keys(search, f"{path}, search")
     parameters = [_parameter(key, spec, path) for key, spec in search.items() if key not in overrides]
@@ -251,11 +250,10 @@ def _parameter(key: str, spec: Any, path: Path) -> Parameter:
 
 def _check_operand(key: str, condition: str, operand: Any, where: str) -> None:
     """What a key is compared with must be of its type, and for the orders a number."""
-    if condition in ("gt", "ge", "lt", "le"):
-        if not _is_number(operand):
-            raise InputError(f"{where}, {key}: {condition} takes a number, not {operand!r}")
-    else:
-        parse_config({key: operand}, where)
+    if condition not in ("gt", "ge", "lt", "le"):
+        parse_config({"model.pretrained": False, key: operand}, where)  # without weights every backbone is valid
+    elif not _is_number(operand) or not _is_number(flatten(Config().to_dict())[key]):
+        raise InputError(f"{where}, {key}: {condition} compares numbers; use eq or in for what is none")
 
 
 def _is_number(value: Any) -> bool:

@@ -170,7 +170,10 @@ class Engine:
         images = batch.images.to(self.device, non_blocking=True)
         if not self._channels_last:
             images = images.contiguous()
-        return flip(normalise(images), batch.flipped.to(self.device)), batch.targets.to(self.device)
+        images = normalise(images)
+        if batch.flipped.any():
+            images = flip(images, batch.flipped.to(self.device))
+        return images, batch.targets.to(self.device)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self._dtype, enabled=self._dtype is not None)

@@ -112,7 +112,8 @@ def test_start_points_lose_what_their_conditions_exclude(space_file):
         ("{int: [1, 4], log: true}", "{int: [1, 4], step: 0.5}", "step must be a whole number above 0, not 0.5"),
         ("{float: [0.0, 1.0]}", "{float: [0.0, 1.0], step: -1}", "step must be a number above 0"),
         ("{float: [0.0, 1.0]}", "{float: [0.0, .inf]}", r"needs \[low, high\]"),
-        ("{model.alpha: {gt: 0.3}}", "{model.alpha: {gt: abc}}", "gt takes a number, not 'abc'"),
+        ("{model.alpha: {gt: 0.3}}", "{model.alpha: {gt: abc}}", "gt compares numbers"),
+        ("{model.alpha: {gt: 0.3}}", "{model.attention: {gt: 3}}", "gt compares numbers"),
         ("{model.alpha: {gt: 0.3}}", "{model.attention: arch3}", "when: model.attention: arch3 is not one of"),
         ("{model.alpha: {gt: 0.3}}", "{model.attention: {in: arch1}}", "in and not_in take a list"),
         ("model: {backbone: tiny, pretrained: false}", "1: 2", "unknown key '1'"),
@@ -138,8 +139,15 @@ def test_a_loss_is_minimised_unless_said_otherwise(space_file):
 
 
 def test_a_flag_out_of_range_is_not_blamed_on_the_space(space_file):
-    with pytest.raises(InputError, match="command line: train.epochs: 0 is out of range"):
+    with pytest.raises(InputError, match="with the command line: train.epochs: 0 is out of range"):
         load_space(space_file(), {"train.epochs": 0})
+
+
+def test_flags_are_checked_together_with_the_space(space_file):
+    """Tiny is refused with ImageNet weights, which are the default, but not with a base that has none."""
+    assert load_space(space_file(), {"model.backbone": "tiny"}).base["model.backbone"] == "tiny"
+    with_condition = space_file(("{model.alpha: {gt: 0.3}}", "{model.backbone: tiny}"))
+    assert any("model.k_neg" in values for values, _ in ask(load_space(with_condition), 3))
 
 
 def test_objectives_are_what_an_epoch_reports(config):
