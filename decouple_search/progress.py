@@ -63,6 +63,10 @@ class LiveProgress(Callback):
             self._bar = Progress(*columns, console=Console(highlight=False, markup=False))
             self._task = self._bar.add_task("trials", total=trials)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the bar: Tune pickles its callbacks at the start, and a terminal cannot be."""
+        return self.__dict__ | {"_bar": None}
+
     def __enter__(self) -> LiveProgress:
         if self._bar:
             self._bar.start()
