@@ -198,27 +198,6 @@ def test_interrupted_it_ends_with_what_is_there(ray_cluster, space_file, tmp_pat
     assert alive() == []
 
 
-def test_a_time_budget_ends_the_search_well(ray_cluster, space_file, tmp_path, capsys):
-    flags = [
-        "--trials",
-        "500",
-        "--train.epochs",
-        "50",
-        "--time-budget",
-        "15",
-        "--storage",
-        str(tmp_path),
-        "--name",
-        "x",
-    ]
-    assert main(["--space", str(space_file()), *flags]) == 0
-    assert "interrupted" not in capsys.readouterr().out
-    rows = leaderboard(tmp_path / "x")
-    assert 1 <= len(rows) < 500
-    assert {row["state"] for row in rows} <= {"PRUNED", "COMPLETE", "FAIL"}
-    assert read_checkpoint(tmp_path / "x" / "best_checkpoint").metrics["val_map"] == float(rows[0]["val_map"])
-
-
 def test_a_killed_worker_costs_no_trial(ray_cluster, space_file, tmp_path):
     from ray.util.state import list_actors
 
