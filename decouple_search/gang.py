@@ -2,145 +2,71 @@
 
 A gang starts once (processes, imports, process group, opened data) and then serves every trial of its slot; an
 epoch is one call on each worker. It lives in the placement group of the trial that made it, one bundle a worker.
-A worker that dies raises in the pending call at once.
+A worker that dies raises in the pending call at once, and one that stands still after `hang_timeout`; what fails in
+a worker's training fails the call, and the gang lives on.
 """
 
 from __future__ import annotations
 
 import os
-import socket
-import tempfile
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-# What a worker hands out of a checkpoint, file name to content; it may be on another machine than its caller.
-Files = dict[str, bytes]
+from decouple_search.worker import Files, GangWorker, Seat, backend_for, shared_devices
+from decouplenet.config import ScalingConfig
+from decouplenet.errors import InputError, TrainingFailed
+
+POLL = 5.0
+"""Seconds between two looks at whether the workers get on."""
+START = 300.0
+"""Seconds that processes have at least to import, find together and open what they need."""
+GRACE = 30.0
+"""Seconds that the other workers have to end their call once one has failed."""
 
 
-class GangWorker:
-    """One worker: a process that holds the opened data and the engine of the current trial."""
-
-    def __init__(self, rank: int, world: int, cpus: float, gpus: float) -> None:
-        import torch
-
-        self._rank, self._world = rank, world
-        self._device = "cuda" if gpus else "cpu"
-        self._engine: Any = None
-        self._data: Any = None
-        self._data_config: Any = None
-        self._metrics: dict[str, Any] = {}
-        torch.set_num_threads(max(1, int(cpus)))
-
-    def address(self) -> str:
-        """Where the process group of this worker's gang can meet: `tcp://host:port`."""
-        host = ray.util.get_node_ip_address()
-        with socket.socket() as free:
-            free.bind(("", 0))
-            return f"tcp://{host}:{free.getsockname()[1]}"
-
-    def join(self, address: str) -> None:
-        """Join the gang's process group."""
-        import torch.distributed as dist
-
-        backend = "nccl" if self._device == "cuda" else "gloo"
-        dist.init_process_group(backend, init_method=address, rank=self._rank, world_size=self._world)
-
-    def start(self, config: dict[str, Any]) -> None:
-        """Begin a configuration; data that is open already stays open.
-
-        Raises:
-            InputError: the data, the weights or the network cannot be had.
-        """
-        from decouplenet.config import Config
-        from decouplenet.data.cache import open_data
-        from decouplenet.engine import Engine
-
-        self._engine = None  # the last trial's memory goes before the next one's comes
-        wanted = Config.from_dict(config)
-        if wanted.data != self._data_config:
-            self._data, self._data_config = None, None
-            self._data, self._data_config = open_data(wanted.data), wanted.data
-        self._engine = Engine(wanted, self._data, device=self._device, rank=self._rank, world=self._world)
-
-    def train_epoch(self) -> dict[str, Any]:
-        """Train and evaluate one epoch; `epoch` and the engine's measures.
-
-        Raises:
-            TrainingFailed: the configuration cannot be trained on.
-        """
-        trained = self._engine.train_epoch()
-        self._metrics = {"epoch": self._engine.epoch} | trained | self._engine.evaluate()
-        return self._metrics
-
-    def evaluate(self) -> dict[str, Any]:
-        """Measure the validation images with the weights as they are."""
-        measured: dict[str, Any] = self._engine.evaluate()
-        return measured
-
-    def checkpoint(self) -> Files:
-        """The checkpoint folder of the last epoch, and `state.pt` to go on from; all workers take part."""
-        import torch
-
-        from decouplenet.checkpoint import write_checkpoint
-
-        state = self._engine.state()
-        model = state.pop("model")
-        if self._rank > 0:
-            return {}
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch) / "checkpoint"
-            names = self._engine.data.train.class_names
-            write_checkpoint(folder, model, self._engine.config, self._metrics, names)
-            torch.save(state, folder / "state.pt")
-            return {file.name: file.read_bytes() for file in folder.iterdir()}
-
-    def restore(self, files: Files) -> None:
-        """Go on from what `checkpoint` gave, of the same configuration."""
-        import io
-        import json
-
-        import torch
-        from safetensors.torch import load
-
-        state = torch.load(io.BytesIO(files["state.pt"]), weights_only=True)
-        self._engine.load_state({**state, "model": load(files["model.safetensors"])})
-        self._metrics = json.loads(files["metrics.json"])
-        del self._metrics["class_names"]
+class GangHungError(RuntimeError):
+    """No worker of a gang got anything done for `hang_timeout` seconds."""
 
 
 class Gang:
     """The workers of one slot, as one object.
 
     Args:
-        workers: how many.
-        cpus: CPU cores of a worker.
-        gpus: GPUs of a worker.
+        scaling: how many workers, what each needs, and how long they may stand still.
         placement_group: where they run, a bundle each, in order; None for anywhere.
 
     Raises:
-        ray.exceptions.RayActorError: a worker died, in any call.
+        ray.exceptions.RayActorError: a worker died, in any call; the gang is of no more use.
+        GangHungError: the workers stand still, in any call; the gang is of no more use.
+        ray.exceptions.RayTaskError: what failed in a worker, and an instance of that error too. The gang can begin
+            another configuration unless `broken`.
     """
 
-    def __init__(self, workers: int, cpus: float, gpus: float, placement_group: PlacementGroup | None = None) -> None:
-        remote = ray.remote(GangWorker)
+    def __init__(self, scaling: ScalingConfig, placement_group: PlacementGroup | None = None) -> None:
+        self.broken = False
+        """Whether a failed worker left others behind that do not answer."""
+        self._hang_timeout = scaling.hang_timeout
+        cpus, gpus, world = scaling.cpus_per_worker, scaling.gpus_per_worker or 0, scaling.workers_per_trial
+        remote = cast(Any, ray.remote)(concurrency_groups={"watch": 1})(GangWorker)
         self._workers: list[Any] = []  # actor handles, whose methods Ray makes at run time
-        for rank in range(workers):
+        for rank in range(world):
             where = placement_group and PlacementGroupSchedulingStrategy(
                 placement_group, placement_group_bundle_index=rank
             )
-            options: dict[str, Any] = {
-                "num_cpus": cpus,
-                "num_gpus": gpus,
-                "scheduling_strategy": where or "DEFAULT",
-            }
-            self._workers.append(remote.options(**options).remote(rank, workers, cpus, gpus))
-        if workers > 1:
-            address = ray.get(self._workers[0].address.remote())
-            self._all("join", address)
+            options: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "scheduling_strategy": where or "DEFAULT"}
+            self._workers.append(remote.options(**options).remote(rank, world, cpus, gpus))
+        seats: list[Seat] = ray.get([worker.seat.remote() for worker in self._workers])  # waits for room, if it must
+        if gpus:
+            shared = zip(self._workers, shared_devices(seats), strict=True)
+            ray.get([worker.see.remote(*devices) for worker, devices in shared])
+        self._backend = backend_for(seats)
+        self._join()
 
     def start(self, config: dict[str, Any]) -> None:
         """Begin a configuration on all workers."""
@@ -156,9 +82,9 @@ class Gang:
         measured: dict[str, Any] = self._all("evaluate")[0]
         return measured
 
-    def checkpoint(self) -> Files:
-        """The files of a checkpoint folder, with `state.pt`."""
-        files: Files = self._all("checkpoint")[0]
+    def checkpoint(self, notes: dict[str, Any]) -> Files:
+        """The files of a checkpoint folder, with `state.pt`, and with `notes` in its metrics.json."""
+        files: Files = self._all("checkpoint", notes)[0]
         return files
 
     def restore(self, files: Files) -> None:
@@ -170,9 +96,70 @@ class Gang:
         for worker in self._workers:
             ray.kill(worker)
 
+    def _join(self) -> None:
+        """Make the process group, anew where there was one."""
+        if len(self._workers) > 1:
+            host, port = ray.get(self._workers[0].host.remote())
+            calls = [worker.join.remote(host, port, self._backend) for worker in self._workers]
+            self._wait(calls, max(START, self._hang_timeout))
+
     def _all(self, method: str, *arguments: Any) -> list[Any]:
-        answers: list[Any] = ray.get([getattr(worker, method).remote(*arguments) for worker in self._workers])
+        """Call all workers; raises the error of the worker that failed by itself, not of those that it left waiting."""
+        calls = [getattr(worker, method).remote(*arguments) for worker in self._workers]
+        try:
+            self._wait(calls, max(START, self._hang_timeout) if method == "start" else self._hang_timeout)
+        except ray.exceptions.RayTaskError as error:
+            raise self._recover(calls, error) from None
+        answers: list[Any] = ray.get(calls)
         return answers
+
+    def _wait(self, calls: Sequence[Any], hang_timeout: float) -> None:
+        """Wait for all calls; raises at the first error, and when no worker has got on for `hang_timeout` seconds."""
+        pending, known, since = list(calls), [-1] * len(self._workers), time.monotonic()
+        poll = min(POLL, hang_timeout / 2)
+        while pending:
+            done, pending = ray.wait(pending, timeout=poll)
+            ray.get(done)
+            if done:
+                continue
+            now = self._progress(poll)
+            if any(new > old for new, old in zip(now, known, strict=True)):
+                known, since = now, time.monotonic()
+            elif time.monotonic() - since > hang_timeout:
+                stands = ", ".join(f"{rank} at {n if n >= 0 else '?'}" for rank, n in enumerate(now))
+                raise GangHungError(
+                    f"no worker got on for {hang_timeout:g} s (scaling.hang_timeout); rank and progress: {stands}"
+                )
+
+    def _progress(self, timeout: float) -> list[int]:
+        """What each worker has got done; -1 for one that does not answer."""
+        asked = [worker.progress.remote() for worker in self._workers]
+        answered = set(ray.wait(asked, num_returns=len(asked), timeout=timeout)[0])
+        return [ray.get(question) if question in answered else -1 for question in asked]
+
+    def _recover(self, calls: Sequence[Any], error: Exception) -> Exception:
+        """Bring all workers out of a call in which one failed, and together again; the error that caused it."""
+        if len(calls) == 1:
+            return error
+        for worker in self._workers:
+            worker.abort.remote()
+        done, late = ray.wait(list(calls), num_returns=len(calls), timeout=GRACE)
+        errors = [error, *filter(None, map(_error_of, done))]
+        try:
+            if not late:
+                self._join()
+        except (ray.exceptions.RayError, GangHungError):
+            late = list(calls)
+        self.broken = bool(late)
+        return next((e for e in errors if isinstance(e, (TrainingFailed, InputError))), error)
+
+
+def _error_of(call: Any) -> Exception | None:
+    try:
+        ray.get(call)
+    except ray.exceptions.RayError as error:
+        return error
+    return None
 
 
 def read_files(folder: str | os.PathLike[str]) -> Files:

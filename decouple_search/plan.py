@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
+from decouple_search.schedulers import Scheduler
 from decouple_search.space import Space
-from decouplenet.config import Config, nearest
+from decouplenet.config import Config
 from decouplenet.errors import InputError
-
-SCHEDULERS = ("asha", "none")
 
 
 @dataclass(frozen=True)
@@ -38,55 +35,11 @@ class Options:
     seed: int
     """Seed of the sampler."""
     max_failures: int
-    """Times a trial is started again after a lost worker."""
+    """Times a trial is started again after a lost or hung worker."""
+    keep_checkpoints: int
+    """Ended trials whose best checkpoint stays on disk."""
     dry_run: bool
     """Whether only the plan is wanted."""
-
-
-@dataclass(frozen=True)
-class Scheduler:
-    """When a trial is stopped before its last epoch."""
-
-    name: str
-    """asha or none."""
-    grace_epochs: int = 1
-    """Epochs that every trial trains."""
-    reduction_factor: float = 3
-    """Of the trials that reach a rung, one in this many goes on."""
-
-    def rungs(self, epochs: int) -> list[int]:
-        """The epochs after which trials are compared."""
-        if self.name == "none":
-            return []
-        count = int(math.log(epochs / self.grace_epochs) / math.log(self.reduction_factor) + 1e-9) + 1
-        rungs = [int(self.grace_epochs * self.reduction_factor**k) for k in range(count)]
-        return [rung for rung in rungs if rung < epochs]
-
-
-def make_scheduler(options: Mapping[str, Any], name: str | None, epochs: int) -> Scheduler:
-    """The scheduler of a space, or the one that the command line names.
-
-    Raises:
-        InputError: an unknown name or option, or one that does not fit the epochs.
-    """
-    given = dict(options)
-    chosen = name or str(given.get("name", "asha"))
-    given.pop("name", None)
-    if chosen not in SCHEDULERS:
-        raise InputError(f"scheduler: unknown '{chosen}'; {nearest(chosen, SCHEDULERS)}")
-    if chosen == "none":
-        return Scheduler("none")
-    for key in given:
-        if key not in ("grace_epochs", "reduction_factor"):
-            raise InputError(f"scheduler: unknown option '{key}'; valid: grace_epochs, reduction_factor")
-    scheduler = Scheduler(chosen, **given)
-    if not isinstance(scheduler.grace_epochs, int) or scheduler.grace_epochs < 1:
-        raise InputError(f"scheduler: grace_epochs must be a whole number from 1, not {scheduler.grace_epochs}")
-    if not isinstance(scheduler.reduction_factor, (int, float)) or not 2 <= scheduler.reduction_factor < math.inf:
-        raise InputError(f"scheduler: reduction_factor must be at least 2, not {scheduler.reduction_factor}")
-    if scheduler.grace_epochs > epochs:
-        raise InputError(f"scheduler: grace_epochs {scheduler.grace_epochs} is more than train.epochs {epochs}")
-    return scheduler
 
 
 def slots(config: Config, nodes: Sequence[Mapping[str, float]]) -> int:
@@ -99,21 +52,51 @@ def slots(config: Config, nodes: Sequence[Mapping[str, float]]) -> int:
     Raises:
         InputError: not even one trial fits; the arithmetic is shown.
     """
-    scaling = config.scaling
-    cpus, gpus, workers = scaling.cpus_per_worker, scaling.gpus_per_worker or 0, scaling.workers_per_trial
-    fit = 0
-    for node in nodes:
-        by_cpu = node.get("CPU", 0) / cpus
-        by_gpu = node.get("GPU", 0) / gpus if gpus else math.inf
-        fit += int(min(by_cpu, by_gpu) + 1e-6)
-    if fit < workers:
-        need = f"{_count_of(workers, 'worker')} of {cpus:g} CPU" + (f" and {gpus:g} GPU" if gpus else "")
-        have = "; ".join(f"{n.get('CPU', 0):g} CPU, {n.get('GPU', 0):g} GPU" for n in nodes)
+    scaling, workers = config.scaling, config.scaling.workers_per_trial
+    cpus, gpus = scaling.cpus_per_worker, scaling.gpus_per_worker or 0
+    room = [_workers_on(node, cpus, gpus) for node in nodes]
+    if scaling.placement_strategy == "STRICT_PACK":
+        trials, rule = sum(fit // workers for fit in room), " all on one machine"
+    elif scaling.placement_strategy == "STRICT_SPREAD":
+        trials, rule = _spread(room, workers), " each on another machine"
+    else:
+        trials, rule = sum(room) // workers, ""
+    if not trials:
+        need = f"{_count_of(workers, 'worker')} of {cpus:g} CPU" + (f" and {gpus:g} GPU" if gpus else "") + rule
+        have = "; ".join(
+            f"{n.get('CPU', 0):g} CPU, {n.get('GPU', 0):g} GPU: {fit}" for n, fit in zip(nodes, room, strict=True)
+        )
         raise InputError(
-            f"scaling: a trial needs {need}, and room for {fit} is there ({have}); "
+            f"scaling: a trial needs {need}, and room for {sum(room)} is there ({have}); "
             "lower scaling.workers_per_trial, scaling.cpus_per_worker or scaling.gpus_per_worker"
         )
-    return fit // workers
+    return trials
+
+
+def _workers_on(node: Mapping[str, float], cpus: float, gpus: float) -> int:
+    """Workers that fit on a machine; a share of a GPU is of one and the same."""
+    by_cpu = int(node.get("CPU", 0) / cpus + 1e-6)
+    return min(by_cpu, int(node.get("GPU", 0)) * int(1 / gpus + 1e-6)) if gpus else by_cpu
+
+
+def _spread(room: Sequence[int], workers: int) -> int:
+    """The most trials whose workers are each on another machine: t fit if machines that take t at most take all."""
+    trials = 0
+    while sum(min(fit, trials + 1) for fit in room) >= (trials + 1) * workers:
+        trials += 1
+    return trials
+
+
+def with_growth(
+    nodes: Sequence[Mapping[str, float]], groups: Sequence[tuple[Mapping[str, float], int]]
+) -> list[Mapping[str, float]]:
+    """The machines that are there, and those that an autoscaler may still add.
+
+    Args:
+        nodes: `CPU` and `GPU` of each machine.
+        groups: of each node type what a machine has, and how many more may come.
+    """
+    return [*nodes, *(machine for machine, more in groups for _ in range(more))]
 
 
 def resolve_gpus(config: Config, nodes: Sequence[Mapping[str, float]]) -> Config:
@@ -131,8 +114,7 @@ def describe(space: Space, config: Config, scheduler: Scheduler, options: Option
     lines = [f"space      {space.name}: {len(space.parameters)} searched, {space.mode} {space.metric}"]
     lines += [f"             {parameter.key:<{width}}  {parameter}" for parameter in space.parameters]
     lines += [f"start      {_count_of(len(space.start), 'point')} given, tried first"] if space.start else []
-    rungs = scheduler.rungs(epochs)
-    stops = f"; {scheduler.name} rungs at epochs {', '.join(map(str, rungs))}" if rungs else ""
+    rungs, stops = scheduler.rungs(epochs), scheduler.describe(epochs)
     limit = f" or {options.time_budget:g} s" if options.time_budget else ""
     lines += [
         f"data       {config.data.format}, {config.data.image_size} px",
@@ -148,11 +130,13 @@ def describe(space: Space, config: Config, scheduler: Scheduler, options: Option
     return "\n".join(lines)
 
 
-def disk_use(space: Space, config: Config, trials: int) -> str:
-    """Bytes that the search will need, in words: a checkpoint a trial, and the decoded images."""
+def disk_use(space: Space, config: Config, scheduler: Scheduler, *, keep: int, running: int, trials: int) -> str:
+    """Bytes that the search will need, in words: the checkpoints that stay at any time, and the decoded images."""
     images, classes = _count(config)
     checkpoint = checkpoint_bytes(space, config, classes)
-    text = f"disk       checkpoints up to {_size(checkpoint)} a trial, {_size(checkpoint * trials)} in all"
+    # Those kept, a running trial's while the next is written, the exported best one.
+    most = min(keep, trials) + running * (scheduler.checkpoints_at_a_time + 1) + 1
+    text = f"disk       checkpoints up to {_size(checkpoint)} each, {_size(checkpoint * most)} at any time"
     if config.data.cache == "none":
         return text
     pixels = images * 3 * config.data.image_size**2

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from decouple_search.searcher import trial_name
 from decouplenet.command_line import say
 
 
@@ -31,9 +32,10 @@ def decoding_progress(name: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def lost(trial: Any) -> str:
-    """Why Tune gave a trial up, in a line: the last line of what it recorded."""
-    recorded = str(trial.get_error() or "").strip().splitlines()
-    return recorded[-1] if recorded else "its worker was lost"
+    """Why Tune gave a trial up or starts it again, in a line: the last error in the file that it keeps of them."""
+    file = Path(trial.local_path) / "error.txt"
+    errors = re.findall(r"^[\w.]+(?:Error|Exception): (.+)", file.read_text() if file.exists() else "", re.MULTILINE)
+    return str(errors[-1]) if errors else "its worker was lost"
 
 
 class LiveProgress(Callback):
@@ -51,6 +53,7 @@ class LiveProgress(Callback):
         self._best: tuple[float, str] | None = None
         self._started = time.monotonic()
         self._ended = 0
+        self._lineages: dict[str, int] = {}
         self._total = trials
         self._bar: Progress | None = None
         if sys.stdout.isatty():
@@ -80,7 +83,11 @@ class LiveProgress(Callback):
         """Print an epoch (plain) or move the bar's text (terminal)."""
         if "failed" in result:
             return
-        value, name = result[self._metric], trial_name(trial.config["trial"])
+        value, name = result[self._metric], str(trial)
+        lineage = result.get("lineage") or []
+        if len(lineage) > self._lineages.get(name, 0):
+            self._say(f"trial {name}  went on from trial {lineage[-1]}")
+        self._lineages[name] = len(lineage)
         if self._best is None or self._sign * value > self._sign * self._best[0]:
             self._best = (value, name)
         if self._bar:
@@ -94,7 +101,7 @@ class LiveProgress(Callback):
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Print how a trial ended."""
         result = trial.last_result or {}
-        name = trial_name(trial.config["trial"])
+        name = str(trial)
         if "failed" in result:
             self._end(f"trial {name}  FAIL: {result['failed']}")
         elif "epoch" in result:
@@ -105,15 +112,24 @@ class LiveProgress(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Print that a trial was lost."""
-        self._end(f"trial {trial_name(trial.config['trial'])}  FAIL: {lost(trial)}")
+        self._end(f"trial {trial}  FAIL: {lost(trial)}")
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Print that a trial starts again."""
+        since = "from its last checkpoint" if trial.checkpoint else "from the beginning"
+        self._say(f"trial {trial}  goes on {since}, on a new gang: {lost(trial)}")
 
     def _end(self, text: str) -> None:
         self._ended += 1
         if self._bar:
             self._bar.advance(self._task)
+        self._say(text if self._bar else f"{text}  [{self._ended}/{self._total}]")
+
+    def _say(self, text: str) -> None:
+        if self._bar:
             self._bar.console.print(text)
         else:
-            self._line(f"{text}  [{self._ended}/{self._total}]")
+            self._line(text)
 
     def _line(self, text: str) -> None:
         say(f"{time.monotonic() - self._started:7.1f} s  {text}")

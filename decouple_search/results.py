@@ -33,6 +33,12 @@ def best_trial(study: optuna.Study, mode: str) -> FrozenTrial | None:
     return max(measured, key=lambda t: (sign * t.user_attrs["best_value"], -t.number), default=None)
 
 
+def parameters_of(trial: FrozenTrial) -> dict[str, Any]:
+    """The searched parameters that a trial's best epoch was trained with; pbt changes them on the way."""
+    parameters: dict[str, Any] = trial.user_attrs.get("parameters", trial.params)
+    return parameters
+
+
 def write_leaderboard(file: Path, study: optuna.Study, space: Space) -> None:
     """A row a trial, best first: `trial_id, state, epochs, val_map, seconds` and each searched parameter.
 
@@ -56,7 +62,7 @@ def write_leaderboard(file: Path, study: optuna.Study, space: Space) -> None:
         known = trial.user_attrs
         seconds = (trial.datetime_complete - trial.datetime_start).total_seconds()  # type: ignore[operator]
         measured = [known.get("epochs", 0), known.get("val_map", ""), round(seconds, 2)]
-        parameters = [trial.params.get(key, "") for key in keys]
+        parameters = [parameters_of(trial).get(key, "") for key in keys]
         writer.writerow([trial_name(trial.number), STATES[trial.state], *measured, *parameters])
     replace_text(file, text.getvalue())
 
@@ -64,7 +70,7 @@ def write_leaderboard(file: Path, study: optuna.Study, space: Space) -> None:
 def best_config(base: Config, trial: FrozenTrial) -> Config:
     """The complete configuration of a trial."""
     nested = base.to_dict()
-    for key, value in trial.params.items():
+    for key, value in parameters_of(trial).items():
         section, _, name = key.partition(".")
         nested[section][name] = value
     return Config.from_dict(nested)
@@ -75,12 +81,13 @@ def write_best_config(file: Path, config: Config) -> None:
     replace_text(file, yaml.safe_dump(config.to_dict(), sort_keys=False))
 
 
-def find_checkpoint(experiment: Path, trial: FrozenTrial) -> Path | None:
+def find_checkpoint(experiment: Path, trial: FrozenTrial, metric: str) -> Path | None:
     """The checkpoint folder that Tune kept of a trial's best epoch."""
+    best = (trial.user_attrs["best_epoch"], trial.user_attrs["best_value"])
     for folder in sorted((experiment / "trials" / trial_name(trial.number)).glob("checkpoint_*")):
         if all((folder / name).is_file() for name in CHECKPOINT_FILES):
             metrics = json.loads((folder / "metrics.json").read_text())
-            if metrics.get("epoch") == trial.user_attrs["best_epoch"]:
+            if (metrics.get("epoch"), metrics.get(metric)) == best:
                 return folder
     return None
 
@@ -98,18 +105,18 @@ def export_checkpoint(source: Path, target: Path, metrics: dict[str, Any]) -> No
     partial.rename(target)
 
 
-def summary(study: optuna.Study, space: Space, *, wall_seconds: float, running: int) -> dict[str, Any]:
+def summary(study: optuna.Study, space: Space, *, wall_seconds: float, busy: float, busy_warm: float) -> dict[str, Any]:
     """What summary.json holds.
 
     Args:
         study: the study.
         space: what was searched.
         wall_seconds: of the whole search.
-        running: how many trials could run at a time.
+        busy: share of its time in which the workers trained.
+        busy_warm: the same once the first gangs were warm.
     """
     trials = ended_trials(study)
     best = best_trial(study, space.mode)
-    busy = sum(trial.user_attrs.get("busy_seconds", 0.0) for trial in trials)
     count = {name: sum(trial.state == state for trial in trials) for state, name in STATES.items()}
     return {
         "trials": len(trials),
@@ -117,7 +124,8 @@ def summary(study: optuna.Study, space: Space, *, wall_seconds: float, running: 
         "pruned": count["PRUNED"],
         "failed": count["FAIL"],
         "wall_seconds": round(wall_seconds, 2),
-        "busy_fraction": round(busy / (wall_seconds * running), 4),
+        "busy_fraction": round(busy, 4),
+        "busy_fraction_warm": round(busy_warm, 4),
         "best_val_map": best.user_attrs["val_map"] if best else None,
         "best_trial_id": trial_name(best.number) if best else None,
     }

@@ -22,12 +22,14 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its tables ignore verbose=0
 import optuna
 import ray
 from ray import tune
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
 from decouple_search import results
-from decouple_search.gang import Gang, cause_of, read_files
-from decouple_search.plan import Options, Scheduler, resolve_gpus, slots
+from decouple_search.busy import BusyMeter
+from decouple_search.gang import Gang, GangHungError, cause_of, read_files
+from decouple_search.plan import Options, resolve_gpus, slots, with_growth
 from decouple_search.progress import LiveProgress, decoding_progress
+from decouple_search.retention import Retention
+from decouple_search.schedulers import Scheduler, tune_scheduler
 from decouple_search.searcher import StudySearcher, open_study, trial_name
 from decouple_search.space import Space
 from decouple_search.tensorboard import TensorBoardRuns
@@ -88,6 +90,7 @@ class Search:
         try:
             self._ours = connect()
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            nodes = with_growth(nodes, _growth(self._trials * self.config.scaling.workers_per_trial))
             self.config = resolve_gpus(self.config, nodes)
             self.running = min(slots(self.config, nodes), self._options.max_concurrent or self._trials, self._trials)
             # Elsewhere than on this one machine the workers decode for themselves.
@@ -115,19 +118,21 @@ class Search:
         study = open_study(self.experiment / "study.log", options.sampler, seed=options.seed, mode=space.mode)
         base = flatten(self.config.to_dict())
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.running)  # all slots start at once, not in turn
-        searcher = StudySearcher(study, space, base, trials=trials, max_concurrent=self.running)
+        population = trials if self._scheduler.name == "pbt" else self.running  # which pbt trains in turns
+        searcher = StudySearcher(study, space, base, trials=trials, max_concurrent=population)
+        meter = BusyMeter(self.running)
         searched = tuple(parameter.key for parameter in space.parameters)
         with LiveProgress(trials, self.config.train.epochs, space.metric, space.mode) as progress:
             tuner = tune.Tuner(
                 tune.with_resources(DecoupleTrial, _trial_resources(self.config)),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
-                    scheduler=_tune_scheduler(self._scheduler, space, self.config.train.epochs),
+                    scheduler=tune_scheduler(self._scheduler, space, self.config.train.epochs, options.seed),
                     num_samples=trials,
                     time_budget_s=options.time_budget,
                     reuse_actors=True,
-                    trial_name_creator=_name_of,
-                    trial_dirname_creator=_name_of,
+                    trial_name_creator=_proposed_name,
+                    trial_dirname_creator=_proposed_name,
                 ),
                 run_config=tune.RunConfig(
                     name="trials",
@@ -136,9 +141,17 @@ class Search:
                         progress,
                         TensorBoardRuns(self.experiment / "tensorboard", searched, space.metric),
                         _Leaderboard(self, study),
+                        meter,
+                        Retention(
+                            options.keep_checkpoints,
+                            space.metric,
+                            space.mode,
+                            recent=self._scheduler.checkpoints_at_a_time,
+                            at_end=self._scheduler.name == "pbt",
+                        ),
                     ],
                     failure_config=tune.FailureConfig(max_failures=options.max_failures),
-                    checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False),
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     verbose=0,
                 ),
             )
@@ -147,7 +160,7 @@ class Search:
                 tuner.fit()
         spent = options.time_budget is not None and time.monotonic() - began >= options.time_budget
         cut_short = searcher.end_interrupted() or searcher.asked < trials
-        return self._finish(study, interrupted=cut_short and not spent)
+        return self._finish(study, meter, interrupted=cut_short and not spent)
 
     def write_tables(self, study: optuna.Study) -> None:
         """Write the leaderboard and the best config as they stand."""
@@ -156,20 +169,22 @@ class Search:
             config = results.best_config(self.config, best)
             results.write_best_config(self.experiment / "best_config.yaml", config)
 
-    def _finish(self, study: optuna.Study, *, interrupted: bool) -> Outcome:
+    def _finish(self, study: optuna.Study, meter: BusyMeter, *, interrupted: bool) -> Outcome:
         self.write_tables(study)
         best = results.best_trial(study, self.space.mode)
         if best:
             self._export(best)
         wall = time.monotonic() - self._started
-        summary = results.summary(study, self.space, wall_seconds=wall, running=self.running)
+        busy, warm = meter.fractions(wall)
+        summary = results.summary(study, self.space, wall_seconds=wall, busy=busy, busy_warm=warm)
         results.write_json(self.experiment / "summary.json", summary)
         failures = [t.user_attrs["failure"] for t in results.ended_trials(study) if "failure" in t.user_attrs]
         return Outcome(summary, best.params if best else None, next(iter(failures), None), interrupted)
 
     def _export(self, best: optuna.trial.FrozenTrial) -> None:
         """Write the best checkpoint, and measure it again."""
-        source, target = results.find_checkpoint(self.experiment, best), self.experiment / "best_checkpoint"
+        source = results.find_checkpoint(self.experiment, best, self.space.metric)
+        target = self.experiment / "best_checkpoint"
         if source is None:
             say(f"warning: trial {trial_name(best.number)} was stopped before its best checkpoint was written")
             return
@@ -177,7 +192,7 @@ class Search:
         say("measuring the best checkpoint again")
         try:
             measured = self._measure_again(results.best_config(self.config, best), source)
-        except (ray.exceptions.RayError, KeyboardInterrupt) as error:
+        except (ray.exceptions.RayError, GangHungError, KeyboardInterrupt) as error:
             say(f"warning: the best checkpoint was not measured again ({type(error).__name__})")
             return
         results.export_checkpoint(source, target, measured)
@@ -186,8 +201,7 @@ class Search:
 
     def _measure_again(self, config: Config, source: Path) -> dict[str, Any]:
         """Evaluate a kept checkpoint anew, on workers like those that trained it."""
-        scaling = config.scaling
-        gang = Gang(scaling.workers_per_trial, scaling.cpus_per_worker, scaling.gpus_per_worker or 0)
+        gang = Gang(config.scaling)
         try:
             gang.start(config.to_dict())
             gang.restore(read_files(source))
@@ -216,6 +230,8 @@ def connect() -> bool:
         False when this process was connected already, and stays so.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)  # what Tune notices is in our own output
+    # So is a trial's error; where it was raised is in trials/<id>/error.txt.
+    logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
     if ray.is_initialized():
         return False
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
@@ -260,28 +276,36 @@ def build_backbone_of(config: Config) -> None:
     build_backbone(config.model.backbone, config.model.pretrained)
 
 
+def _growth(most: int) -> list[tuple[dict[str, float], int]]:
+    """Of each node type of an autoscaler what a machine has, and how many more may come; at most `most` of each.
+
+    Ray has no public name for this; its own Train asks the same way. Without an autoscaler nothing may come.
+    """
+    from ray._private.state import state
+
+    config = state.get_cluster_config()
+    alive = [node["Labels"].get("ray.io/node-group") for node in ray.nodes() if node["Alive"]]
+    return [
+        (
+            dict(group.resources),
+            min(most, most if group.max_count < 0 else max(0, group.max_count - alive.count(group.name))),
+        )
+        for group in (config.node_group_configs if config else ())
+    ]
+
+
 def _trial_resources(config: Config) -> tune.PlacementGroupFactory:
     """An empty bundle for the trial itself, which only waits for its gang, and one a worker."""
-    worker = {"CPU": config.scaling.cpus_per_worker}
-    if config.scaling.gpus_per_worker:
-        worker["GPU"] = config.scaling.gpus_per_worker
-    return tune.PlacementGroupFactory([{}, *[worker] * config.scaling.workers_per_trial])
+    scaling = config.scaling
+    worker = {"CPU": scaling.cpus_per_worker}
+    if scaling.gpus_per_worker:
+        worker["GPU"] = scaling.gpus_per_worker
+    bundles = [{}, *[worker] * scaling.workers_per_trial]
+    return tune.PlacementGroupFactory(bundles, strategy=scaling.placement_strategy)
 
 
-def _tune_scheduler(scheduler: Scheduler, space: Space, epochs: int) -> TrialScheduler:
-    if scheduler.name == "none":
-        return FIFOScheduler()
-    return AsyncHyperBandScheduler(
-        time_attr="epoch",
-        metric=space.metric,
-        mode=space.mode,
-        max_t=epochs,
-        grace_period=scheduler.grace_epochs,
-        reduction_factor=scheduler.reduction_factor,
-    )
-
-
-def _name_of(trial: Any) -> str:
+def _proposed_name(trial: Any) -> str:
+    """The name that a trial keeps; under pbt its config may later be another's."""
     return trial_name(trial.config["trial"])
 
 

@@ -78,7 +78,6 @@ class StudySearcher(Searcher):
         self.asked += 1
         self._running[trial_id] = trial
         proposed = self._space.suggest(trial)
-        trial.set_user_attr("busy_seconds", 0.0)
         return {
             "trial": trial.number,
             "config": self._config | proposed,
@@ -92,16 +91,20 @@ class StudySearcher(Searcher):
         if metric not in result or not math.isfinite(result[metric]):
             return
         known = trial.user_attrs
-        if result["epoch"] <= known.get("epochs", 0):
-            return  # an epoch done again after a worker was lost
-        trial.report(result[metric], result["epoch"])
-        trial.set_user_attr("epochs", result["epoch"])
-        trial.set_user_attr("busy_seconds", known["busy_seconds"] + result["train_seconds"] + result["eval_seconds"])
+        if result["epoch"] > known.get("epochs", 0):  # not one done again, after a worker was lost
+            trial.report(result[metric], result["epoch"])
+            trial.set_user_attr("epochs", result["epoch"])
+        if result.get("lineage") and result["lineage"] != known.get("lineage"):
+            trial.set_user_attr("lineage", result["lineage"])
         best, sign = known.get("best_value"), 1 if self._space.mode == "max" else -1
         if best is None or sign * result[metric] > sign * best:
             trial.set_user_attr("best_value", result[metric])
             trial.set_user_attr("best_epoch", result["epoch"])
             trial.set_user_attr("val_map", result["val_map"])
+            # Tune flattens the config that an epoch was trained with into its result; pbt may have changed it.
+            config = {key: result.get(f"config/config/{key}", value) for key, value in self._config.items()}
+            if (used := self._space.present(config)) != trial.params and "config/trial" in result:
+                trial.set_user_attr("parameters", used)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False, **_: Any

@@ -126,6 +126,15 @@ class Space:
                 proposed[parameter.key] = values[parameter.key] = parameter.suggest(trial)
         return proposed
 
+    def present(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The searched parameters of a complete configuration, without those whose conditions do not hold in it."""
+        searched = {parameter.key for parameter in self.parameters}
+        values = {key: value for key, value in config.items() if key not in searched}
+        for parameter in self.parameters:
+            if parameter.applies(values):
+                values[parameter.key] = config[parameter.key]
+        return {key: value for key, value in values.items() if key in searched}
+
     def checked_start(self) -> list[dict[str, Any]]:
         """The start points without the parameters that are absent under their conditions."""
         points = []

@@ -15,8 +15,6 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import summary_v2 as hp  # its public name, api, needs TensorFlow
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from decouple_search.searcher import trial_name
-
 # Measures that a run shows, grouped as TensorBoard groups them.
 GROUPS = {"val_": "val", "train_": "train"}
 
@@ -39,12 +37,12 @@ class TensorBoardRuns(Callback):
         """Open the run and write its hyperparameters."""
         if trial.trial_id in self._writers:
             return  # started again after a worker was lost
-        writer = EventFileWriter(str(self._folder / trial_name(trial.config["trial"])))
+        writer = EventFileWriter(str(self._folder / str(trial)))
         self._writers[trial.trial_id] = writer
         values = {key: value for key, value in trial.config["config"].items() if key in self._searched}
         names = [hp.HParam(key) for key in values]
         self._write(writer, hp.hparams_config_pb(names, [self._objective]))
-        self._write(writer, hp.hparams_pb(values, trial_id=trial_name(trial.config["trial"])))
+        self._write(writer, hp.hparams_pb(values, trial_id=str(trial)))
         writer.flush()
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:

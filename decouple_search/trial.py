@@ -13,8 +13,8 @@ import ray
 from ray import tune
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
-from decouple_search.gang import Gang, cause_of, read_files
-from decouplenet.config import nest
+from decouple_search.gang import Gang, GangHungError, cause_of, read_files
+from decouplenet.config import ScalingConfig, nest
 from decouplenet.errors import InputError, TrainingFailed
 
 _T = TypeVar("_T")
@@ -25,13 +25,15 @@ class DecoupleTrial(tune.Trainable):
 
     A configuration that cannot be trained (NaN, out of memory, weights that do not fit) ends its trial with
     `failed` in the result instead of an exception, so the gang lives on and nothing is retried in vain. After any
-    other error in a worker the trial fails too, and the next one gets a new gang. A lost worker is Tune's to handle.
+    other error in a worker the trial fails too, and the next one gets a new gang. A lost or hung worker is an
+    exception, and Tune starts the trial again.
     """
 
     _gang: Gang | None
     _epoch: int
     _best: float
     _failure: str | None
+    _lineage: list[str]
 
     def setup(self, config: dict[str, Any]) -> None:
         """Start the slot's gang and the first configuration on it."""
@@ -53,21 +55,26 @@ class DecoupleTrial(tune.Trainable):
         improved = value > self._best
         self._best = max(value, self._best)
         scalars = {name: number for name, number in measured.items() if isinstance(number, (int, float))}
-        return scalars | {SHOULD_CHECKPOINT: improved, DONE: self._epoch >= self._epochs}
+        told = {"lineage": self._lineage, SHOULD_CHECKPOINT: improved, DONE: self._epoch >= self._epochs}
+        return scalars | told
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Write the gang's checkpoint into a folder."""
-        for name, content in self._warm_gang().checkpoint().items():
+        """Write the gang's checkpoint into a folder, with the trial's name and lineage in its metrics.json."""
+        notes = {"trial": self.trial_name, "lineage": self._lineage}
+        for name, content in self._warm_gang().checkpoint(notes).items():
             (Path(checkpoint_dir) / name).write_bytes(content)
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:  # type: ignore[override]
-        """Go on from a checkpoint's folder."""
+        """Go on from a checkpoint's folder; one of another trial, which PBT gives, goes into the lineage."""
         files = read_files(checkpoint_dir)
         self._guarded(lambda gang: gang.restore(files))
         if self._failure is not None:
             return
         metrics = json.loads(files["metrics.json"])
         self._epoch, self._best = metrics["epoch"], self._sign * metrics[self._metric]
+        self._lineage = metrics["lineage"]
+        if metrics["trial"] != self.trial_name:
+            self._lineage = [*self._lineage, f"{metrics['trial']} epoch {metrics['epoch']}"]
 
     def cleanup(self) -> None:
         """End the gang with its slot."""
@@ -79,18 +86,23 @@ class DecoupleTrial(tune.Trainable):
         self._metric, self._sign = config["metric"], 1 if config["mode"] == "max" else -1
         self._epoch = 0
         self._best = -math.inf
+        self._lineage = []
         nested = nest(config["config"])
         self._epochs = nested["train"]["epochs"]
         self._failure = None
-        self._scaling = nested["scaling"]
-        self._guarded(lambda gang: gang.start(nested))
+        self._scaling = ScalingConfig(**nested["scaling"])
+        try:
+            self._guarded(lambda gang: gang.start(nested))
+        except (ray.exceptions.RayActorError, GangHungError):
+            # Lost between two trials. Tune would give this trial up, as it does not run yet; nothing is lost with
+            # the old gang but its warmth.
+            self.cleanup()
+            self._guarded(lambda gang: gang.start(nested))
 
     def _warm_gang(self) -> Gang:
         """The slot's gang, made if there is none, in the placement group that Tune started this trial in."""
         if self._gang is None:
-            scaling = self._scaling
-            workers, cpus, gpus = scaling["workers_per_trial"], scaling["cpus_per_worker"], scaling["gpus_per_worker"]
-            self._gang = Gang(workers, cpus, gpus, ray.util.get_current_placement_group())
+            self._gang = Gang(self._scaling, ray.util.get_current_placement_group())
         return self._gang
 
     def _guarded(self, call: Callable[[Gang], _T]) -> _T | None:
@@ -99,6 +111,8 @@ class DecoupleTrial(tune.Trainable):
             return call(self._warm_gang())
         except (TrainingFailed, InputError) as error:
             self._failure = cause_of(error)
+            if self._gang is not None and self._gang.broken:
+                self.cleanup()
         except ray.exceptions.RayTaskError as error:
             print(error, file=sys.stderr)  # noqa: T201 - the whole account, in Ray's log of this process
             self._failure = f"{type(error.cause).__name__}: {cause_of(error)}"

@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from decouple_search.plan import Options, describe, disk_use, local_nodes, make_scheduler, resolve_gpus, slots
+from decouple_search.plan import Options, describe, disk_use, local_nodes, resolve_gpus, slots
 from decouple_search.samplers import check_sampler
+from decouple_search.schedulers import make_scheduler
 from decouple_search.space import Space, load_space
 from decouplenet.command_line import CommandParser, parse_config, run, say
 from decouplenet.config import Config
@@ -38,10 +39,15 @@ def parser() -> CommandParser:
         "--max-concurrent", type=int | None, default=None, help="trials at a time; default: all that fit"
     )
     parser.add_argument("--sampler", type=str, default="tpe", help="how configurations are chosen: tpe or random")
-    parser.add_argument("--scheduler", type=str | None, default=None, help="asha or none; default: the space's own")
+    parser.add_argument(
+        "--scheduler", type=str | None, default=None, help="asha, pbt or none; default: the space's own"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampler")
     parser.add_argument(
         "--max-failures", type=int, default=2, help="times a trial is started again after a lost worker"
+    )
+    parser.add_argument(
+        "--keep-checkpoints", type=int, default=3, help="ended trials whose best checkpoint stays on disk"
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and start nothing")
     parser.add_config_keys()
@@ -58,7 +64,13 @@ def read(arguments: list[str] | None) -> tuple[Options, Space, Config]:
     options = Options(**{name: own[name] for name in Options.__dataclass_fields__})
     if own["workers_per_trial"] is not None:
         keys["scaling.workers_per_trial"] = own["workers_per_trial"]
-    for name, least in (("trials", 1), ("max_concurrent", 1), ("time_budget", 1), ("max_failures", 0)):
+    for name, least in (
+        ("trials", 1),
+        ("max_concurrent", 1),
+        ("time_budget", 1),
+        ("max_failures", 0),
+        ("keep_checkpoints", 1),
+    ):
         value = getattr(options, name)
         if value is not None and value < least:
             raise InputError(f"--{name.replace('_', '-')}: {value} is out of range; it must be at least {least}")
@@ -73,14 +85,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options, space, config = read(arguments)
     trials = options.trials or space.trials
-    scheduler = make_scheduler(space.scheduler, options.scheduler, config.train.epochs)
+    scheduler = make_scheduler(space.scheduler, options.scheduler, config.train.epochs, space)
     experiment = Path(options.storage).expanduser() / (options.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}")
     if options.dry_run:
         nodes = local_nodes()
         config = resolve_gpus(config, nodes)
         running = min(slots(config, nodes), options.max_concurrent or trials, trials)
         say(describe(space, config, scheduler, options, trials=trials, running=running))
-        say(disk_use(space, config, trials))
+        say(disk_use(space, config, scheduler, keep=options.keep_checkpoints, running=running, trials=trials))
         say(f"results    {experiment}")
         return 0
     if experiment.exists():
@@ -100,7 +112,8 @@ def report(outcome: Any, experiment: Path) -> int:
     counts = outcome.summary
     say(
         f"{counts['trials']} trials ({counts['complete']} complete, {counts['pruned']} pruned, "
-        f"{counts['failed']} failed) in {counts['wall_seconds']:.0f} s; workers busy {counts['busy_fraction']:.0%}"
+        f"{counts['failed']} failed) in {counts['wall_seconds']:.0f} s; workers busy {counts['busy_fraction']:.0%}, "
+        f"{counts['busy_fraction_warm']:.0%} once warm"
     )
     if outcome.best is None:
         reason = f": {outcome.failure}" if outcome.failure else ""

@@ -163,12 +163,20 @@ class ScalingConfig:
     """CPU cores of a worker."""
     gpus_per_worker: float | None = None
     """GPUs of a worker; a fraction lets several share one. Left out: 1 where there are GPUs, else 0."""
+    placement_strategy: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK"
+    """Workers of a trial close together, apart, all on one machine, or each on another (Ray's names)."""
+    hang_timeout: float = 600
+    """Seconds after which workers that get nothing done are given up, and the trial starts again."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         _require(self.workers_per_trial >= 1, "scaling.workers_per_trial", self.workers_per_trial, "at least 1")
         _require(self.cpus_per_worker > 0, "scaling.cpus_per_worker", self.cpus_per_worker, "above 0")
-        _require((self.gpus_per_worker or 0) >= 0, "scaling.gpus_per_worker", self.gpus_per_worker, "at least 0")
+        gpus = self.gpus_per_worker or 0
+        _require(
+            0 <= gpus <= 1, "scaling.gpus_per_worker", gpus, "from 0 to 1: a worker trains on one GPU or a share of it"
+        )
+        _require(self.hang_timeout > 0, "scaling.hang_timeout", self.hang_timeout, "above 0")
 
 
 @dataclass(kw_only=True, slots=True)

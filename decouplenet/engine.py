@@ -55,6 +55,8 @@ class Engine:
         self.rank, self.world = rank, world
         self.epoch = 0
         """Epochs trained so far."""
+        self.batches_done = 0
+        """Batches trained or evaluated so far, by which a host sees that it gets on."""
         torch.backends.cudnn.benchmark = False  # its choice of kernels differs from run to run
         torch.backends.cudnn.deterministic = True
         torch.manual_seed(config.train.seed)  # the same weights on every rank
@@ -102,6 +104,7 @@ class Engine:
                 self._scaler.update()
                 self._optimizer.zero_grad(set_to_none=True)
                 total += loss.detach()
+                self.batches_done += 1
         self._average_buffers()
         if self.world > 1:
             dist.all_reduce(total)
@@ -138,6 +141,7 @@ class Engine:
                     logits = self.model(images).float()
                 loss += LOSSES["bce"](logits, targets)
                 scores.update(batch.indices, logits.sigmoid(), targets)
+                self.batches_done += 1
         if self.world > 1:
             dist.all_reduce(loss)
             gathered: list[Any] = [None] * self.world
@@ -159,10 +163,13 @@ class Engine:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from another engine's `state`, of the same config."""
+        """Go on from another engine's `state`, of the same network and optimiser; this config's settings stay."""
         self.epoch = state["epoch"]
         self.model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        settings = [{k: v for k, v in group.items() if k != "params"} for group in self._optimizer.param_groups]
+        self._optimizer.load_state_dict(state["optimizer"])  # which would take the other's learning rate over too
+        for group, own in zip(self._optimizer.param_groups, settings, strict=True):
+            group.update(own)
         self._scaler.load_state_dict(state["scaler"])
 
     def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:

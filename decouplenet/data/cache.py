@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -71,7 +72,7 @@ def open_pixels(
         size: S.
         cache: a folder, or `none`.
         threads: threads to decode with.
-        progress: called with (done, all) while decoding.
+        progress: called with (done, all) while decoding, and with (0, all) while another process does.
 
     Raises:
         InputError: an image cannot be decoded, or the disk is too small for the file.
@@ -82,7 +83,7 @@ def open_pixels(
     file = folder / f"pixels-{_key(images.paths, size)}.u8"
     shape = (len(images), size, size, 3)
     if not file.exists():
-        with only_one(file):
+        with only_one(file, (lambda: progress(0, len(images))) if progress else None):
             if not file.exists():
                 _decode_all(images.paths, shape, file, threads, progress)
     return np.memmap(file, np.uint8, mode="r", shape=shape)
@@ -105,10 +106,22 @@ def cache_folder(cache: str) -> Path:
 
 
 @contextmanager
-def only_one(file: Path) -> Iterator[None]:
-    """Hold the lock beside `file`, so that one process of this machine makes it while the others wait."""
+def only_one(file: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock beside `file`, so that one process of this machine makes it while the others wait.
+
+    Args:
+        file: what is to be made.
+        waiting: called now and then while another process holds the lock.
+    """
     with file.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if waiting:
+                    waiting()
+                time.sleep(0.1)
         yield
 
 

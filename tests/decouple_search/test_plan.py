@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from decouple_search.plan import Scheduler, checkpoint_bytes, make_scheduler, slots
+from decouple_search.plan import checkpoint_bytes, slots, with_growth
 from decouple_search.space import load_space
 from decouple_search.tune import main, read
 from decouplenet.command_line import parse_config
@@ -15,34 +15,12 @@ from decouplenet.engine import Engine
 from decouplenet.errors import InputError
 
 
-@pytest.mark.parametrize(
-    ("epochs", "grace", "factor", "rungs"),
-    [(9, 1, 3, [1, 3]), (10, 1, 3, [1, 3, 9]), (12, 2, 2, [2, 4, 8]), (1, 1, 3, []), (27, 1, 3, [1, 3, 9])],
-)
-def test_rungs_are_those_of_tunes_asha(epochs, grace, factor, rungs):
-    from ray.tune.schedulers import AsyncHyperBandScheduler
-
-    assert Scheduler("asha", grace, factor).rungs(epochs) == rungs
-    theirs = AsyncHyperBandScheduler(max_t=epochs, grace_period=grace, reduction_factor=factor)
-    milestones = sorted(milestone for milestone, _ in theirs._brackets[0]._rungs)
-    assert [m for m in milestones if m < epochs] == rungs
-
-
-def test_schedulers_that_are_refused():
-    with pytest.raises(InputError, match="unknown 'ahsa'; did you mean 'asha'"):
-        make_scheduler({"name": "ahsa"}, None, 9)
-    with pytest.raises(InputError, match="unknown option 'grace'"):
-        make_scheduler({"name": "asha", "grace": 1}, None, 9)
-    with pytest.raises(InputError, match="grace_epochs 10 is more than train.epochs 9"):
-        make_scheduler({"grace_epochs": 10}, None, 9)
-    assert make_scheduler({"name": "asha", "grace_epochs": 2}, "none", 9) == Scheduler("none")
-
-
-def scaled(workers, cpus, gpus=0):
+def scaled(workers, cpus, gpus=0, strategy="PACK"):
     scaling = {
         "scaling.workers_per_trial": workers,
         "scaling.cpus_per_worker": cpus,
         "scaling.gpus_per_worker": gpus,
+        "scaling.placement_strategy": strategy,
     }
     return Config.from_dict(nest(scaling))
 
@@ -55,15 +33,39 @@ def scaled(workers, cpus, gpus=0):
         ((2, 4), [{"CPU": 6}, {"CPU": 6}], 1),
         ((1, 8, 1), [{"CPU": 32, "GPU": 2}, {"CPU": 32}], 2),
         ((1, 1, 0.25), [{"CPU": 64, "GPU": 2}], 8),
+        ((1, 1, 0.4), [{"CPU": 64, "GPU": 2}], 4),  # two on each GPU; a fifth would need a fifth of both
+        ((4, 0.5), [{"CPU": 2}], 1),
+        ((2, 1, 0, "STRICT_PACK"), [{"CPU": 3}, {"CPU": 3}], 2),
+        ((2, 1, 0, "SPREAD"), [{"CPU": 3}, {"CPU": 3}], 3),
+        ((2, 1, 0, "STRICT_SPREAD"), [{"CPU": 4}, {"CPU": 1}], 1),
+        ((2, 1, 0, "STRICT_SPREAD"), [{"CPU": 4}, {"CPU": 2}, {"CPU": 1}], 3),
     ],
 )
 def test_slots(need, nodes, fit):
     assert slots(scaled(*need), nodes) == fit
 
 
-def test_a_trial_that_fits_nowhere_is_refused_with_the_arithmetic():
-    with pytest.raises(InputError, match=r"2 workers of 4 CPU and 1 GPU, and room for 1 is there \(8 CPU, 1 GPU\)"):
-        slots(scaled(2, 4, 1), [{"CPU": 8, "GPU": 1}])
+@pytest.mark.parametrize(
+    ("need", "nodes", "message"),
+    [
+        ((2, 4, 1), [{"CPU": 8, "GPU": 1}], r"2 workers of 4 CPU and 1 GPU, and room for 1 .* \(8 CPU, 1 GPU: 1\)"),
+        ((3, 1, 0, "STRICT_PACK"), [{"CPU": 2}, {"CPU": 2}], "3 workers of 1 CPU all on one machine, and room for 4"),
+        ((2, 1, 0, "STRICT_SPREAD"), [{"CPU": 8}], "2 workers of 1 CPU each on another machine, and room for 8"),
+    ],
+)
+def test_a_trial_that_fits_nowhere_is_refused_with_the_arithmetic(need, nodes, message):
+    with pytest.raises(InputError, match=message):
+        slots(scaled(*need), nodes)
+
+
+def test_machines_that_an_autoscaler_may_add_count():
+    nodes = with_growth([{"CPU": 2}], [({"CPU": 16, "GPU": 4}, 3), ({"CPU": 64}, 0)])
+    assert slots(scaled(1, 2, 1), nodes) == 12
+
+
+def test_more_than_a_gpu_a_worker_is_refused():
+    with pytest.raises(InputError, match="scaling.gpus_per_worker: 2 is out of range; it must be from 0 to 1"):
+        scaled(1, 1, 2)
 
 
 def test_dry_run_says_all_and_starts_nothing(space_file, tmp_path, capsys):

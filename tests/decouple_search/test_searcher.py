@@ -73,7 +73,6 @@ def test_every_way_to_end(search):
     assert trials[0].value == 0.6  # its best epoch, as the leaderboard has it
     assert trials[0].intermediate_values == {1: 0.3, 2: 0.6, 3: 0.5}
     assert trials[0].user_attrs["best_epoch"] == 2
-    assert trials[0].user_attrs["busy_seconds"] == 7.5
     assert trials[1].intermediate_values == {1: 0.2, 2: 0.1}
     assert trials[2].user_attrs["failure"] == "the loss is nan in epoch 2"
     assert trials[3].user_attrs["failure"] == "a worker was lost"
@@ -86,7 +85,36 @@ def test_an_epoch_done_again_counts_once(search):
         searcher.on_trial_result("a", result)
     searcher.on_trial_complete("a", epoch(3, 0.5))
     assert study.trials[0].intermediate_values == {1: 0.3, 2: 0.4, 3: 0.5}
-    assert study.trials[0].user_attrs["busy_seconds"] == 7.5
+
+
+def test_the_parameters_of_the_best_epoch_are_those_it_was_trained_with(search, tmp_path):
+    """PBT takes a donor's configuration over, and changes it."""
+    searcher, study, space = search
+    own = searcher.suggest("a")["config"]
+    searcher.on_trial_result("a", told(own, epoch(1, 0.3)))
+    donors = own | {"model.maps_per_class": 3, "model.alpha": 0.9, "model.k_neg": 0.5, "optim.lr": 0.004}
+    searcher.on_trial_result("a", told(donors, epoch(2, 0.6, lineage=["0001 epoch 1"])))
+    searcher.on_trial_complete("a", told(donors | {"optim.lr": 0.001}, epoch(3, 0.5, lineage=["0001 epoch 1"])))
+    trial = study.trials[0]
+    used = {key: donors[key] for key in (p.key for p in space.parameters)}
+    assert results.parameters_of(trial) == used
+    assert trial.params == {key: own[key] for key in trial.params}  # what was proposed, to Optuna
+    assert trial.user_attrs["lineage"] == ["0001 epoch 1"]
+    assert results.best_config(parse_config(space.base), trial).model.k_neg == 0.5
+    results.write_leaderboard(tmp_path / "l.csv", study, space)
+    assert ",0.004" in (tmp_path / "l.csv").read_text()
+
+
+def told(config, result):
+    """A result with the config that Tune flattens into it."""
+    return result | {"config/trial": 0} | {f"config/config/{key}": value for key, value in config.items()}
+
+
+def test_parameters_that_stayed_are_not_noted_twice(search):
+    searcher, study, _ = search
+    own = searcher.suggest("a")["config"]
+    searcher.on_trial_complete("a", told(own, epoch(3, 0.3)))
+    assert "parameters" not in study.trials[0].user_attrs
 
 
 def test_trials_cut_short_keep_what_they_reached(search):
@@ -162,8 +190,8 @@ def test_leaderboard_best_config_and_summary(search, tmp_path):
 
     assert Config.from_dict(load_yaml(tmp_path / "best.yaml")) == config
     assert config.optim.lr == best.params["optim.lr"]
-    summary = results.summary(study, space, wall_seconds=20.0, running=2)
+    summary = results.summary(study, space, wall_seconds=20.0, busy=0.375, busy_warm=0.93751)
     assert summary == {
         "trials": 4, "complete": 1, "pruned": 2, "failed": 1, "wall_seconds": 20.0,
-        "busy_fraction": 0.375, "best_val_map": 0.5, "best_trial_id": "0002",
+        "busy_fraction": 0.375, "busy_fraction_warm": 0.9375, "best_val_map": 0.5, "best_trial_id": "0002",
     }  # fmt: skip

@@ -53,6 +53,19 @@ def test_resumed_is_bit_for_bit_the_uninterrupted(config, tmp_path, name, precis
     assert again[-1]["train_loss"] == measures[-1]["train_loss"]
 
 
+def test_the_weights_of_another_training_go_on_with_this_ones_settings(config):
+    """PBT gives a trial another's weights and optimiser state, and its own learning rate."""
+    donor, _ = trained(config(optim__lr=0.05, optim__weight_decay=1e-3), 1)
+    taken = Engine(config(optim__lr=0.01, optim__momentum=0.5, optim__schedule="constant"), donor.data)
+    taken.load_state(donor.state())
+    assert same_weights(donor, taken)
+    for group in taken._optimizer.param_groups:
+        assert (group["peak_lr"], group["momentum"], group["weight_decay"]) == (0.01, 0.5, 1e-4)
+    momentum = [next(iter(e._optimizer.state.values()))["momentum_buffer"] for e in (donor, taken)]
+    assert torch.equal(*momentum)
+    assert taken.train_epoch()["lr"] == 0.01
+
+
 def test_resumed_draws_the_same_random_numbers(config):
     """Dropout and the like: what follows from the epoch's own seed, not from what was drawn before."""
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import optuna
 import pytest
@@ -31,10 +32,23 @@ def leaderboard(experiment):
 
 
 def alive():
-    """Actors of ours that live."""
+    """Actors, and placement groups that are not removed."""
+    from ray.util.state import list_actors, list_placement_groups
+
+    actors = [actor.class_name for actor in list_actors(filters=[("state", "!=", "DEAD")])]
+    return actors + [group.placement_group_id for group in list_placement_groups(filters=[("state", "!=", "REMOVED")])]
+
+
+def gang_pids():
+    """Processes of the gang workers that live."""
     from ray.util.state import list_actors
 
-    return [actor.class_name for actor in list_actors(filters=[("state", "=", "ALIVE")])]
+    return [a.pid for a in list_actors(filters=[("state", "=", "ALIVE"), ("class_name", "=", "GangWorker")])]
+
+
+def checkpoints(experiment):
+    """Checkpoint folders of trials, by trial."""
+    return sorted(folder.parent.name for folder in experiment.glob("trials/*/checkpoint_*"))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +83,11 @@ def test_leaderboard_and_summary_agree_with_the_study(experiment):
     assert summary["complete"] + summary["pruned"] == 6
     assert summary["best_val_map"] == values[0]
     assert summary["best_trial_id"] == rows[0]["trial_id"]
-    assert 0 < summary["busy_fraction"] < 1
+    assert 0 < summary["busy_fraction"] < summary["busy_fraction_warm"] < 1
+
+
+def test_the_best_trials_checkpoints_stay_and_no_others(experiment):
+    assert checkpoints(experiment) == sorted(row["trial_id"] for row in leaderboard(experiment)[:3])
 
 
 def test_the_best_checkpoint_measures_what_the_leaderboard_says(experiment):
@@ -147,12 +165,30 @@ def test_weights_that_do_not_load_are_said_before_any_trial(ray_cluster, space_f
     assert not (tmp_path / "x").exists()
 
 
-def test_several_workers_train_one_trial(ray_cluster, space_file, tmp_path):
-    flags = ["--workers-per-trial", "2", "--trials", "2", "--storage", str(tmp_path), "--name", "x"]
-    assert main(["--space", str(space_file()), *flags]) == 0
-    assert all(row["state"] in ("COMPLETE", "PRUNED") for row in leaderboard(tmp_path / "x"))
-    checkpoint = read_checkpoint(tmp_path / "x" / "best_checkpoint")
-    assert checkpoint.metrics["val_map"] == float(leaderboard(tmp_path / "x")[0]["val_map"])
+def test_pbt_goes_on_from_the_donors_weights(ray_cluster, space_file, tmp_path, capsys):
+    asha = "{name: asha, grace_epochs: 1, reduction_factor: 3}"
+    file = space_file((asha, "{name: pbt, interval_epochs: 1}"), ("trials: 4", "trials: 5"))
+    flags = ["--storage", str(tmp_path), "--name", "x", "--train.epochs", "5", "--keep-checkpoints", "5"]
+    assert main(["--space", str(file), *flags]) == 0
+    rows = leaderboard(tmp_path / "x")
+    assert [(row["state"], row["epochs"]) for row in rows] == [("COMPLETE", "5")] * 5
+    assert "went on from trial" in capsys.readouterr().out
+    taken = 0
+    for folder in (tmp_path / "x").glob("trials/*/checkpoint_*"):
+        told = json.loads((folder / "metrics.json").read_text())
+        assert told["trial"] == folder.parent.name
+        config = parse_config(flatten(load_yaml(folder / "config.yaml")))
+        for origin in told["lineage"][-1:]:
+            taken += 1
+            donor, _, epoch = origin.partition(" epoch ")
+            assert donor != told["trial"]
+            assert int(epoch) < told["epoch"]
+            # The network is the donor's, whatever was proposed for this trial.
+            row = next(row for row in rows if row["trial_id"] == donor)
+            assert str(config.model.attention) == row["model.attention"]
+    assert taken
+    assert checkpoints(tmp_path / "x") == sorted(row["trial_id"] for row in rows)
+    assert alive() == []
 
 
 def start(ray_cluster, file, folder, *flags):
@@ -198,14 +234,58 @@ def test_interrupted_it_ends_with_what_is_there(ray_cluster, space_file, tmp_pat
     assert alive() == []
 
 
-def test_a_killed_worker_costs_no_trial(ray_cluster, space_file, tmp_path):
-    from ray.util.state import list_actors
-
-    process = start(ray_cluster, space_file(), tmp_path, "--trials", "2", "--train.epochs", "12", "--scheduler", "none")
-    workers = [a.pid for a in list_actors(filters=[("state", "=", "ALIVE"), ("class_name", "=", "GangWorker")])]
-    os.kill(workers[0], signal.SIGKILL)
-    out, _ = process.communicate(timeout=180)
-    assert process.returncode == 0, out
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_killed_workers_cost_no_trial(ray_cluster, space_file, tmp_path, kills):
+    """Two workers a trial; in each trial one is killed in the middle of an epoch."""
+    flags = ("--trials", str(kills), "--train.epochs", "4", "--scheduler", "none", "--workers-per-trial", "2")
+    process = start(ray_cluster, space_file(), tmp_path, *flags)
+    seen, hit = ["trial 0000  epoch 1/4"], set()
+    for line in process.stdout:
+        seen.append(line)
+        trial, _, rest = line.partition("trial ")[2].partition("  ")
+        if "epoch 2/4" in rest and trial not in hit:
+            hit.add(trial)
+            os.kill(gang_pids()[-1], signal.SIGKILL)
+    assert process.wait(timeout=60) == 0, "".join(seen)
     rows = leaderboard(tmp_path / "x")
-    assert [row["state"] for row in rows] == ["COMPLETE", "COMPLETE"]
-    assert [row["epochs"] for row in rows] == ["12", "12"]
+    assert sorted(row["trial_id"] for row in rows) == [f"{number:04d}" for number in range(kills)]
+    assert [(row["state"], row["epochs"]) for row in rows] == [("COMPLETE", "4")] * kills
+    assert sum("goes on from its last checkpoint, on a new gang: The actor died" in line for line in seen) == kills
+    assert sum("epoch 1/4" in line for line in seen) == kills  # none began again
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(tmp_path / "x" / "study.log"))
+    )
+    study = optuna.load_study(study_name=STUDY_NAME, storage=storage)
+    assert [list(trial.intermediate_values) for trial in study.trials] == [[1, 2, 3, 4]] * kills
+    checkpoint = read_checkpoint(tmp_path / "x" / "best_checkpoint")
+    assert checkpoint.metrics["val_map"] == pytest.approx(float(rows[0]["val_map"]), abs=1e-6)
+    assert alive() == []
+
+
+@pytest.mark.slow
+def test_forty_trials_of_two_workers_leave_nothing_and_grow_nothing(ray_cluster, space_file, tmp_path):
+    process = start(ray_cluster, space_file(), tmp_path, "--trials", "40", "--workers-per-trial", "2")
+    gang, memory, seen = gang_pids(), {}, []
+    for line in process.stdout:
+        seen.append(line)
+        if (ended := line.rpartition("[")[2]).endswith("/40]\n"):
+            assert gang_pids() in (gang, [])  # the same processes from the first trial to the last
+            memory[int(ended.partition("/")[0])] = [anonymous_memory(pid) for pid in gang]
+    assert process.wait(timeout=60) == 0, "".join(seen)
+    rows = leaderboard(tmp_path / "x")
+    assert len(rows) == 40
+    assert {row["state"] for row in rows} == {"COMPLETE", "PRUNED"}
+    last = max(number for number, sizes in memory.items() if all(sizes))
+    assert last >= 39
+    for early, late in zip(memory[5], memory[last], strict=True):
+        assert late < 1.1 * early
+    assert alive() == []
+
+
+def anonymous_memory(pid):
+    """Kilobytes of a process that are its own; 0 when it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")), 0)

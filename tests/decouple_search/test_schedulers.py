@@ -1,0 +1,112 @@
+"""Schedulers: their options, ASHA's rungs, and what PBT may change."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ray import cloudpickle
+
+from decouple_search.schedulers import CHANGEABLE, Explorer, Scheduler, make_scheduler, tune_scheduler
+from decouple_search.space import load_space
+from decouplenet.config import Config, flatten
+from decouplenet.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("epochs", "grace", "factor", "rungs"),
+    [(9, 1, 3, [1, 3]), (10, 1, 3, [1, 3, 9]), (12, 2, 2, [2, 4, 8]), (1, 1, 3, []), (27, 1, 3, [1, 3, 9])],
+)
+def test_rungs_are_those_of_tunes_asha(epochs, grace, factor, rungs):
+    from ray.tune.schedulers import AsyncHyperBandScheduler
+
+    assert Scheduler("asha", grace, factor).rungs(epochs) == rungs
+    theirs = AsyncHyperBandScheduler(max_t=epochs, grace_period=grace, reduction_factor=factor)
+    milestones = sorted(milestone for milestone, _ in theirs._brackets[0]._rungs)
+    assert [m for m in milestones if m < epochs] == rungs
+
+
+def test_schedulers_that_are_refused(space_file):
+    with pytest.raises(InputError, match="unknown 'ahsa'; did you mean 'asha'"):
+        make_scheduler({"name": "ahsa"}, None, 9)
+    with pytest.raises(InputError, match="unknown option 'grace' of asha; valid: grace_epochs, reduction_factor"):
+        make_scheduler({"name": "asha", "grace": 1}, None, 9)
+    with pytest.raises(InputError, match="unknown option 'grace_epochs' of pbt; valid: interval_epochs"):
+        make_scheduler({"name": "pbt", "grace_epochs": 1}, None, 9)
+    with pytest.raises(InputError, match="grace_epochs 10 is more than train.epochs 9"):
+        make_scheduler({"grace_epochs": 10}, None, 9)
+    with pytest.raises(InputError, match="interval_epochs must be a whole number from 1, not 0"):
+        make_scheduler({"name": "pbt", "interval_epochs": 0}, None, 9)
+
+
+def test_the_command_lines_name_wins_over_the_spaces_options():
+    assert make_scheduler({"name": "asha", "grace_epochs": 2}, "none", 9) == Scheduler("none")
+    assert make_scheduler({"name": "asha", "grace_epochs": 2}, "pbt", 9) == Scheduler("pbt")
+    assert make_scheduler({"grace_epochs": 2}, "asha", 9) == Scheduler("asha", 2)
+
+
+def test_pbt_needs_something_to_change(space_file):
+    fixed = {"model.k_neg": 0.2, "model.alpha": 0.5, "optim.lr": 0.01}
+    with pytest.raises(InputError, match="none is searched that can be changed then: model.k_pos"):
+        make_scheduler({}, "pbt", 9, load_space(space_file(), fixed))
+    make_scheduler({}, "pbt", 9, load_space(space_file()))
+
+
+def test_tune_can_pickle_its_scheduler(space_file):
+    space = load_space(space_file())
+    cloudpickle.dumps(tune_scheduler(Scheduler("pbt"), space, 9, 0))
+
+
+SEARCH = """
+base: {model: {backbone: tiny, pretrained: false}}
+search:
+  model.maps_per_class: {int: [1, 16], log: true}
+  model.attention: {choice: [none, arch1]}
+  model.alpha: {float: [0.0, 1.0]}
+  model.k_neg: {float: [0.05, 1.0], log: true, when: {model.alpha: {gt: 0.5}}}
+  optim.lr: {float: [1e-4, 1e-1], log: true}
+  optim.momentum: {float: [0.5, 0.95], step: 0.05}
+  train.batch_size: {choice: [16, 32, 64]}
+"""
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory):
+    file = tmp_path_factory.mktemp("space") / "pbt.yaml"
+    file.write_text(SEARCH)
+    return load_space(file)
+
+
+@given(st.integers(0, 1000), st.data())
+def test_exploring_stays_in_the_space_and_leaves_the_network(space, seed, data):
+    point = {
+        "model.maps_per_class": 3,
+        "model.attention": "arch1",
+        "model.alpha": data.draw(st.floats(0, 1)),
+        "model.k_neg": 0.3,
+        "optim.lr": data.draw(st.floats(1e-4, 1e-1)),
+        "optim.momentum": data.draw(st.sampled_from([0.5, 0.7, 0.95])),
+        "train.batch_size": data.draw(st.sampled_from([16, 32, 64])),
+    }
+    donor = {"trial": 4, "config": flatten(Config().to_dict()) | point}
+    before = dict(donor["config"])
+    explored = Explorer(space, seed)(donor)
+    assert donor["config"] == before
+    assert explored["trial"] == 4
+    for parameter in space.parameters:
+        new, old = explored["config"][parameter.key], before[parameter.key]
+        assert parameter.contains(new)
+        assert type(new) is type(old)
+        if parameter.key not in CHANGEABLE:
+            assert new == old
+    if explored["config"]["model.alpha"] <= 0.5:
+        assert explored["config"]["model.k_neg"] == 0.3  # absent there
+    unsearched = {key for key in before if key not in point}
+    assert all(explored["config"][key] == before[key] for key in unsearched)
+
+
+def test_exploring_changes_something(space):
+    donor = {"trial": 0, "config": flatten(Config().to_dict()) | {"optim.lr": 0.01, "train.batch_size": 32}}
+    explore = Explorer(space, 0)
+    rates = {explore(donor)["config"]["optim.lr"] for _ in range(50)}
+    assert {0.008, 0.012} < {round(rate, 9) for rate in rates}
+    assert len(rates) > 5  # and some are drawn anew
+    assert {explore(donor)["config"]["train.batch_size"] for _ in range(50)} == {16, 32, 64}
