@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -99,6 +100,7 @@ class Epochs:
 
 def run_arm(arm: str, folder: Path) -> dict[str, Any]:
     """One pattern's figures, in this process and a Ray of its own."""
+    os.environ |= {"RAY_AIR_NEW_OUTPUT": "0", "RAY_USAGE_STATS_ENABLED": "0"}  # verbose=0 leaves tables otherwise
     import ray
     from ray import tune
 

@@ -61,11 +61,13 @@ class Gang:
             )
             options: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "scheduling_strategy": where or "DEFAULT"}
             self._workers.append(remote.options(**options).remote(rank, world, cpus, gpus))
-        seats: list[Seat] = ray.get([worker.seat.remote() for worker in self._workers])  # waits for room, if it must
+        # This waits for room, if it must.
+        self.seats: list[Seat] = ray.get([worker.seat.remote() for worker in self._workers])
+        """Where the workers are, by rank."""
         if gpus:
-            shared = zip(self._workers, shared_devices(seats), strict=True)
+            shared = zip(self._workers, shared_devices(self.seats), strict=True)
             ray.get([worker.see.remote(*devices) for worker, devices in shared])
-        self._backend = backend_for(seats)
+        self._backend = backend_for(self.seats)
         self._join()
 
     def start(self, config: dict[str, Any]) -> None:
@@ -126,10 +128,14 @@ class Gang:
             if any(new > old for new, old in zip(now, known, strict=True)):
                 known, since = now, time.monotonic()
             elif time.monotonic() - since > hang_timeout:
-                stands = ", ".join(f"{rank} at {n if n >= 0 else '?'}" for rank, n in enumerate(now))
                 raise GangHungError(
-                    f"no worker got on for {hang_timeout:g} s (scaling.hang_timeout); rank and progress: {stands}"
+                    f"no worker got on for {hang_timeout:g} s (scaling.hang_timeout): {self._whereabouts(now)}"
                 )
+
+    def _whereabouts(self, progress: Sequence[int]) -> str:
+        stands = (f"progress {done}" if done >= 0 else "no answer" for done in progress)
+        seats = (f"rank {rank} (pid {seat.pid} on {seat.node})" for rank, seat in enumerate(self.seats))
+        return ", ".join(f"{seat} {stand}" for seat, stand in zip(seats, stands, strict=True))
 
     def _progress(self, timeout: float) -> list[int]:
         """What each worker has got done; -1 for one that does not answer."""
@@ -151,7 +157,20 @@ class Gang:
         except (ray.exceptions.RayError, GangHungError):
             late = list(calls)
         self.broken = bool(late)
-        return next((e for e in errors if isinstance(e, (TrainingFailed, InputError))), error)
+        return root_cause(errors)
+
+
+def root_cause(errors: Sequence[Exception]) -> Exception:
+    """Of the errors of several workers in one call the one that made the others.
+
+    Who waits for a worker that died or failed gets an error of the collective, often sooner than it is known that
+    the other died.
+    """
+    for kinds in ((ray.exceptions.RayActorError,), (TrainingFailed, InputError)):
+        for error in errors:
+            if isinstance(error, kinds):
+                return error
+    return errors[0]
 
 
 def _error_of(call: Any) -> Exception | None:

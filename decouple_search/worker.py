@@ -29,6 +29,8 @@ class Seat(NamedTuple):
 
     node: str
     """Its machine's address, by which the others reach it."""
+    pid: int
+    """Its process there."""
     gpus: tuple[str, ...]
     """Ids of the GPUs that Ray gave it."""
 
@@ -100,7 +102,7 @@ class GangWorker:
     def seat(self) -> Seat:
         """Where this worker is."""
         gpus = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
-        return Seat(ray.util.get_node_ip_address(), tuple(gpus))
+        return Seat(ray.util.get_node_ip_address(), os.getpid(), tuple(gpus))
 
     def see(self, devices: str, index: int) -> None:
         """Choose this worker's GPU; before its first use of CUDA, which reads the variable once."""

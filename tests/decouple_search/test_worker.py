@@ -17,17 +17,17 @@ def worker():
 
 
 def test_workers_of_a_machine_see_each_others_gpus():
-    seats = [Seat("a", ("2",)), Seat("b", ("0",)), Seat("a", ("0",)), Seat("b", ("1",))]
+    seats = [Seat("a", 1, ("2",)), Seat("b", 1, ("0",)), Seat("a", 1, ("0",)), Seat("b", 1, ("1",))]
     assert shared_devices(seats) == [("2,0", 0), ("0,1", 0), ("2,0", 1), ("0,1", 1)]
     assert backend_for(seats) == "nccl"
 
 
 def test_workers_that_share_a_gpu_do_without_nccl():
-    seats = [Seat("a", ("3",)), Seat("a", ("3",)), Seat("a", ("1",))]
+    seats = [Seat("a", 1, ("3",)), Seat("a", 1, ("3",)), Seat("a", 1, ("1",))]
     assert shared_devices(seats) == [("3,1", 0), ("3,1", 0), ("3,1", 1)]
     assert backend_for(seats) == "gloo"
-    assert backend_for([Seat("a", ()), Seat("b", ())]) == "gloo"
-    assert backend_for([Seat("a", ("3",)), Seat("b", ("3",))]) == "nccl"
+    assert backend_for([Seat("a", 1, ()), Seat("b", 1, ())]) == "gloo"
+    assert backend_for([Seat("a", 1, ("3",)), Seat("b", 1, ("3",))]) == "nccl"
 
 
 def test_data_stays_open_between_trials_that_read_the_same(worker, config):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from decouple_search.gang import Gang, GangHungError
+from decouple_search.gang import Gang, GangHungError, root_cause
 from decouplenet.config import ScalingConfig
 from decouplenet.data.synthetic import write_scenes
 from decouplenet.errors import InputError, TrainingFailed
@@ -51,11 +51,9 @@ def epochs(gang, config, count=2):
     return [{name: value for name, value in epoch.items() if name not in SECONDS} for epoch in measured]
 
 
-def pids():
-    """Processes of the gang workers that live."""
-    from ray.util.state import list_actors
-
-    return [a.pid for a in list_actors(filters=[("state", "=", "ALIVE"), ("class_name", "=", "GangWorker")])]
+def pids(gang):
+    """The processes of a gang's workers."""
+    return [seat.pid for seat in gang.seats]
 
 
 def test_a_used_gang_gives_what_a_fresh_one_gives(warm, gang, config):
@@ -65,7 +63,7 @@ def test_a_used_gang_gives_what_a_fresh_one_gives(warm, gang, config):
 
 
 def test_what_fails_in_all_or_in_one_of_the_workers_fails_the_trial_and_not_the_gang(warm, config, tmp_path):
-    expected, before = epochs(warm, config()), pids()
+    expected = epochs(warm, config())
     with pytest.raises(TrainingFailed, match="the loss is nan"):
         epochs(warm, config(optim__lr=1e30))
     assert epochs(warm, config()) == expected
@@ -75,7 +73,7 @@ def test_what_fails_in_all_or_in_one_of_the_workers_fails_the_trial_and_not_the_
         epochs(warm, config(data__format="coco", data__cache="none", **broken))
     assert not warm.broken
     assert epochs(warm, config()) == expected
-    assert pids() == before
+    assert all(Path(f"/proc/{pid}").exists() for pid in pids(warm))
 
 
 def broken_photo(folder):
@@ -99,15 +97,24 @@ def gone(alive, seconds=30):
 
 
 def test_a_worker_that_stands_still_is_found(gang, config):
-    before = set(pids())
     stopped = gang(hang_timeout=2)
     epochs(stopped, config(), 1)
-    mine = [pid for pid in pids() if pid not in before]
-    os.kill(mine[0], signal.SIGSTOP)
-    with pytest.raises(GangHungError, match=r"no worker got on for 2 s \(scaling.hang_timeout\); .* \?"):
+    os.kill(pids(stopped)[0], signal.SIGSTOP)
+    with pytest.raises(
+        GangHungError,
+        match=r"no worker got on for 2 s \(scaling.hang_timeout\): rank 0 \(pid \d+ on .*\) no answer, rank 1",
+    ):
         stopped.train_epoch()
     stopped.stop()
-    assert gone(lambda: [pid for pid in mine if Path(f"/proc/{pid}").exists()])
+    assert gone(lambda: [pid for pid in pids(stopped) if Path(f"/proc/{pid}").exists()])
+
+
+def test_the_root_cause_is_a_death_before_a_failure_before_what_they_left_behind():
+    closed, failed = RuntimeError("Connection closed by peer"), TrainingFailed("out of memory")
+    died = ray.exceptions.ActorDiedError()
+    assert root_cause([closed, failed]) is failed
+    assert root_cause([closed, failed, died]) is died
+    assert root_cause([closed, RuntimeError("later")]) is closed
 
 
 def test_a_long_epoch_is_no_standstill(gang, config):
@@ -117,8 +124,18 @@ def test_a_long_epoch_is_no_standstill(gang, config):
     assert patient.train_epoch()["train_seconds"] > 1
 
 
-def test_a_dead_worker_fails_the_call(warm, config):
-    epochs(warm, config(), 1)
-    os.kill(pids()[0], signal.SIGKILL)
+def test_a_worker_that_dies_in_an_epoch_fails_the_call_as_dead(warm, config):
+    """The other worker's collective fails sooner than the death is known."""
+    warm.start(config(data__synthetic_images=1600, data__image_size=96).to_dict())
+    victim, before = pids(warm)[0], warm._progress(5)
+
+    def kill_in_the_middle():
+        while any(new < old + 5 for new, old in zip(warm._progress(5), before, strict=True)):
+            pass
+        os.kill(victim, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_in_the_middle)
+    killer.start()
     with pytest.raises(ray.exceptions.RayActorError):
         warm.train_epoch()
+    killer.join()
