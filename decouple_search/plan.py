@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from decouple_search.schedulers import Scheduler
 from decouple_search.space import Space
@@ -87,16 +88,22 @@ def _spread(room: Sequence[int], workers: int) -> int:
     return trials
 
 
-def with_growth(
-    nodes: Sequence[Mapping[str, float]], groups: Sequence[tuple[Mapping[str, float], int]]
-) -> list[Mapping[str, float]]:
-    """The machines that are there, and those that an autoscaler may still add.
+def with_growth(alive: Sequence[Mapping[str, float]], cluster: Mapping[str, Any]) -> list[Mapping[str, float]]:
+    """The machines that a cluster has once its autoscaler has added all that it may.
 
     Args:
-        nodes: `CPU` and `GPU` of each machine.
-        groups: of each node type what a machine has, and how many more may come.
+        alive: `CPU` and `GPU` of each machine that is there.
+        cluster: the cluster's configuration, as `ray up` takes it and fills in what each node type has.
     """
-    return [*nodes, *(machine for machine, more in groups for _ in range(more))]
+    most = cluster.get("max_workers", 2)
+    workers = [
+        kind.get("resources", {})
+        for kind in cluster.get("available_node_types", {}).values()
+        for _ in range(min(most, kind.get("max_workers", most)))
+    ]
+    heads = [machine for machine in alive if "node:__internal_head__" in machine]
+    grown = [*heads, *workers[:most]]
+    return grown if len(grown) > len(alive) else list(alive)
 
 
 def resolve_gpus(config: Config, nodes: Sequence[Mapping[str, float]]) -> Config:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
-import signal
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +21,9 @@ from ray import tune
 
 from decouple_search import results
 from decouple_search.busy import BusyMeter
+from decouple_search.cluster import connect, machines, sigterm_as_sigint
 from decouple_search.gang import Gang, GangHungError, cause_of, read_files
-from decouple_search.plan import Options, resolve_gpus, slots, with_growth
+from decouple_search.plan import Options, resolve_gpus, slots
 from decouple_search.progress import LiveProgress, decoding_progress
 from decouple_search.retention import Retention
 from decouple_search.schedulers import Scheduler, tune_scheduler
@@ -89,8 +86,7 @@ class Search:
         self._ours = False
         try:
             self._ours = connect()
-            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            nodes = with_growth(nodes, _growth(self._trials * self.config.scaling.workers_per_trial))
+            nodes = machines()
             self.config = resolve_gpus(self.config, nodes)
             self.running = min(slots(self.config, nodes), self._options.max_concurrent or self._trials, self._trials)
             # Elsewhere than on this one machine the workers decode for themselves.
@@ -156,7 +152,7 @@ class Search:
                 ),
             )
             began = time.monotonic()
-            with _sigterm_as_sigint():
+            with sigterm_as_sigint():
                 tuner.fit()
         spent = options.time_budget is not None and time.monotonic() - began >= options.time_budget
         cut_short = searcher.end_interrupted() or searcher.asked < trials
@@ -223,28 +219,6 @@ class _Leaderboard(tune.Callback):
         self._search.write_tables(self._study)
 
 
-def connect() -> bool:
-    """Join the cluster that a Ray job or RAY_ADDRESS names, or start a Ray on this machine.
-
-    Returns:
-        False when this process was connected already, and stays so.
-    """
-    logging.getLogger("ray").setLevel(logging.ERROR)  # what Tune notices is in our own output
-    # So is a trial's error; where it was raised is in trials/<id>/error.txt.
-    logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
-    if ray.is_initialized():
-        return False
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ and "RAY_ADDRESS" not in os.environ:
-        options["include_dashboard"] = False
-    try:
-        ray.init(**options)
-    except ConnectionError as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"RAY_ADDRESS: no Ray answers at '{os.environ.get('RAY_ADDRESS')}' ({reason})") from None
-    return True
-
-
 def _prepare_data(config: Config, *, decode: bool) -> None:
     """Read the annotations, and decode the images into the cache, before any trial needs them.
 
@@ -276,24 +250,6 @@ def build_backbone_of(config: Config) -> None:
     build_backbone(config.model.backbone, config.model.pretrained)
 
 
-def _growth(most: int) -> list[tuple[dict[str, float], int]]:
-    """Of each node type of an autoscaler what a machine has, and how many more may come; at most `most` of each.
-
-    Ray has no public name for this; its own Train asks the same way. Without an autoscaler nothing may come.
-    """
-    from ray._private.state import state
-
-    config = state.get_cluster_config()
-    alive = [node["Labels"].get("ray.io/node-group") for node in ray.nodes() if node["Alive"]]
-    return [
-        (
-            dict(group.resources),
-            min(most, most if group.max_count < 0 else max(0, group.max_count - alive.count(group.name))),
-        )
-        for group in (config.node_group_configs if config else ())
-    ]
-
-
 def _trial_resources(config: Config) -> tune.PlacementGroupFactory:
     """An empty bundle for the trial itself, which only waits for its gang, and one a worker."""
     scaling = config.scaling
@@ -307,16 +263,3 @@ def _trial_resources(config: Config) -> tune.PlacementGroupFactory:
 def _proposed_name(trial: Any) -> str:
     """The name that a trial keeps; under pbt its config may later be another's."""
     return trial_name(trial.config["trial"])
-
-
-@contextlib.contextmanager
-def _sigterm_as_sigint() -> Any:
-    """Tune ends cleanly on SIGINT alone; a job is stopped with SIGTERM."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
