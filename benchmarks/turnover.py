@@ -11,7 +11,7 @@ trial, one trial at a time, each in a Ray of its own:
 
 A trial's overhead is the wall time from one trial's last epoch to the next one's, less what that epoch took to train
 and evaluate. The first trial's is the time from the start of the search to the beginning of its first step.
-Takes 5 to 8 minutes on 2 cores.
+Takes 6 to 10 minutes on 2 cores, nearly all of it the nested pattern's.
 """
 
 from __future__ import annotations
@@ -98,6 +98,42 @@ class Epochs:
         return Note(), noted
 
 
+def nested_arm(base: dict[str, Any], count: int, folder: Path) -> tuple[Any, Any, dict[str, Any], list[Any]]:
+    """Trainable, parameters, options of Tune and callbacks of Ray's pattern, as its documentation has them."""
+    from ray import tune
+
+    proposed = {"trial": tune.grid_search(list(range(count))), "config": base, "storage": str(folder)}
+    return nested_trial, proposed, {"max_concurrent_trials": 1}, []
+
+
+def gang_arm(base: dict[str, Any], count: int, folder: Path) -> tuple[Any, Any, dict[str, Any], list[Any]]:
+    """The same of a search of ours, with what it does between trials: the study, TensorBoard, old checkpoints."""
+    from ray import tune
+
+    import decouple_search.search  # noqa: F401 - its settings of Tune
+    from decouple_search.retention import Retention
+    from decouple_search.searcher import StudySearcher, open_study, trial_name
+    from decouple_search.space import load_space
+    from decouple_search.tensorboard import TensorBoardRuns
+    from decouple_search.trial import DecoupleTrial
+
+    folder.mkdir()
+    (folder / "space.yaml").write_text("search: {optim.lr: {float: [0.001, 0.01], log: true}}")
+    space = load_space(folder / "space.yaml")
+    study = open_study(folder / "study.log", "tpe", seed=0)
+    searcher = StudySearcher(study, space, base, trials=count, max_concurrent=1)
+    workers = [{"CPU": 1}] * WORKERS
+    trainable = tune.with_resources(DecoupleTrial, tune.PlacementGroupFactory([{}, *workers]))
+
+    def name(trial: Any) -> str:
+        return trial_name(trial.config["trial"])
+
+    options = {"search_alg": searcher, "num_samples": count, "reuse_actors": True}
+    options |= {"trial_name_creator": name, "trial_dirname_creator": name}
+    boards = TensorBoardRuns(folder / "tensorboard", ("optim.lr",), "val_map")
+    return trainable, None, options, [boards, Retention(3, "val_map", "max")]
+
+
 def run_arm(arm: str, folder: Path) -> dict[str, Any]:
     """One pattern's figures, in this process and a Ray of its own."""
     os.environ |= {"RAY_AIR_NEW_OUTPUT": "0", "RAY_USAGE_STATS_ENABLED": "0"}  # verbose=0 leaves tables otherwise
@@ -108,24 +144,15 @@ def run_arm(arm: str, folder: Path) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for training, count in TRIALS[arm].items():
         base = config_of(training, str(folder / "cache"))
-        callback, noted = Epochs.make()
-        proposed = {
-            "trial": tune.grid_search(list(range(count))),
-            "config": base,
-            "metric": "val_map",
-            "mode": "max",
-            "storage": str(folder / f"{arm}-{training}-inner"),
-        }
-        run_config = tune.RunConfig(name=training, storage_path=str(folder / arm), callbacks=[callback], verbose=0)
-        trainable: Any = nested_trial
-        if arm == "gang":
-            from decouple_search.trial import DecoupleTrial
-
-            workers = [{"CPU": 1}] * WORKERS
-            trainable = tune.with_resources(DecoupleTrial, tune.PlacementGroupFactory([{}, *workers]))
-        tune_config = tune.TuneConfig(max_concurrent_trials=1, reuse_actors=arm == "gang")
+        note, noted = Epochs.make()
+        make = nested_arm if arm == "nested" else gang_arm
+        trainable, search, tune_options, callbacks = make(base, count, folder / f"{arm}-{training}")
+        run_config = tune.RunConfig(
+            name=training, storage_path=str(folder / arm), callbacks=[note, *callbacks], verbose=0
+        )
         began = time.time()
-        results = tune.Tuner(trainable, param_space=proposed, tune_config=tune_config, run_config=run_config).fit()
+        tune_config = tune.TuneConfig(**tune_options)
+        results = tune.Tuner(trainable, param_space=search, tune_config=tune_config, run_config=run_config).fit()
         wall = time.time() - began
         if results.errors:
             raise SystemExit(f"{arm}, {training}: {results.errors[0]}")

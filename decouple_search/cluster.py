@@ -13,8 +13,8 @@ from typing import Any
 
 import ray
 
-from decouple_search.plan import with_growth
-from decouplenet.config import load_yaml
+from decouple_search.plan import resolve_gpus, with_growth
+from decouplenet.config import Config, load_yaml
 from decouplenet.errors import InputError
 
 BOOTSTRAP = "~/ray_bootstrap_config.yaml"
@@ -43,11 +43,18 @@ def connect() -> bool:
     return True
 
 
-def machines() -> list[Mapping[str, float]]:
-    """`CPU` and `GPU` of each machine of the connected Ray, and of those that its autoscaler may still add."""
+def machines(config: Config) -> tuple[Config, list[Mapping[str, float]]]:
+    """`CPU` and `GPU` of each machine of the connected Ray, with those that its autoscaler may still add.
+
+    Returns:
+        The config, with a GPU a worker where there are GPUs and it leaves that open; the machines.
+    """
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     file = Path(BOOTSTRAP).expanduser()
-    return with_growth(alive, load_yaml(file)) if file.exists() else alive
+    cluster = load_yaml(file) if file.exists() else {}
+    kinds = [kind.get("resources", {}) for kind in cluster.get("available_node_types", {}).values()]
+    config = resolve_gpus(config, [*alive, *kinds])
+    return config, with_growth(alive, cluster, config) if cluster else alive
 
 
 @contextlib.contextmanager

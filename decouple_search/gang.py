@@ -25,13 +25,25 @@ from decouplenet.errors import InputError, TrainingFailed
 POLL = 5.0
 """Seconds between two looks at whether the workers get on."""
 START = 300.0
-"""Seconds that processes have at least to import, find together and open what they need."""
+"""Seconds that workers have at least to import, find together, open what they need, or write a checkpoint."""
+STEPWISE = ("train_epoch", "evaluate")
+"""Calls that get on batch by batch."""
 GRACE = 30.0
 """Seconds that the other workers have to end their call once one has failed."""
 
 
 class GangHungError(RuntimeError):
     """No worker of a gang got anything done for `hang_timeout` seconds."""
+
+
+FAILURES = (TrainingFailed, InputError)
+"""What is wrong with a configuration, and not with the workers."""
+
+
+def is_loss(error: BaseException) -> bool:
+    """Whether an error means that a worker is lost: it died, was ended for want of memory, or stands still."""
+    lost = isinstance(error, ray.exceptions.RayError) and not isinstance(error, ray.exceptions.RayTaskError)
+    return lost or isinstance(error, GangHungError)
 
 
 class Gang:
@@ -42,10 +54,10 @@ class Gang:
         placement_group: where they run, a bundle each, in order; None for anywhere.
 
     Raises:
-        ray.exceptions.RayActorError: a worker died, in any call; the gang is of no more use.
+        ray.exceptions.RayError: a worker died, in any call; the gang is of no more use.
         GangHungError: the workers stand still, in any call; the gang is of no more use.
         ray.exceptions.RayTaskError: what failed in a worker, and an instance of that error too. The gang can begin
-            another configuration unless `broken`.
+            another configuration unless `broken`. (It is a RayError as well: `is_loss` tells them apart.)
     """
 
     def __init__(self, scaling: ScalingConfig, placement_group: PlacementGroup | None = None) -> None:
@@ -61,14 +73,18 @@ class Gang:
             )
             options: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "scheduling_strategy": where or "DEFAULT"}
             self._workers.append(remote.options(**options).remote(rank, world, cpus, gpus))
-        # This waits for room, if it must.
-        self.seats: list[Seat] = ray.get([worker.seat.remote() for worker in self._workers])
+        self.seats: list[Seat] = []
         """Where the workers are, by rank."""
-        if gpus:
-            shared = zip(self._workers, shared_devices(self.seats), strict=True)
-            ray.get([worker.see.remote(*devices) for worker, devices in shared])
-        self._backend = backend_for(self.seats)
-        self._join()
+        try:
+            self.seats = self._patiently([worker.seat.remote() for worker in self._workers])
+            if gpus:
+                shared = zip(self._workers, shared_devices(self.seats), strict=True)
+                self._patiently([worker.see.remote(*devices) for worker, devices in shared])
+            self._backend = backend_for(self.seats)
+            self._join()
+        except BaseException:
+            self.stop()  # or those that did start would keep the room that the next gang needs
+            raise
 
     def start(self, config: dict[str, Any]) -> None:
         """Begin a configuration on all workers."""
@@ -101,15 +117,20 @@ class Gang:
     def _join(self) -> None:
         """Make the process group, anew where there was one."""
         if len(self._workers) > 1:
-            host, port = ray.get(self._workers[0].host.remote())
-            calls = [worker.join.remote(host, port, self._backend) for worker in self._workers]
-            self._wait(calls, max(START, self._hang_timeout))
+            [(host, port)] = self._patiently([self._workers[0].host.remote()])
+            self._patiently([worker.join.remote(host, port, self._backend) for worker in self._workers])
+
+    def _patiently(self, calls: Sequence[Any]) -> list[Any]:
+        """The answers of calls in which a worker imports, reads or writes much without getting on visibly."""
+        self._wait(calls, max(START, self._hang_timeout))
+        answers: list[Any] = ray.get(list(calls))
+        return answers
 
     def _all(self, method: str, *arguments: Any) -> list[Any]:
         """Call all workers; raises the error of the worker that failed by itself, not of those that it left waiting."""
         calls = [getattr(worker, method).remote(*arguments) for worker in self._workers]
         try:
-            self._wait(calls, max(START, self._hang_timeout) if method == "start" else self._hang_timeout)
+            self._wait(calls, self._hang_timeout if method in STEPWISE else max(START, self._hang_timeout))
         except ray.exceptions.RayTaskError as error:
             raise self._recover(calls, error) from None
         answers: list[Any] = ray.get(calls)
@@ -134,8 +155,8 @@ class Gang:
 
     def _whereabouts(self, progress: Sequence[int]) -> str:
         stands = (f"progress {done}" if done >= 0 else "no answer" for done in progress)
-        seats = (f"rank {rank} (pid {seat.pid} on {seat.node})" for rank, seat in enumerate(self.seats))
-        return ", ".join(f"{seat} {stand}" for seat, stand in zip(seats, stands, strict=True))
+        seats = [f" (pid {seat.pid} on {seat.node})" for seat in self.seats] or [""] * len(progress)
+        return ", ".join(f"rank {i}{seat} {stand}" for i, (seat, stand) in enumerate(zip(seats, stands, strict=True)))
 
     def _progress(self, timeout: float) -> list[int]:
         """What each worker has got done; -1 for one that does not answer."""
@@ -157,7 +178,10 @@ class Gang:
         except (ray.exceptions.RayError, GangHungError):
             late = list(calls)
         self.broken = bool(late)
-        return root_cause(errors)
+        cause = root_cause(errors)
+        if self.broken and not isinstance(cause, FAILURES) and not is_loss(cause):
+            return GangHungError(f"a worker does not answer, and another fails: {cause_of(cause)}")
+        return cause
 
 
 def root_cause(errors: Sequence[Exception]) -> Exception:
@@ -166,11 +190,9 @@ def root_cause(errors: Sequence[Exception]) -> Exception:
     Who waits for a worker that died or failed gets an error of the collective, often sooner than it is known that
     the other died.
     """
-    for kinds in ((ray.exceptions.RayActorError,), (TrainingFailed, InputError)):
-        for error in errors:
-            if isinstance(error, kinds):
-                return error
-    return errors[0]
+    lost = [error for error in errors if is_loss(error)]
+    failed = [error for error in errors if isinstance(error, FAILURES)]
+    return [*lost, *failed, *errors][0]
 
 
 def _error_of(call: Any) -> Exception | None:

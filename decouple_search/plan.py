@@ -88,13 +88,20 @@ def _spread(room: Sequence[int], workers: int) -> int:
     return trials
 
 
-def with_growth(alive: Sequence[Mapping[str, float]], cluster: Mapping[str, Any]) -> list[Mapping[str, float]]:
-    """The machines that a cluster has once its autoscaler has added all that it may.
+def with_growth(
+    alive: Sequence[Mapping[str, float]], cluster: Mapping[str, Any], config: Config
+) -> list[Mapping[str, float]]:
+    """The machines of a cluster once its autoscaler has added those that take the most workers.
 
     Args:
         alive: `CPU` and `GPU` of each machine that is there.
         cluster: the cluster's configuration, as `ray up` takes it and fills in what each node type has.
+        config: its scaling section says what a worker needs.
     """
+
+    def fit(machine: Mapping[str, float]) -> int:
+        return _workers_on(machine, config.scaling.cpus_per_worker, config.scaling.gpus_per_worker or 0)
+
     most = cluster.get("max_workers", 2)
     workers = [
         kind.get("resources", {})
@@ -102,8 +109,8 @@ def with_growth(alive: Sequence[Mapping[str, float]], cluster: Mapping[str, Any]
         for _ in range(min(most, kind.get("max_workers", most)))
     ]
     heads = [machine for machine in alive if "node:__internal_head__" in machine]
-    grown = [*heads, *workers[:most]]
-    return grown if len(grown) > len(alive) else list(alive)
+    grown = [*heads, *sorted(workers, key=fit, reverse=True)[:most]]
+    return grown if sum(map(fit, grown)) > sum(map(fit, alive)) else list(alive)
 
 
 def resolve_gpus(config: Config, nodes: Sequence[Mapping[str, float]]) -> Config:
@@ -141,8 +148,9 @@ def disk_use(space: Space, config: Config, scheduler: Scheduler, *, keep: int, r
     """Bytes that the search will need, in words: the checkpoints that stay at any time, and the decoded images."""
     images, classes = _count(config)
     checkpoint = checkpoint_bytes(space, config, classes)
-    # Those kept, a running trial's while the next is written, the exported best one.
-    most = min(keep, trials) + running * (scheduler.checkpoints_at_a_time + 1) + 1
+    # Those kept, those of each trial that has begun while its next is written, the exported best one.
+    begun = trials if scheduler.name == "pbt" else running
+    most = min(keep, trials) + begun * (scheduler.checkpoints_at_a_time + 1) + 1
     text = f"disk       checkpoints up to {_size(checkpoint)} each, {_size(checkpoint * most)} at any time"
     if config.data.cache == "none":
         return text

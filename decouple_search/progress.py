@@ -54,6 +54,8 @@ class LiveProgress(Callback):
         self._started = time.monotonic()
         self._ended = 0
         self._lineages: dict[str, int] = {}
+        self.failures: list[str] = []
+        """Why trials failed, in the order in which they did."""
         self._total = trials
         self._bar: Progress | None = None
         if sys.stdout.isatty():
@@ -103,6 +105,7 @@ class LiveProgress(Callback):
         result = trial.last_result or {}
         name = str(trial)
         if "failed" in result:
+            self.failures.append(result["failed"])
             self._end(f"trial {name}  FAIL: {result['failed']}")
         elif "epoch" in result:
             state = "COMPLETE" if result["epoch"] >= self._epochs else "PRUNED"
@@ -112,6 +115,7 @@ class LiveProgress(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Print that a trial was lost."""
+        self.failures.append(lost(trial))
         self._end(f"trial {trial}  FAIL: {lost(trial)}")
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -81,15 +81,20 @@ def write_best_config(file: Path, config: Config) -> None:
     replace_text(file, yaml.safe_dump(config.to_dict(), sort_keys=False))
 
 
-def find_checkpoint(experiment: Path, trial: FrozenTrial, metric: str) -> Path | None:
-    """The checkpoint folder that Tune kept of a trial's best epoch."""
-    best = (trial.user_attrs["best_epoch"], trial.user_attrs["best_value"])
-    for folder in sorted((experiment / "trials" / trial_name(trial.number)).glob("checkpoint_*")):
-        if all((folder / name).is_file() for name in CHECKPOINT_FILES):
-            metrics = json.loads((folder / "metrics.json").read_text())
-            if (metrics.get("epoch"), metrics.get(metric)) == best:
-                return folder
-    return None
+def best_kept(experiment: Path, study: optuna.Study, space: Space) -> tuple[FrozenTrial, Path, dict[str, Any]] | None:
+    """The best checkpoint that is on disk: its trial, its folder and its metrics.
+
+    It is the best trial's of its best epoch, unless a worker was lost or the search interrupted just then.
+    """
+    sign = 1 if space.mode == "max" else -1
+    found = [
+        (trial, folder, json.loads((folder / "metrics.json").read_text()))
+        for trial in ended_trials(study)
+        if _usable(trial)
+        for folder in sorted((experiment / "trials" / trial_name(trial.number)).glob("checkpoint_*"))
+        if all((folder / name).is_file() for name in CHECKPOINT_FILES)
+    ]
+    return max(found, key=lambda kept: (sign * kept[2][space.metric], -kept[0].number), default=None)
 
 
 def export_checkpoint(source: Path, target: Path, metrics: dict[str, Any]) -> None:

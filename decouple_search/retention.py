@@ -20,67 +20,71 @@ class Retention(Callback):
     """Deletes checkpoints as soon as nothing can need them any more.
 
     A running trial keeps its best checkpoint, which a search may export, and its newest ones, from which it or
-    another goes on. Of the ended trials the best `keep` keep their best one; failed ones count last.
+    another goes on. Of the ended trials the best `keep` keep their best one; failed ones count last. What a trial
+    would be started again from stays, whoever wrote it.
 
     Args:
         keep: ended trials whose best checkpoint stays.
         metric: the objective.
         mode: max or min.
         recent: newest checkpoints that a running trial keeps.
-        at_end: whether ended trials keep all until the search has ended, as another trial may go on from them.
     """
 
-    def __init__(self, keep: int, metric: str, mode: str, *, recent: int = 1, at_end: bool = False) -> None:
+    def __init__(self, keep: int, metric: str, mode: str, *, recent: int = 1) -> None:
         self._keep, self._metric, self._sign = keep, metric, 1 if mode == "max" else -1
-        self._recent, self._at_end = recent, at_end
+        self._recent = recent
         self._running: dict[str, list[_Kept]] = {}  # by trial, oldest first
-        self._ended: dict[str, tuple[bool, list[_Kept]]] = {}  # by trial: whether it went well, and its checkpoints
+        self._ended: dict[str, tuple[bool, _Kept]] = {}  # by trial: whether it went well, and its best checkpoint
+        self._unneeded: list[_Kept] = []  # but for trials that would be started again from it
 
     def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any) -> None:
         """Note a new checkpoint, and delete what it replaces."""
         folder = Path(checkpoint.path)
         value = self._sign * json.loads((folder / "metrics.json").read_text())[self._metric]
-        kept = [*self._running.get(trial.trial_id, []), _Kept(value, folder)]
-        needed = {_best(kept), *kept[-self._recent :]}
-        self._running[trial.trial_id] = [one for one in kept if one in needed]
-        _delete(one for one in kept if one not in needed)
+        kept = [*self._running.get(str(trial), []), _Kept(value, folder)]
+        self._running[str(trial)] = self._split(kept, {_best(kept), *kept[-self._recent :]})
+        self._delete(trials)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Keep the trial's best checkpoint if it is among the best ended ones."""
-        self._end(trial, well="failed" not in (trial.last_result or {}))
+        self._end(str(trial), well="failed" not in (trial.last_result or {}))
+        self._delete(trials)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """As for a trial that ended by itself, but after all of those."""
-        self._end(trial, well=False)
+        self._end(str(trial), well=False)
+        self._delete(trials)
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """Count interrupted trials as ended."""
-        self._at_end = False
-        for trial_id in list(self._running):
-            self._ended[trial_id] = (True, self._running.pop(trial_id))
-        self._trim()
+        for name in list(self._running):
+            self._end(name, well=True)
+        self._delete([])
 
-    def _end(self, trial: Any, *, well: bool) -> None:
-        if trial.trial_id in self._running:
-            self._ended[trial.trial_id] = (well, self._running.pop(trial.trial_id))
-        if not self._at_end:
-            self._trim()
+    def _end(self, name: str, *, well: bool) -> None:
+        if name not in self._running:
+            return
+        kept = self._running.pop(name)
+        self._ended[name] = (well, _best(kept))
+        self._split(kept, {_best(kept)})
+        # As the leaderboard ranks them: of equals the one that was proposed first.
+        ranked = sorted(self._ended, key=lambda one: (not self._ended[one][0], -self._ended[one][1].value, one))
+        self._unneeded += [self._ended.pop(one)[1] for one in ranked[self._keep :]]
 
-    def _trim(self) -> None:
-        """Delete all but the best checkpoint of each of the best ended trials."""
-        ranked = sorted(self._ended.items(), key=lambda item: (item[1][0], _best(item[1][1]).value), reverse=True)
-        for place, (trial_id, (well, kept)) in enumerate(ranked):
-            best = _best(kept)
-            _delete(one for one in kept if place >= self._keep or one != best)
-            self._ended[trial_id] = (well, [best])
-            if place >= self._keep:
-                del self._ended[trial_id]
+    def _split(self, kept: list[_Kept], needed: set[_Kept]) -> list[_Kept]:
+        """Those that are needed; the others are marked for deletion."""
+        self._unneeded += [one for one in kept if one not in needed]
+        return [one for one in kept if one in needed]
+
+    def _delete(self, trials: list[Any]) -> None:
+        """Delete what is marked, but for what a trial that has not ended would be started again from."""
+        going = [trial.checkpoint for trial in trials if not trial.is_finished()]
+        pinned = {Path(checkpoint.path) for checkpoint in going if checkpoint}
+        for one in self._unneeded:
+            if one.folder not in pinned:
+                shutil.rmtree(one.folder, ignore_errors=True)  # Tune would take an error for the trial's
+        self._unneeded = [one for one in self._unneeded if one.folder in pinned]
 
 
 def _best(kept: list[_Kept]) -> _Kept:
     return max(kept, key=lambda one: one.value)  # the first of equals, as the study counts it
-
-
-def _delete(unneeded: Any) -> None:
-    for one in unneeded:
-        shutil.rmtree(one.folder)

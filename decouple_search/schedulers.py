@@ -58,13 +58,17 @@ class Scheduler:
         return f"; pbt every {self.interval_epochs} epochs" if self.name == "pbt" else ""
 
     @property
-    def checkpoints_at_a_time(self) -> int:
-        """Checkpoints that a running trial needs: its best one, and for pbt those that another may be told to load.
+    def recent_checkpoints(self) -> int:
+        """Newest checkpoints that a trial needs besides its best one.
 
-        A donor's is at most two intervals old when it is loaded: one until its next comparison, one while the
-        trial that loads it waits for a slot.
+        pbt gives out the one that a donor wrote at its last comparison, and it writes some of its own until the next.
         """
-        return 2 * self.interval_epochs + 3 if self.name == "pbt" else 1
+        return self.interval_epochs + 2 if self.name == "pbt" else 1
+
+    @property
+    def checkpoints_at_a_time(self) -> int:
+        """The most checkpoints of a trial at a time: outside pbt its best one is the newest."""
+        return self.recent_checkpoints + 1 if self.name == "pbt" else 1
 
 
 def make_scheduler(options: Mapping[str, Any], name: str | None, epochs: int, space: Space | None = None) -> Scheduler:
@@ -106,28 +110,54 @@ def make_scheduler(options: Mapping[str, Any], name: str | None, epochs: int, sp
     return scheduler
 
 
-def tune_scheduler(scheduler: Scheduler, space: Space, epochs: int, seed: int) -> TrialScheduler:
-    """Ray Tune's scheduler, told by the epoch that a trial reports."""
-    from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, PopulationBasedTraining
+def tune_scheduler(
+    scheduler: Scheduler, space: Space, config: Mapping[str, Any], *, seed: int, slots: int
+) -> TrialScheduler:
+    """Ray Tune's scheduler, told by the epoch that a trial reports.
+
+    Args:
+        scheduler: which, and its options.
+        space: what is searched.
+        config: the complete base configuration, dotted.
+        seed: of pbt's choices.
+        slots: trials that can run at a time.
+    """
+    from ray.tune.schedulers import (
+        AsyncHyperBandScheduler,
+        FIFOScheduler,
+        PopulationBasedTraining,
+        TrialScheduler,
+    )
 
     told: dict[str, Any] = {"time_attr": "epoch", "metric": space.metric, "mode": space.mode}
     if scheduler.name == "asha":
         return AsyncHyperBandScheduler(
-            **told, max_t=epochs, grace_period=scheduler.grace_epochs, reduction_factor=scheduler.reduction_factor
+            **told,
+            max_t=config["train.epochs"],
+            grace_period=scheduler.grace_epochs,
+            reduction_factor=scheduler.reduction_factor,
         )
     if scheduler.name == "pbt":
 
         class Population(PopulationBasedTraining):
-            """Takes trials from a searcher too: it refuses one, as most would learn from what they did not propose."""
+            """With a searcher, and with gangs, whose start costs more than some epochs."""
 
             def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+                # It refuses a searcher, as most would learn from what they did not propose.
                 super().on_trial_add(SimpleNamespace(search_alg=None), trial)  # type: ignore[arg-type]
+
+            def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+                decision = super().on_trial_result(tune_controller, trial, result)
+                # It pauses a trial for one that waits. While a slot's gang is starting, that one would take the
+                # paused trial's gang, and its own would be ended half-way.
+                busy = sum(other.status == trial.RUNNING for other in tune_controller.get_trials())
+                return TrialScheduler.CONTINUE if decision == TrialScheduler.PAUSE and busy < slots else decision
 
         random.seed(seed)  # by which PopulationBasedTraining chooses donors
         return Population(
             **told,
             perturbation_interval=scheduler.interval_epochs,
-            custom_explore_fn=Explorer(space, seed),
+            custom_explore_fn=Explorer(space, config, seed),
             require_attrs=False,  # a failed trial has no metric
             log_config=False,
         )
@@ -141,12 +171,14 @@ class Explorer:
 
     Args:
         space: what is searched.
+        base: the complete base configuration, dotted.
         seed: of the changes.
         resample: probability that a parameter is drawn anew.
     """
 
-    def __init__(self, space: Space, seed: int, resample: float = 0.25) -> None:
-        self._space, self._random, self._resample = space, random.Random(seed), resample  # noqa: S311 - no secrets
+    def __init__(self, space: Space, base: Mapping[str, Any], seed: int, resample: float = 0.25) -> None:
+        self._space, self._base, self._resample = space, base, resample
+        self._random = random.Random(seed)  # noqa: S311 - no secrets
 
     def __call__(self, config: dict[str, Any]) -> dict[str, Any]:
         """A trial's config, made from its donor's."""
@@ -154,7 +186,8 @@ class Explorer:
         for parameter in self._space.parameters:  # each after those that its conditions name
             if parameter.key in CHANGEABLE and parameter.key in self._space.present(values):
                 values[parameter.key] = self._changed(parameter, values[parameter.key])
-        return {**config, "config": values}
+        absent = {p.key for p in self._space.parameters} - self._space.present(values).keys()
+        return {**config, "config": values | {key: self._base[key] for key in absent}}
 
     def _changed(self, parameter: Parameter, value: Any) -> Any:
         drawn = self._random.random() < self._resample

@@ -23,7 +23,7 @@ from decouple_search import results
 from decouple_search.busy import BusyMeter
 from decouple_search.cluster import connect, machines, sigterm_as_sigint
 from decouple_search.gang import Gang, GangHungError, cause_of, read_files
-from decouple_search.plan import Options, resolve_gpus, slots
+from decouple_search.plan import Options, slots
 from decouple_search.progress import LiveProgress, decoding_progress
 from decouple_search.retention import Retention
 from decouple_search.schedulers import Scheduler, tune_scheduler
@@ -32,7 +32,7 @@ from decouple_search.space import Space
 from decouple_search.tensorboard import TensorBoardRuns
 from decouple_search.trial import DecoupleTrial
 from decouplenet.command_line import say
-from decouplenet.config import Config, flatten
+from decouplenet.config import Config, flatten, load_yaml
 from decouplenet.data.cache import open_pixels
 from decouplenet.data.image_set import load_image_sets
 from decouplenet.errors import InputError
@@ -86,8 +86,7 @@ class Search:
         self._ours = False
         try:
             self._ours = connect()
-            nodes = machines()
-            self.config = resolve_gpus(self.config, nodes)
+            self.config, nodes = machines(self.config)
             self.running = min(slots(self.config, nodes), self._options.max_concurrent or self._trials, self._trials)
             # Elsewhere than on this one machine the workers decode for themselves.
             here = len(nodes) == 1 and all(not p.key.startswith("data.") for p in self.space.parameters)
@@ -114,8 +113,11 @@ class Search:
         study = open_study(self.experiment / "study.log", options.sampler, seed=options.seed, mode=space.mode)
         base = flatten(self.config.to_dict())
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.running)  # all slots start at once, not in turn
-        population = trials if self._scheduler.name == "pbt" else self.running  # which pbt trains in turns
-        searcher = StudySearcher(study, space, base, trials=trials, max_concurrent=population)
+        pbt = self._scheduler.name == "pbt"
+        # pbt trains all trials in turns, and needs a search that goes on for as long as one of them does.
+        searcher = StudySearcher(
+            study, space, base, trials=trials, max_concurrent=trials if pbt else self.running, stay=pbt
+        )
         meter = BusyMeter(self.running)
         searched = tuple(parameter.key for parameter in space.parameters)
         with LiveProgress(trials, self.config.train.epochs, space.metric, space.mode) as progress:
@@ -123,8 +125,8 @@ class Search:
                 tune.with_resources(DecoupleTrial, _trial_resources(self.config)),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
-                    scheduler=tune_scheduler(self._scheduler, space, self.config.train.epochs, options.seed),
-                    num_samples=trials,
+                    scheduler=tune_scheduler(self._scheduler, space, base, seed=options.seed, slots=self.running),
+                    num_samples=trials + pbt,
                     time_budget_s=options.time_budget,
                     reuse_actors=True,
                     trial_name_creator=_proposed_name,
@@ -142,8 +144,7 @@ class Search:
                             options.keep_checkpoints,
                             space.metric,
                             space.mode,
-                            recent=self._scheduler.checkpoints_at_a_time,
-                            at_end=self._scheduler.name == "pbt",
+                            recent=self._scheduler.recent_checkpoints,
                         ),
                     ],
                     failure_config=tune.FailureConfig(max_failures=options.max_failures),
@@ -156,7 +157,7 @@ class Search:
                 tuner.fit()
         spent = options.time_budget is not None and time.monotonic() - began >= options.time_budget
         cut_short = searcher.end_interrupted() or searcher.asked < trials
-        return self._finish(study, meter, interrupted=cut_short and not spent)
+        return self._finish(study, meter, progress, interrupted=cut_short and not spent)
 
     def write_tables(self, study: optuna.Study) -> None:
         """Write the leaderboard and the best config as they stand."""
@@ -165,38 +166,49 @@ class Search:
             config = results.best_config(self.config, best)
             results.write_best_config(self.experiment / "best_config.yaml", config)
 
-    def _finish(self, study: optuna.Study, meter: BusyMeter, *, interrupted: bool) -> Outcome:
+    def _finish(self, study: optuna.Study, meter: BusyMeter, progress: LiveProgress, *, interrupted: bool) -> Outcome:
         self.write_tables(study)
+        self._summarise(study, meter)  # there before the measuring, which may be interrupted
+        self._export(study)
         best = results.best_trial(study, self.space.mode)
-        if best:
-            self._export(best)
+        parameters = results.parameters_of(best) if best else None
+        return Outcome(self._summarise(study, meter), parameters, next(iter(progress.failures), None), interrupted)
+
+    def _summarise(self, study: optuna.Study, meter: BusyMeter) -> dict[str, Any]:
         wall = time.monotonic() - self._started
         busy, warm = meter.fractions(wall)
         summary = results.summary(study, self.space, wall_seconds=wall, busy=busy, busy_warm=warm)
         results.write_json(self.experiment / "summary.json", summary)
-        failures = [t.user_attrs["failure"] for t in results.ended_trials(study) if "failure" in t.user_attrs]
-        return Outcome(summary, best.params if best else None, next(iter(failures), None), interrupted)
+        return summary
 
-    def _export(self, best: optuna.trial.FrozenTrial) -> None:
+    def _export(self, study: optuna.Study) -> None:
         """Write the best checkpoint, and measure it again."""
-        source = results.find_checkpoint(self.experiment, best, self.space.metric)
         target = self.experiment / "best_checkpoint"
-        if source is None:
-            say(f"warning: trial {trial_name(best.number)} was stopped before its best checkpoint was written")
+        kept = results.best_kept(self.experiment, study, self.space)
+        if kept is None:
+            if results.best_trial(study, self.space.mode):
+                say("warning: no trial's checkpoint was written to the end, so there is no best_checkpoint")
             return
-        results.export_checkpoint(source, target, {})  # there before the measuring, which may be interrupted
+        trial, source, told = kept
+        if results.best_trial(study, self.space.mode) != trial or told["epoch"] != trial.user_attrs["best_epoch"]:
+            say(
+                "warning: the best epoch's checkpoint was not written to the end; best_checkpoint is trial "
+                f"{trial_name(trial.number)}'s of epoch {told['epoch']}, val_map {told['val_map']:.4f}"
+            )
+        results.export_checkpoint(source, target, {})  # there before the measuring, too
         say("measuring the best checkpoint again")
         try:
-            measured = self._measure_again(results.best_config(self.config, best), source)
+            measured = self._measure_again(source)
         except (ray.exceptions.RayError, GangHungError, KeyboardInterrupt) as error:
             say(f"warning: the best checkpoint was not measured again ({type(error).__name__})")
             return
         results.export_checkpoint(source, target, measured)
-        if abs(measured["val_map"] - best.user_attrs["val_map"]) > 1e-6:
-            say(f"warning: val_map is {measured['val_map']:.6f}, its trial had {best.user_attrs['val_map']:.6f}")
+        if abs(measured["val_map"] - told["val_map"]) > 1e-6:
+            say(f"warning: val_map is {measured['val_map']:.6f}, its trial had {told['val_map']:.6f}")
 
-    def _measure_again(self, config: Config, source: Path) -> dict[str, Any]:
+    def _measure_again(self, source: Path) -> dict[str, Any]:
         """Evaluate a kept checkpoint anew, on workers like those that trained it."""
+        config = Config.from_dict(load_yaml(source / "config.yaml"))
         gang = Gang(config.scaling)
         try:
             gang.start(config.to_dict())
@@ -213,10 +225,16 @@ class _Leaderboard(tune.Callback):
         self._search, self._study = search, study
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._search.write_tables(self._study)
+        self._write()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._search.write_tables(self._study)
+        self._write()
+
+    def _write(self) -> None:
+        try:
+            self._search.write_tables(self._study)
+        except OSError as error:  # Tune would take it for the trial's; the end of the search writes them again
+            say(f"warning: the leaderboard was not written ({error.strerror}: {error.filename})")
 
 
 def _prepare_data(config: Config, *, decode: bool) -> None:

@@ -55,14 +55,22 @@ class StudySearcher(Searcher):
         trials: how many to propose in all.
         max_concurrent: how many may run at a time; the next is asked for only when one has ended, so that it
             is chosen with all that is known.
+        stay: whether the search is over only when the last trial has ended, not when the last is proposed.
     """
 
     def __init__(
-        self, study: optuna.Study, space: Space, config: dict[str, Any], *, trials: int, max_concurrent: int
+        self,
+        study: optuna.Study,
+        space: Space,
+        config: dict[str, Any],
+        *,
+        trials: int,
+        max_concurrent: int,
+        stay: bool = False,
     ) -> None:
         super().__init__(metric=space.metric, mode=space.mode)
         self._study, self._space, self._config = study, space, config
-        self._trials, self._max_concurrent = trials, max_concurrent
+        self._trials, self._max_concurrent, self._stay = trials, max_concurrent, stay
         self._running: dict[str, optuna.Trial] = {}
         self.asked = 0
         for point in space.checked_start():
@@ -71,6 +79,8 @@ class StudySearcher(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The next configuration, None while all slots are taken, or FINISHED."""
         if self.asked >= self._trials:
+            if self._stay and self._running:
+                return None
             return Searcher.FINISHED  # type: ignore[return-value]
         if len(self._running) >= self._max_concurrent:
             return None
@@ -87,6 +97,8 @@ class StudySearcher(Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Report an epoch to the study."""
+        if trial_id not in self._running:
+            return
         trial, metric = self._running[trial_id], self._space.metric
         if metric not in result or not math.isfinite(result[metric]):
             return

@@ -13,9 +13,9 @@ import ray
 from ray import tune
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
-from decouple_search.gang import Gang, GangHungError, cause_of, read_files
+from decouple_search.gang import FAILURES, Gang, GangHungError, cause_of, read_files
+from decouple_search.worker import Files
 from decouplenet.config import ScalingConfig, nest
-from decouplenet.errors import InputError, TrainingFailed
 
 _T = TypeVar("_T")
 
@@ -24,9 +24,8 @@ class DecoupleTrial(tune.Trainable):
     """Trains `config["config"]` (dotted keys) an epoch a step, on a gang that outlives the trial.
 
     A configuration that cannot be trained (NaN, out of memory, weights that do not fit) ends its trial with
-    `failed` in the result instead of an exception, so the gang lives on and nothing is retried in vain. After any
-    other error in a worker the trial fails too, and the next one gets a new gang. A lost or hung worker is an
-    exception, and Tune starts the trial again.
+    `failed` in the result instead of an exception, so the gang lives on and nothing is retried in vain. A lost or
+    hung worker and any other error in one are exceptions, and Tune starts the trial again on a new gang.
     """
 
     _gang: Gang | None
@@ -66,15 +65,8 @@ class DecoupleTrial(tune.Trainable):
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:  # type: ignore[override]
         """Go on from a checkpoint's folder; one of another trial, which PBT gives, goes into the lineage."""
-        files = read_files(checkpoint_dir)
-        self._guarded(lambda gang: gang.restore(files))
-        if self._failure is not None:
-            return
-        metrics = json.loads(files["metrics.json"])
-        self._epoch, self._best = metrics["epoch"], self._sign * metrics[self._metric]
-        self._lineage = metrics["lineage"]
-        if metrics["trial"] != self.trial_name:
-            self._lineage = [*self._lineage, f"{metrics['trial']} epoch {metrics['epoch']}"]
+        if self._failure is None:
+            self._go_on_from(read_files(checkpoint_dir))
 
     def cleanup(self) -> None:
         """End the gang with its slot."""
@@ -91,13 +83,32 @@ class DecoupleTrial(tune.Trainable):
         self._epochs = nested["train"]["epochs"]
         self._failure = None
         self._scaling = ScalingConfig(**nested["scaling"])
-        try:
-            self._guarded(lambda gang: gang.start(nested))
-        except (ray.exceptions.RayActorError, GangHungError):
-            # Lost between two trials. Tune would give this trial up, as it does not run yet; nothing is lost with
-            # the old gang but its warmth.
+        if not self._started(nested):
             self.cleanup()
             self._guarded(lambda gang: gang.start(nested))
+
+    def _started(self, config: dict[str, Any]) -> bool:
+        """Begin a configuration; False if the gang is lost.
+
+        Tune would give the trial up, as it does not run yet, while nothing is lost with the gang but its warmth.
+        """
+        try:
+            self._guarded(lambda gang: gang.start(config))
+        except (ray.exceptions.RayError, GangHungError) as error:
+            print(error, file=sys.stderr)  # noqa: T201 - in Ray's log of this process
+            return False
+        return True
+
+    def _go_on_from(self, files: Files) -> None:
+        self._guarded(lambda gang: gang.restore(files))
+        if self._failure is not None:
+            return
+        metrics = json.loads(files["metrics.json"])
+        self._epoch, self._best = metrics["epoch"], self._sign * metrics[self._metric]
+        self._lineage = metrics["lineage"]
+        if metrics["trial"] != self.trial_name:
+            self._best = -math.inf  # its first epoch is worth a checkpoint of its own, so that the donor's may go
+            self._lineage = [*self._lineage, f"{metrics['trial']} epoch {metrics['epoch']}"]
 
     def _warm_gang(self) -> Gang:
         """The slot's gang, made if there is none, in the placement group that Tune started this trial in."""
@@ -109,12 +120,8 @@ class DecoupleTrial(tune.Trainable):
         """Call the gang; an error in the training becomes the trial's failure, and None comes back."""
         try:
             return call(self._warm_gang())
-        except (TrainingFailed, InputError) as error:
+        except FAILURES as error:
             self._failure = cause_of(error)
             if self._gang is not None and self._gang.broken:
                 self.cleanup()
-        except ray.exceptions.RayTaskError as error:
-            print(error, file=sys.stderr)  # noqa: T201 - the whole account, in Ray's log of this process
-            self._failure = f"{type(error.cause).__name__}: {cause_of(error)}"
-            self.cleanup()
         return None

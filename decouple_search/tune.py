@@ -86,6 +86,11 @@ def main(arguments: list[str] | None = None) -> int:
     options, space, config = read(arguments)
     trials = options.trials or space.trials
     scheduler = make_scheduler(space.scheduler, options.scheduler, config.train.epochs, space)
+    if scheduler.name == "pbt" and options.max_concurrent:
+        raise InputError(
+            "--max-concurrent: pbt trains all trials in turns on every slot there is; leave it out, or let a worker "
+            "need more (scaling.cpus_per_worker)"
+        )
     experiment = Path(options.storage).expanduser() / (options.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}")
     if options.dry_run:
         nodes = local_nodes()

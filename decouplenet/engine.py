@@ -46,6 +46,7 @@ class Engine:
 
     Raises:
         InputError: the config names weights or a network that cannot be had.
+        TrainingFailed: memory ran out.
     """
 
     def __init__(
@@ -60,8 +61,9 @@ class Engine:
         torch.backends.cudnn.benchmark = False  # its choice of kernels differs from run to run
         torch.backends.cudnn.deterministic = True
         torch.manual_seed(config.train.seed)  # the same weights on every rank
-        self.model = build_model(config.model, len(data.train.class_names)).to(self.device)
-        self._network = self._distributed(self.model)
+        with _memory_errors(config):
+            self.model = build_model(config.model, len(data.train.class_names)).to(self.device)
+            self._network = self._distributed(self.model)
         self._optimizer = make_optimizer(self.model, config.optim)
         self._dtype = AUTOCAST[config.train.precision]
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self._dtype is torch.float16)
@@ -165,9 +167,10 @@ class Engine:
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from another engine's `state`, of the same network and optimiser; this config's settings stay."""
         self.epoch = state["epoch"]
-        self.model.load_state_dict(state["model"])
         settings = [{k: v for k, v in group.items() if k != "params"} for group in self._optimizer.param_groups]
-        self._optimizer.load_state_dict(state["optimizer"])  # which would take the other's learning rate over too
+        with _memory_errors(self.config):
+            self.model.load_state_dict(state["model"])
+            self._optimizer.load_state_dict(state["optimizer"])  # which takes the other's learning rate over too
         for group, own in zip(self._optimizer.param_groups, settings, strict=True):
             group.update(own)
         self._scaler.load_state_dict(state["scaler"])

@@ -58,29 +58,39 @@ def test_a_trial_that_fits_nowhere_is_refused_with_the_arithmetic(need, nodes, m
         slots(scaled(*need), nodes)
 
 
-def test_machines_that_an_autoscaler_may_add_count():
-    head = {"CPU": 8, "node:__internal_head__": 1}
+HEAD = {"CPU": 8, "node:__internal_head__": 1}
+GPU = {"CPU": 16, "GPU": 4}
+
+
+def test_machines_that_an_autoscaler_may_add_count_those_first_that_take_the_most():
     cluster = {
         "max_workers": 5,
-        "head_node_type": "head",
         "available_node_types": {
             "head": {"resources": {"CPU": 8}, "max_workers": 0},
-            "gpu": {"resources": {"CPU": 16, "GPU": 4}, "max_workers": 3},
+            "cpu": {"resources": {"CPU": 64}},
+            "gpu": {"resources": GPU, "max_workers": 3},
             "spare": {"resources": {"CPU": 16, "GPU": 1}},
         },
     }
-    nodes = with_growth([head, {"CPU": 16, "GPU": 4}], cluster)
+    trial = scaled(1, 2, 1)
+    nodes = with_growth([HEAD, GPU, GPU], cluster, trial)
     assert [node.get("GPU", 0) for node in nodes] == [0, 4, 4, 4, 1, 1]
-    assert slots(scaled(1, 2, 1), nodes) == 14
-    there = [head, *[{"CPU": 1}] * 9]
-    assert with_growth(there, cluster) == there  # more than it says, so it says too little
+    assert slots(trial, nodes) == 14
+    there = [HEAD, *[GPU] * 9]
+    assert with_growth(there, cluster, trial) == there  # more than it says, so it says too little
 
 
 def test_a_cluster_of_one_kind_that_scales_from_zero():
     cluster = {"max_workers": 2, "available_node_types": {"gpu": {"resources": {"CPU": 4, "GPU": 1}}}}
-    assert slots(scaled(2, 4, 1), with_growth([{"CPU": 0, "node:__internal_head__": 1}], cluster)) == 1
+    alive = [{"CPU": 0, "node:__internal_head__": 1}]
+    assert slots(scaled(2, 4, 1), with_growth(alive, cluster, scaled(2, 4, 1))) == 1
     with pytest.raises(InputError, match="3 workers of 4 CPU and 1 GPU, and room for 2"):
-        slots(scaled(3, 4, 1), with_growth([{"CPU": 0, "node:__internal_head__": 1}], cluster))
+        slots(scaled(3, 4, 1), with_growth(alive, cluster, scaled(3, 4, 1)))
+
+
+def test_pbt_uses_every_slot(space_file):
+    with pytest.raises(InputError, match="--max-concurrent: pbt trains all trials in turns"):
+        main(["--space", str(space_file()), "--scheduler", "pbt", "--max-concurrent", "1", "--dry-run"])
 
 
 def test_more_than_a_gpu_a_worker_is_refused():

@@ -57,3 +57,4 @@ def test_what_happens_to_a_trial_on_its_way_is_said_once(capsys, tmp_path):
     assert out.count("trial 0000  went on from trial 0001 epoch 2") == 1
     assert "trial 0002  goes on from the beginning, on a new gang: no worker got on for 2 s\n" in out
     assert "trial 0001  FAIL: its worker was lost" in out
+    assert progress.failures == ["its worker was lost"]

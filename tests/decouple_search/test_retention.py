@@ -10,6 +10,20 @@ from hypothesis import strategies as st
 from decouple_search.retention import Retention
 
 
+class Trial(SimpleNamespace):
+    """What a callback sees of a trial of Tune."""
+
+    def __init__(self, name):
+        super().__init__(name=name, checkpoint=None, last_result={}, ended=False)
+
+    def __str__(self):
+        return self.name
+
+    def is_finished(self):
+        """Whether it has ended."""
+        return self.ended
+
+
 class Folder:
     """Trials that write checkpoints into a folder, as Tune does."""
 
@@ -17,6 +31,13 @@ class Folder:
         self.root = root
         self.retention = Retention(**({"keep": 2, "metric": "val_map", "mode": "max"} | options))
         self.count = 0
+        self.seen = {}
+
+    def trials(self, name=None, checkpoint=None):
+        """All trials as Tune sees them; the named one has written a checkpoint."""
+        if name:
+            self.seen.setdefault(name, Trial(name)).checkpoint = checkpoint
+        return list(self.seen.values())
 
     def save(self, trial, value):
         """A trial writes a checkpoint."""
@@ -24,15 +45,18 @@ class Folder:
         folder = self.root / trial / f"checkpoint_{self.count:06d}"
         folder.mkdir(parents=True)
         (folder / "metrics.json").write_text(json.dumps({"val_map": value}))
-        self.retention.on_checkpoint(0, [], SimpleNamespace(trial_id=trial), SimpleNamespace(path=str(folder)))
+        checkpoint = SimpleNamespace(path=str(folder))
+        self.retention.on_checkpoint(0, self.trials(trial, checkpoint), self.seen[trial], checkpoint)
 
     def end(self, trial, result=None):
         """A trial ends by itself."""
-        self.retention.on_trial_complete(0, [], SimpleNamespace(trial_id=trial, last_result=result or {}))
+        self.seen[trial].last_result, self.seen[trial].ended = result or {}, True
+        self.retention.on_trial_complete(0, self.trials(), self.seen[trial])
 
     def lose(self, trial):
         """Tune gives a trial up."""
-        self.retention.on_trial_error(0, [], SimpleNamespace(trial_id=trial))
+        self.seen[trial].ended = True
+        self.retention.on_trial_error(0, self.trials(), self.seen[trial])
 
     @property
     def there(self):
@@ -83,18 +107,28 @@ def test_failed_trials_come_last(folder):
     assert folder.there == [0.2, 0.1]
 
 
-def test_donors_stay_until_the_end(folder):
-    folder = folder(recent=3, at_end=True)
-    for value in (0.5, 0.1, 0.2, 0.3, 0.4):
-        folder.save("a", value)
-    assert folder.there == [0.5, 0.4, 0.3, 0.2]
-    folder.end("a")
-    for trial in "bcd":
-        folder.save(trial, 0.6)
+def test_of_equals_the_first_proposed_stays_as_on_the_leaderboard(folder):
+    folder = folder(keep=1)
+    for trial in "badc":
+        folder.save(trial, 1.0)
         folder.end(trial)
-    assert len(folder.there) == 7
-    folder.retention.on_experiment_end([])
-    assert folder.there == [0.6, 0.6]
+    assert [f.parent.name for f in folder.root.glob("*/*")] == ["a"]
+
+
+def test_what_another_trial_would_start_again_from_stays(folder):
+    folder = folder(recent=2, keep=1)
+    for value in (0.5, 0.1, 0.2):
+        folder.save("a", value)
+    folder.save("b", 0.3)
+    donors = folder.seen["a"].checkpoint
+    folder.seen["b"].checkpoint = donors  # as pbt makes it
+    for value in (0.6, 0.7, 0.8):
+        folder.save("a", value)
+    assert folder.there == [0.8, 0.7, 0.3, 0.2]
+    folder.end("a")
+    assert folder.there == [0.8, 0.3, 0.2]
+    folder.save("b", 0.4)  # from now on it has one of its own
+    assert folder.there == [0.8, 0.4, 0.3]
 
 
 def test_interrupted_trials_count_as_ended(folder):

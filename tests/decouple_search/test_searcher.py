@@ -49,6 +49,21 @@ def test_no_more_at_a_time_than_there_are_slots_and_no_more_than_asked_for(searc
     assert searcher.suggest("e") == Searcher.FINISHED
 
 
+def test_a_search_that_stays_is_over_when_its_last_trial_is(space_file, tmp_path):
+    space = load_space(space_file())
+    base = flatten(parse_config(space.base).to_dict())
+    study = open_study(tmp_path / "s.log", "random", seed=0)
+    searcher = StudySearcher(study, space, base, trials=2, max_concurrent=2, stay=True)
+    assert searcher.suggest("a")
+    assert searcher.suggest("b")
+    searcher.on_trial_complete("a", epoch(3, 0.5))
+    assert searcher.suggest("c") is None
+    searcher.on_trial_complete("b", epoch(3, 0.5))
+    assert searcher.suggest("c") == Searcher.FINISHED
+    searcher.on_trial_result("a", epoch(4, 0.9))  # of a trial that is told already: not heard
+    assert study.trials[0].intermediate_values == {3: 0.5}
+
+
 def test_every_way_to_end(search):
     searcher, study, _ = search
     for name in "ab":
@@ -195,3 +210,22 @@ def test_leaderboard_best_config_and_summary(search, tmp_path):
         "trials": 4, "complete": 1, "pruned": 2, "failed": 1, "wall_seconds": 20.0,
         "busy_fraction": 0.375, "busy_fraction_warm": 0.9375, "best_val_map": 0.5, "best_trial_id": "0002",
     }  # fmt: skip
+
+
+def test_the_best_checkpoint_is_what_is_on_disk(search, tmp_path):
+    """A worker may be lost while the best epoch is saved."""
+    searcher, study, space = search
+    for name, values in (("a", (0.2, 0.7)), ("b", (0.6,))):
+        searcher.suggest(name)
+        for i, value in enumerate(values, start=1):
+            searcher.on_trial_result(name, epoch(i, value))
+        searcher.on_trial_complete(name, None)
+    assert results.best_kept(tmp_path, study, space) is None
+    for trial, number, value in (("0000", 1, 0.2), ("0001", 1, 0.6)):
+        folder = tmp_path / "trials" / trial / "checkpoint_000000"
+        folder.mkdir(parents=True)
+        for file in ("model.safetensors", "config.yaml"):
+            (folder / file).touch()
+        (folder / "metrics.json").write_text(f'{{"epoch": {number}, "val_map": {value}}}')
+    trial, folder, told = results.best_kept(tmp_path, study, space)
+    assert (trial.number, folder.parent.name, told["val_map"]) == (1, "0001", 0.6)

@@ -1,5 +1,6 @@
 """A gang's worker in this process, without Ray: devices, state, and what stays from one trial to the next."""
 
+import gc
 import json
 
 import pytest
@@ -7,6 +8,13 @@ import torch
 
 from decouple_search.worker import GangWorker, Seat, backend_for, shared_devices
 from decouplenet.errors import InputError, TrainingFailed
+
+
+@pytest.fixture(autouse=True)
+def unfrozen():
+    """What a worker took out of the garbage collection comes back into it, as this process goes on."""
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

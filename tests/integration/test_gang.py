@@ -115,6 +115,36 @@ def test_the_root_cause_is_a_death_before_a_failure_before_what_they_left_behind
     assert root_cause([closed, failed]) is failed
     assert root_cause([closed, failed, died]) is died
     assert root_cause([closed, RuntimeError("later")]) is closed
+    starved = ray.exceptions.OutOfMemoryError("ended by the memory monitor")
+    assert root_cause([closed, starved]) is starved
+
+
+def test_a_worker_that_dies_at_the_start_takes_the_others_with_it(ray_cluster):
+    before = gang_processes()
+
+    def kill_the_first():
+        while not (new := gang_processes() - before):
+            pass
+        os.kill(new.pop(), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_the_first)
+    killer.start()
+    with pytest.raises(ray.exceptions.RayError):
+        Gang(scaling(2))
+    killer.join()
+    assert gone(lambda: gang_processes() - before)
+
+
+def gang_processes():
+    """Processes of gang workers, as the machine has them."""
+    found = set()
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if command.read_text().startswith("ray::GangWorker"):
+                found.add(int(command.parent.name))
+        except OSError:
+            continue  # it ended meanwhile
+    return found
 
 
 def test_a_long_epoch_is_no_standstill(gang, config):

@@ -46,6 +46,13 @@ def gang_pids():
     return [a.pid for a in list_actors(filters=[("state", "=", "ALIVE"), ("class_name", "=", "GangWorker")])]
 
 
+def workers_started():
+    """Gang workers since this Ray began, ended ones too."""
+    from ray.util.state import list_actors
+
+    return len(list_actors(filters=[("class_name", "=", "GangWorker")], limit=1000))
+
+
 def checkpoints(experiment):
     """Checkpoint folders of trials, by trial."""
     return sorted(folder.parent.name for folder in experiment.glob("trials/*/checkpoint_*"))
@@ -165,13 +172,17 @@ def test_weights_that_do_not_load_are_said_before_any_trial(ray_cluster, space_f
     assert not (tmp_path / "x").exists()
 
 
-def test_pbt_goes_on_from_the_donors_weights(ray_cluster, space_file, tmp_path, capsys):
+@pytest.mark.parametrize("population", [5, pytest.param(2, marks=pytest.mark.slow)])
+def test_pbt_goes_on_from_the_donors_weights(ray_cluster, space_file, tmp_path, capsys, population):
+    """With more trials than slots, and with all of them running at a time."""
     asha = "{name: asha, grace_epochs: 1, reduction_factor: 3}"
-    file = space_file((asha, "{name: pbt, interval_epochs: 1}"), ("trials: 4", "trials: 5"))
+    file = space_file((asha, "{name: pbt, interval_epochs: 1}"), ("trials: 4", f"trials: {population}"))
     flags = ["--storage", str(tmp_path), "--name", "x", "--train.epochs", "5", "--keep-checkpoints", "5"]
+    before = workers_started()
     assert main(["--space", str(file), *flags]) == 0
+    assert workers_started() - before == 3  # one a slot, and one to measure the best again
     rows = leaderboard(tmp_path / "x")
-    assert [(row["state"], row["epochs"]) for row in rows] == [("COMPLETE", "5")] * 5
+    assert [(row["state"], row["epochs"]) for row in rows] == [("COMPLETE", "5")] * population
     assert "went on from trial" in capsys.readouterr().out
     taken = 0
     for folder in (tmp_path / "x").glob("trials/*/checkpoint_*"):
