@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import optuna
@@ -13,6 +14,7 @@ import pytest
 
 from decouple_search.results import STATES
 from decouple_search.searcher import STUDY_NAME
+from decouple_search.trial import DecoupleTrial
 from decouple_search.tune import main
 from decouplenet.checkpoint import read_checkpoint
 from decouplenet.command_line import parse_config
@@ -173,8 +175,23 @@ def test_weights_that_do_not_load_are_said_before_any_trial(ray_cluster, space_f
 
 
 @pytest.mark.parametrize("population", [5, pytest.param(2, marks=pytest.mark.slow)])
-def test_pbt_goes_on_from_the_donors_weights(ray_cluster, space_file, tmp_path, capsys, population):
+def test_pbt_goes_on_from_the_donors_weights(ray_cluster, space_file, tmp_path, capsys, monkeypatch, population):
     """With more trials than slots, and with all of them running at a time."""
+    begun = tmp_path / "begun"
+    begun.mkdir()
+
+    class Together(DecoupleTrial):
+        """Trains once both slots' gangs have started: the first one could end these few epochs before that."""
+
+        def step(self):
+            (begun / str(os.getpid())).touch()
+            for _ in range(600):
+                if len(list(begun.iterdir())) == 2:
+                    return super().step()
+                time.sleep(0.1)
+            raise TimeoutError("the other slot's trial never began")
+
+    monkeypatch.setattr("decouple_search.search.DecoupleTrial", Together)
     asha = "{name: asha, grace_epochs: 1, reduction_factor: 3}"
     file = space_file((asha, "{name: pbt, interval_epochs: 1}"), ("trials: 4", f"trials: {population}"))
     flags = ["--storage", str(tmp_path), "--name", "x", "--train.epochs", "5", "--keep-checkpoints", "5"]
