@@ -19,8 +19,10 @@ from torch import nn
 
 from decouplenet.command_line import CommandParser, parse_config, run
 from decouplenet.config import Config
-from decouplenet.engine import AUTOCAST, LOSSES, make_optimizer
+from decouplenet.engine import LOSSES
 from decouplenet.model import build_model
+from decouplenet.optim import make_optimizer
+from decouplenet.strategies import AUTOCAST
 
 
 def make_step(config: Config, classes: int, device: torch.device, *, bare: bool) -> Callable[[], None]:

@@ -179,7 +179,8 @@ def checkpoint_bytes(space: Space, config: Config, classes: int) -> int:
             largest = replace(largest, head="decouplenet")
         with torch.device("meta"):  # shapes without memory
             size = max(size, sum(p.numel() for p in build_model(largest, classes).parameters()))
-    return 4 * size * (3 if config.optim.name == "adamw" else 2)
+    copies = (3 if config.optim.name == "adamw" else 2) + (config.train.ema_decay > 0)
+    return 4 * size * copies
 
 
 def _count(config: Config) -> tuple[int, int]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from decouple_search.plan import Options, describe, disk_use, local_nodes, resolve_gpus, slots
+from decouple_search.portable import self_contained
 from decouple_search.samplers import check_sampler
 from decouple_search.schedulers import make_scheduler
 from decouple_search.space import Space, load_space
@@ -78,7 +78,7 @@ def read(arguments: list[str] | None) -> tuple[Options, Space, Config]:
     if "://" in options.storage:
         raise InputError(f"--storage: '{options.storage}' is not a folder of this machine; give a folder")
     space = load_space(options.space, keys)
-    return options, space, absolute_paths(parse_config(space.base, options.space))
+    return options, space, self_contained(parse_config(space.base, options.space))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -133,22 +133,6 @@ def report(outcome: Any, experiment: Path) -> int:
     if outcome.interrupted:
         say("interrupted; what had ended by then is above")
     return 130 if outcome.interrupted else 0
-
-
-def absolute_paths(config: Config) -> Config:
-    """The config with the paths of what is here, and of the cache, made absolute, so that it runs from any folder."""
-    data, model = config.data, config.model
-    names = ("train_annotations", "train_images", "val_annotations", "val_images")
-    found = {name: _absolute(getattr(data, name)) for name in names}
-    if data.cache != "none" and not data.cache.startswith("~"):
-        found["cache"] = str(Path(data.cache).resolve())
-    return replace(config, data=replace(data, **found), model=replace(model, pretrained=_absolute(model.pretrained)))
-
-
-def _absolute(path: Any) -> Any:
-    if isinstance(path, str) and Path(path).expanduser().exists():
-        return str(Path(path).expanduser().resolve())
-    return path
 
 
 if __name__ == "__main__":

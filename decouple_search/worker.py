@@ -135,9 +135,11 @@ class GangWorker:
         """Leave the process group; whoever waits for this worker in a collective gets an error."""
         import torch.distributed as dist
 
+        from decouplenet.strategies import leave_process_group
+
         if dist.is_initialized():
             _abort()
-            dist.destroy_process_group()
+            leave_process_group()
 
     @ray.method(concurrency_group="watch")
     def abort(self) -> None:
@@ -163,6 +165,8 @@ class GangWorker:
         from decouplenet.engine import Engine
 
         torch.set_num_threads(max(1, int(self._cpus)))  # of the thread that trains, which this is
+        if self._engine is not None:
+            self._engine.close()
         self._engine = None  # the last trial's memory goes before the next one's comes
         gc.collect()
         gc.freeze()  # what is left are imports: looking through them takes 0.2 s, and once is enough

@@ -139,8 +139,18 @@ class TrainConfig:
     """Images a step, over all workers."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """fp32, or automatic mixed precision in bfloat16 or float16 (with loss scaling)."""
-    strategy: Literal["ddp"] = "ddp"
-    """How several workers train one model."""
+    strategy: Literal["ddp", "deepspeed"] = "ddp"
+    """How several workers train one model: torch's data parallel, or DeepSpeed with ZeRO."""
+    zero_stage: Literal[0, 1, 2, 3] = 1
+    """What deepspeed splits over the workers: 0 nothing, 1 optimiser state, 2 gradients too, 3 weights too."""
+    deepspeed_config: str | None = None
+    """JSON file (or its content) of further DeepSpeed settings; one that contradicts a key of ours is an error."""
+    accumulation: int = 1
+    """Parts that a worker takes its share of a batch in, one after the other: less memory, the same batch."""
+    clip_norm: float = 0.0
+    """Largest norm of the gradient over all weights; 0 does not clip."""
+    ema_decay: float = 0.0
+    """Decay a step of a moving average of the weights, which is measured and saved in their place; 0 for none."""
     loss: Literal["bce"] = "bce"
     """Binary cross-entropy over all classes (section 2.2)."""
     seed: int = 0
@@ -150,6 +160,9 @@ class TrainConfig:
         """Check ranges."""
         _require(self.epochs >= 1, "train.epochs", self.epochs, "at least 1")
         _require(self.batch_size >= 2, "train.batch_size", self.batch_size, "at least 2 (batch normalisation)")
+        _require(self.accumulation >= 1, "train.accumulation", self.accumulation, "at least 1")
+        _require(self.clip_norm >= 0, "train.clip_norm", self.clip_norm, "at least 0")
+        _require(0 <= self.ema_decay < 1, "train.ema_decay", self.ema_decay, "in [0, 1)")
         _require(self.seed >= 0, "train.seed", self.seed, "at least 0")
 
 
@@ -191,13 +204,15 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check what spans two sections."""
-        workers, batch = self.scaling.workers_per_trial, self.train.batch_size
-        _require(
-            batch >= 2 * workers,
-            "train.batch_size",
-            batch,
-            f"at least 2 for each worker: {2 * workers} with scaling.workers_per_trial {workers}",
-        )
+        self.check_batch(self.scaling.workers_per_trial, "scaling.workers_per_trial")
+
+    def check_batch(self, workers: int, key: str) -> None:
+        """Refuse a number of workers, given by `key`, that leaves one with fewer than 2 images at a time."""
+        parts, batch = self.train.accumulation, self.train.batch_size
+        also = f" and train.accumulation {parts}" if parts > 1 else ""
+        least = 2 * workers * parts
+        need = f"at least 2 for each worker at a time: {least} with {key} {workers}{also}"
+        _require(batch >= least, "train.batch_size", batch, need)
 
     @classmethod
     def from_dict(cls, nested: Mapping[str, Any]) -> Config:

@@ -8,9 +8,11 @@ a training resumed from its state goes on as if it had never stopped (bit for bi
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,19 +21,20 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from decouplenet.config import Config, OptimConfig
+from decouplenet.config import Config
 from decouplenet.data.batches import Batch, Batches
 from decouplenet.data.cache import Data
 from decouplenet.data.transforms import flip, normalise
 from decouplenet.errors import TrainingFailed
 from decouplenet.metrics import ScoreAccumulator
 from decouplenet.model import build_model
+from decouplenet.optim import lr_factor, make_optimizer, set_lr
+from decouplenet.strategies import Autocast, make_strategy
 
 # Loss of logits B×C and targets B×C, summed over both.
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "bce": lambda logits, targets: F.binary_cross_entropy_with_logits(logits, targets, reduction="sum"),
 }
-AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Engine:
@@ -62,14 +65,11 @@ class Engine:
         torch.backends.cudnn.deterministic = True
         torch.manual_seed(config.train.seed)  # the same weights on every rank
         with _memory_errors(config):
-            self.model = build_model(config.model, len(data.train.class_names)).to(self.device)
-            self._network = self._distributed(self.model)
-        self._optimizer = make_optimizer(self.model, config.optim)
-        self._dtype = AUTOCAST[config.train.precision]
-        self._scaler = torch.amp.GradScaler(self.device.type, enabled=self._dtype is torch.float16)
+            self._prepare(build_model(config.model, len(data.train.class_names)).to(self.device))
         # The cache gives channels last, which all chips prefer but a CPU for depthwise convolutions in fp32.
         depthwise = any(isinstance(m, nn.Conv2d) and m.groups > 1 for m in self.model.backbone.modules())  # type: ignore[union-attr]
-        self._channels_last = self.device.type != "cpu" or self._dtype is not None or not depthwise
+        mixed = config.train.precision != "fp32"
+        self._channels_last = self.device.type != "cpu" or mixed or not depthwise
         load = {"rank": rank, "world": world, "threads": config.data.workers}
         self._train = Batches(data.train, data.train_pixels, config.train.batch_size, **load)
         self._val = Batches(data.val, data.val_pixels, config.train.batch_size, **load)
@@ -88,26 +88,19 @@ class Engine:
         train, steps = self.config.train, self._train.steps
         seeds = np.random.SeedSequence([train.seed, self.epoch, self.rank])
         torch.manual_seed(int(seeds.generate_state(1)[0]))
-        self._network.train()
-        loss_of, batch_size = LOSSES[train.loss], self._train.batch_size
+        self._trained.train()
         total = torch.zeros((), device=self.device)
         with _memory_errors(self.config):
             for step, batch in enumerate(self._train.training(train.seed, self.epoch, flip=self.config.data.flip)):
-                factor = lr_factor(self.config.optim.schedule, self.epoch * steps + step, train.epochs * steps)
-                for group in self._optimizer.param_groups:
-                    group["lr"] = group["peak_lr"] * factor
-                images, targets = self._inputs(batch)
-                with self._autocast():
-                    logits = self._network(images)
-                # Mean over the global batch; workers' gradients are averaged, so each takes `world` times its share.
-                loss = loss_of(logits.float(), targets) / (batch_size * targets.shape[1])
-                self._scaler.scale(loss * self.world).backward()
-                self._scaler.step(self._optimizer)
-                self._scaler.update()
-                self._optimizer.zero_grad(set_to_none=True)
-                total += loss.detach()
+                done = self.epoch * steps + step
+                set_lr(self._optimizer, lr_factor(self.config.optim.schedule, done, train.epochs * steps))
+                total += self._train_batch(batch)
+                if train.ema_decay:
+                    self._follow(min(train.ema_decay, (1 + done) / (10 + done)))  # a young average forgets faster
                 self.batches_done += 1
-        self._average_buffers()
+            self._average_buffers()
+            if self.model is not self._trained:
+                self._publish()
         if self.world > 1:
             dist.all_reduce(total)
         train_loss = float(total) / steps
@@ -119,7 +112,7 @@ class Engine:
             "train_loss": train_loss,
             "lr": float(self._optimizer.param_groups[-1]["lr"]),
             "train_seconds": seconds,
-            "images_per_second": steps * batch_size / seconds,
+            "images_per_second": steps * self._train.batch_size / seconds,
         }
 
     def evaluate(self) -> dict[str, Any]:
@@ -133,14 +126,13 @@ class Engine:
             TrainingFailed: a score is not finite, or memory ran out.
         """
         started = time.perf_counter()
-        self.model.eval()
+        network = Autocast(self.model, self.config.train.precision, self.device.type).eval()
         scores = ScoreAccumulator()
         loss = torch.zeros((), device=self.device)
         with torch.inference_mode(), _memory_errors(self.config):
             for batch in self._val.evaluation():
                 images, targets = self._inputs(batch)
-                with self._autocast():
-                    logits = self.model(images).float()
+                logits = network(images)
                 loss += LOSSES["bce"](logits, targets)
                 scores.update(batch.indices, logits.sigmoid(), targets)
                 self.batches_done += 1
@@ -156,24 +148,83 @@ class Engine:
         return metrics | {"val_loss": val_loss, "eval_seconds": time.perf_counter() - started}
 
     def state(self) -> dict[str, Any]:
-        """Everything that the rest of the training depends on; the same on every rank."""
-        return {
-            "epoch": self.epoch,
-            "model": {name: tensor.cpu() for name, tensor in self.model.state_dict().items()},
-            "optimizer": self._optimizer.state_dict(),
-            "scaler": self._scaler.state_dict(),
-        }
+        """Everything that the rest of the training depends on; the same on every worker, who all must call it.
+
+        On a CPU its tensors are the training's own: save it before training on.
+
+        Returns:
+            `epoch`; `model`, the weights that were measured; `trained`, those that are trained where they are
+            others (`train.ema_decay`), else None; `optimizer` and `scaler`.
+        """
+        trained = None
+        if self.config.train.ema_decay:
+            with self._strategy.weights() as weights:
+                names = (name for name, _ in self.model.named_parameters())
+                trained = {name: weight.cpu().clone() for name, weight in zip(names, weights, strict=True)}
+        model = {name: tensor.cpu() for name, tensor in self.model.state_dict().items()}
+        return {"epoch": self.epoch, "model": model, "trained": trained, **self._strategy.state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from another engine's `state`, of the same network and optimiser; this config's settings stay."""
+        """Go on from the `state` of an engine with the same network and optimiser, whatever it ran on.
+
+        This config's settings stay, such as the learning rate.
+        """
         self.epoch = state["epoch"]
-        settings = [{k: v for k, v in group.items() if k != "params"} for group in self._optimizer.param_groups]
         with _memory_errors(self.config):
-            self.model.load_state_dict(state["model"])
-            self._optimizer.load_state_dict(state["optimizer"])  # which takes the other's learning rate over too
-        for group, own in zip(self._optimizer.param_groups, settings, strict=True):
-            group.update(own)
-        self._scaler.load_state_dict(state["scaler"])
+            self.close()
+            del self.model, self._trained, self._optimizer, self._strategy  # their memory goes before the next's comes
+            network = build_model(replace(self.config.model, pretrained=False), len(self.data.train.class_names))
+            network.load_state_dict(state["model"])
+            averaged = copy.deepcopy(network)
+            network.load_state_dict(state["trained"] or {}, strict=False)
+            self._prepare(network.to(self.device))
+            if self.config.train.ema_decay:
+                self.model.load_state_dict(averaged.state_dict())
+            self._strategy.load_state(state)
+
+    def close(self) -> None:
+        """Let go of what outlives this object; it is of no more use."""
+        self._strategy.close()
+
+    def _prepare(self, network: nn.Module) -> None:
+        """Make a network ready to be trained on all workers."""
+        train = self.config.train
+        apart = train.ema_decay > 0 or (train.strategy == "deepspeed" and train.zero_stage == 3)
+        self.model = copy.deepcopy(network).requires_grad_(False) if apart else network
+        self._trained = network
+        self._optimizer = make_optimizer(network, self.config.optim)
+        self._strategy = make_strategy(network, self._optimizer, self.config, self.device, self.world)
+
+    def _train_batch(self, batch: Batch) -> Tensor:
+        """Take one step; this worker's share of the loss."""
+        train, total = self.config.train, torch.zeros((), device=self.device)
+        images, targets = self._inputs(batch)
+        split = (whole.tensor_split(min(train.accumulation, len(images))) for whole in (images, targets))
+        parts = list(zip(*split, strict=True))
+        for i, (some, labels) in enumerate(parts, start=1):
+            with self._strategy.part(last=i == len(parts)):
+                # Mean over the global batch; workers' gradients are averaged, so each takes `world` times its share.
+                loss = LOSSES[train.loss](self._strategy.network(some), labels)
+                loss = loss / (self._train.batch_size * labels.shape[1])
+                self._strategy.backward(loss * self.world)
+            total += loss.detach()
+        self._strategy.step()
+        return total
+
+    def _follow(self, decay: float) -> None:
+        """Move the measured weights towards the trained ones."""
+        with self._strategy.weights() as weights, torch.no_grad():
+            for mine, trained in zip(self.model.parameters(), weights, strict=True):
+                mine.lerp_(trained, 1 - decay)
+
+    def _publish(self) -> None:
+        """Bring the measured network up to date, where it is another than the trained one."""
+        if not self.config.train.ema_decay:
+            with self._strategy.weights() as weights, torch.no_grad():
+                for mine, trained in zip(self.model.parameters(), weights, strict=True):
+                    mine.copy_(trained)
+        for buffer, of_trained in zip(self.model.buffers(), self._trained.buffers(), strict=True):
+            buffer.copy_(of_trained)
 
     def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Bytes travel to the device and become floats there: a quarter of the traffic."""
@@ -185,57 +236,13 @@ class Engine:
             images = flip(images, batch.flipped.to(self.device))
         return images, batch.targets.to(self.device)
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, self._dtype, enabled=self._dtype is not None)
-
-    def _distributed(self, model: nn.Module) -> nn.Module:
-        if self.world == 1:
-            return model
-        return nn.parallel.DistributedDataParallel(
-            model, device_ids=[self.device] if self.device.type == "cuda" else None, broadcast_buffers=False
-        )
-
     def _average_buffers(self) -> None:
         """BatchNorm's statistics are each worker's own while training; measure and save their mean."""
         if self.world > 1:
-            for buffer in self.model.buffers():
+            for buffer in self._trained.buffers():
                 if buffer.is_floating_point():
                     dist.all_reduce(buffer)
                     buffer /= self.world
-
-
-def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
-    """SGD or AdamW over two groups, backbone and head, each with its `peak_lr`."""
-    in_backbone = {id(p) for p in model.backbone.parameters()}  # type: ignore[union-attr]
-    head = [p for p in model.parameters() if id(p) not in in_backbone]
-    groups = [
-        {"params": list(model.backbone.parameters()), "peak_lr": config.lr * config.backbone_lr_scale},  # type: ignore[union-attr]
-        {"params": head, "peak_lr": config.lr},
-    ]
-    if config.name == "adamw":
-        return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
-    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
-
-
-def lr_factor(schedule: str, step: int, steps: int) -> float:
-    """The learning rate at a step as a share of its peak.
-
-    Args:
-        schedule: `constant`; `cosine` from 1 to 0; `onecycle`, up from 1/25 over the first 30 % of the steps and
-            then down to 1/10,000 of the start, both along a cosine (Smith and Topin, 2018).
-        step: from 0.
-        steps: of the whole training.
-    """
-    if schedule == "constant":
-        return 1.0
-    if schedule == "cosine":
-        return _cosine(1.0, 0.0, step / steps)
-    start, end, top = 1 / 25, 1 / 25 / 1e4, 0.3 * steps
-    return _cosine(start, 1.0, step / top) if step < top else _cosine(1.0, end, (step - top) / (steps - top))
-
-
-def _cosine(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
 
 
 @contextlib.contextmanager

@@ -147,7 +147,7 @@ def test_the_planned_checkpoint_is_the_largest_that_is_written(space_file, confi
     )
     engine.train_epoch()
     state = engine.state()
-    tensors = [*state["model"].values(), *(t for s in state["optimizer"]["state"].values() for t in s.values())]
+    tensors = [*state["model"].values(), *(t for of in state["optimizer"].values() for t in of.values())]
     assert sum(t.numel() * 4 for t in tensors) == pytest.approx(planned, rel=0.05)
 
 

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from decouplenet.checkpoint import read_checkpoint, write_checkpoint
 from decouplenet.config import OptimConfig
 from decouplenet.data.cache import open_data
-from decouplenet.engine import Engine, lr_factor, make_optimizer
+from decouplenet.engine import Engine
 from decouplenet.errors import InputError, TrainingFailed
 from decouplenet.metrics import multilabel_metrics
+from decouplenet.model import build_model
+from decouplenet.optim import lr_factor, make_optimizer
 
 
 def trained(config, epochs, engine=None):
@@ -66,17 +68,18 @@ def test_the_weights_of_another_training_go_on_with_this_ones_settings(config):
     assert taken.train_epoch()["lr"] == 0.01
 
 
-def test_resumed_draws_the_same_random_numbers(config):
+def test_resumed_draws_the_same_random_numbers(config, monkeypatch):
     """Dropout and the like: what follows from the epoch's own seed, not from what was drawn before."""
 
-    def engine():
-        made = Engine(config(), open_data(config().data))
-        made.model.backbone.append(torch.nn.Dropout(0.5))
-        return made
+    def with_dropout(*arguments):
+        model = build_model(*arguments)
+        model.backbone.append(torch.nn.Dropout(0.5))
+        return model
 
-    straight, _ = trained(None, 2, engine())
-    stopped, _ = trained(None, 1, engine())
-    resumed = engine()
+    monkeypatch.setattr("decouplenet.engine.build_model", with_dropout)
+    straight, _ = trained(config(), 2)
+    stopped, _ = trained(config(), 1)
+    resumed = Engine(config(), open_data(config().data))
     torch.rand(7)
     resumed.load_state(stopped.state())
     trained(None, 1, resumed)
@@ -141,8 +144,7 @@ def test_out_of_gpu_memory_fails_the_training_only(config, monkeypatch):
     def exhausted(images):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    monkeypatch.setattr(engine, "_network", torch.nn.Module())
-    engine._network.forward = exhausted
+    monkeypatch.setattr(engine.model, "forward", exhausted)
     with pytest.raises(TrainingFailed, match="out of GPU memory at train.batch_size 16"):
         engine.train_epoch()
 
