@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from decouplenet.config import Config
+from decouplenet.deepspeed_config import deepspeed_config, read_settings
 
 
 def self_contained(config: Config) -> Config:
@@ -22,8 +23,6 @@ def self_contained(config: Config) -> Config:
     if data.cache != "none" and not data.cache.startswith("~"):
         found["cache"] = str(Path(data.cache).resolve())
     if train.deepspeed_config:
-        from decouplenet.zero import deepspeed_config, read_settings  # needs torch
-
         deepspeed_config(config, config.scaling.workers_per_trial)
         train = replace(train, deepspeed_config=json.dumps(read_settings(train.deepspeed_config)))
     model = replace(model, pretrained=_absolute(model.pretrained))

@@ -202,32 +202,25 @@ class GangWorker:
         Args:
             notes: what to say in its metrics.json besides the measures.
         """
-        import torch
-
-        from decouplenet.checkpoint import write_checkpoint
+        from decouplenet.checkpoint import write_training
 
         state = self._engine.state()
-        model = state.pop("model")
         if self._rank > 0:
             return {}
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "checkpoint"
             names = self._engine.data.train.class_names
-            write_checkpoint(folder, model, self._engine.config, self._metrics | notes, names)
-            torch.save(state, folder / "state.pt")
+            write_training(folder, state, self._engine.config, self._metrics | notes, names)
             return {file.name: file.read_bytes() for file in folder.iterdir()}
 
     @leaves_on_error
     def restore(self, files: Files) -> None:
         """Go on from what `checkpoint` gave, with the optimiser's settings of this configuration."""
-        import io
         import json
 
-        import torch
-        from safetensors.torch import load
+        from decouplenet.checkpoint import read_training
 
-        state = torch.load(io.BytesIO(files["state.pt"]), weights_only=True)
-        self._engine.load_state({**state, "model": load(files["model.safetensors"])})
+        self._engine.load_state(read_training(files["state.pt"], files["model.safetensors"]))
         self._metrics = json.loads(files["metrics.json"])
         del self._metrics["class_names"]
 

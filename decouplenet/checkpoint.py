@@ -1,11 +1,13 @@
 """The checkpoint folder: `model.safetensors`, `config.yaml`, `metrics.json` (class names inside).
 
-Anyone can open it: no pickle, no class of ours needed to read the files.
+Anyone can open it: no pickle, no class of ours needed to read the files. One to go on from has `state.pt` besides.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import pickle  # its error alone: nothing is read with it
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -13,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 import yaml
 from torch import Tensor, nn
 
@@ -63,6 +66,35 @@ def write_checkpoint(
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_training(
+    folder: Path, state: dict[str, Any], config: Config, metrics: Mapping[str, Any], class_names: tuple[str, ...]
+) -> None:
+    """Write a checkpoint folder with an engine's `state` to go on from, as `state.pt`; arguments as `write_checkpoint`.
+
+    The weights are in `model.safetensors` alone.
+    """
+    state = dict(state)
+    write_checkpoint(folder, state.pop("model"), config, metrics, class_names)
+    torch.save(state, folder / "state.pt")
+
+
+def read_training(state: bytes, weights: bytes) -> dict[str, Any]:
+    """An engine's `state` from the contents of `state.pt` and `model.safetensors`.
+
+    Raises:
+        InputError: they are not what `write_training` wrote.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        read: dict[str, Any] = torch.load(io.BytesIO(state), weights_only=True)
+        return {**read, "model": load(weights)}
+    except (SafetensorError, RuntimeError, ValueError, pickle.UnpicklingError, EOFError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"the checkpoint's state.pt and model.safetensors cannot be read ({reason})") from None
 
 
 def read_checkpoint(folder: str | Path) -> Checkpoint:

@@ -59,6 +59,9 @@ class Engine:
         self.rank, self.world = rank, world
         self.epoch = 0
         """Epochs trained so far."""
+        self.step = 0
+        """Steps of the next epoch that are done, where it was paused."""
+        self._loss_so_far = 0.0  # of these, over all workers
         self.batches_done = 0
         """Batches trained or evaluated so far, by which a host sees that it gets on."""
         torch.backends.cudnn.benchmark = False  # its choice of kernels differs from run to run
@@ -74,45 +77,50 @@ class Engine:
         self._train = Batches(data.train, data.train_pixels, config.train.batch_size, **load)
         self._val = Batches(data.val, data.val_pixels, config.train.batch_size, **load)
 
-    def train_epoch(self) -> dict[str, float]:
-        """Train one epoch.
+    def train_epoch(self, pause: Callable[[], bool] | None = None) -> dict[str, float]:
+        """Train one epoch, or what is left of one that was paused.
+
+        Args:
+            pause: asked after each step but the last whether to stop there; the same answer on all workers. The
+                next call goes on, also in another engine with this one's state.
 
         Returns:
-            `train_loss` (mean over all workers' images), `lr` at the last step, `train_seconds`,
-            `images_per_second` over all workers.
+            `train_loss` (mean over all workers' images), `lr` at the last step, and of this call: `train_seconds`,
+            `images_per_second` over all workers. Nothing when paused.
 
         Raises:
             TrainingFailed: the loss is not finite, or memory ran out.
         """
         started = time.perf_counter()
         train, steps = self.config.train, self._train.steps
-        seeds = np.random.SeedSequence([train.seed, self.epoch, self.rank])
-        torch.manual_seed(int(seeds.generate_state(1)[0]))
+        first, done = self.step, self.step
         self._trained.train()
         total = torch.zeros((), device=self.device)
         with _memory_errors(self.config):
-            for step, batch in enumerate(self._train.training(train.seed, self.epoch, flip=self.config.data.flip)):
-                done = self.epoch * steps + step
-                set_lr(self._optimizer, lr_factor(self.config.optim.schedule, done, train.epochs * steps))
-                total += self._train_batch(batch)
-                if train.ema_decay:
-                    self._follow(min(train.ema_decay, (1 + done) / (10 + done)))  # a young average forgets faster
+            batches = self._train.training(train.seed, self.epoch, flip=self.config.data.flip, first=first)
+            for done, batch in enumerate(batches, start=first + 1):
+                total += self._train_step(batch, done - 1)
                 self.batches_done += 1
+                if pause and done < steps and pause():
+                    break
             self._average_buffers()
             if self.model is not self._trained:
                 self._publish()
         if self.world > 1:
             dist.all_reduce(total)
-        train_loss = float(total) / steps
-        if not math.isfinite(train_loss):
-            raise TrainingFailed(f"the loss is {train_loss} in epoch {self.epoch + 1}; lower optim.lr")
-        self.epoch += 1
+        self.step, self._loss_so_far = done, self._loss_so_far + float(total)
+        if not math.isfinite(self._loss_so_far):
+            raise TrainingFailed(f"the loss is {self._loss_so_far} in epoch {self.epoch + 1}; lower optim.lr")
+        if done < steps:
+            return {}
+        train_loss = self._loss_so_far / steps
+        self.epoch, self.step, self._loss_so_far = self.epoch + 1, 0, 0.0
         seconds = time.perf_counter() - started
         return {
             "train_loss": train_loss,
             "lr": float(self._optimizer.param_groups[-1]["lr"]),
             "train_seconds": seconds,
-            "images_per_second": steps * self._train.batch_size / seconds,
+            "images_per_second": (steps - first) * self._train.batch_size / seconds,
         }
 
     def evaluate(self) -> dict[str, Any]:
@@ -153,8 +161,8 @@ class Engine:
         On a CPU its tensors are the training's own: save it before training on.
 
         Returns:
-            `epoch`; `model`, the weights that were measured; `trained`, those that are trained where they are
-            others (`train.ema_decay`), else None; `optimizer` and `scaler`.
+            `epoch`, `step` and `loss_so_far`; `model`, the weights that were measured; `trained`, those that are
+            trained where they are others (`train.ema_decay`), else None; `optimizer` and `scaler`.
         """
         trained = None
         if self.config.train.ema_decay:
@@ -162,14 +170,15 @@ class Engine:
                 names = (name for name, _ in self.model.named_parameters())
                 trained = {name: weight.cpu().clone() for name, weight in zip(names, weights, strict=True)}
         model = {name: tensor.cpu() for name, tensor in self.model.state_dict().items()}
-        return {"epoch": self.epoch, "model": model, "trained": trained, **self._strategy.state()}
+        where = {"epoch": self.epoch, "step": self.step, "loss_so_far": self._loss_so_far}
+        return {**where, "model": model, "trained": trained, **self._strategy.state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from the `state` of an engine with the same network and optimiser, whatever it ran on.
 
         This config's settings stay, such as the learning rate.
         """
-        self.epoch = state["epoch"]
+        self.epoch, self.step, self._loss_so_far = state["epoch"], state["step"], state["loss_so_far"]
         with _memory_errors(self.config):
             self.close()
             del self.model, self._trained, self._optimizer, self._strategy  # their memory goes before the next's comes
@@ -195,9 +204,13 @@ class Engine:
         self._optimizer = make_optimizer(network, self.config.optim)
         self._strategy = make_strategy(network, self._optimizer, self.config, self.device, self.world)
 
-    def _train_batch(self, batch: Batch) -> Tensor:
-        """Take one step; this worker's share of the loss."""
+    def _train_step(self, batch: Batch, step: int) -> Tensor:
+        """Take one step of this epoch; this worker's share of the loss."""
         train, total = self.config.train, torch.zeros((), device=self.device)
+        seeds = np.random.SeedSequence([train.seed, self.epoch, step, self.rank])
+        torch.manual_seed(int(seeds.generate_state(1)[0]))
+        done, steps = self.epoch * self._train.steps + step, train.epochs * self._train.steps
+        set_lr(self._optimizer, lr_factor(self.config.optim.schedule, done, steps))
         images, targets = self._inputs(batch)
         split = (whole.tensor_split(min(train.accumulation, len(images))) for whole in (images, targets))
         parts = list(zip(*split, strict=True))
@@ -209,6 +222,8 @@ class Engine:
                 self._strategy.backward(loss * self.world)
             total += loss.detach()
         self._strategy.step()
+        if train.ema_decay:
+            self._follow(min(train.ema_decay, (1 + done) / (10 + done)))  # a young average forgets faster
         return total
 
     def _follow(self, decay: float) -> None:

@@ -64,12 +64,12 @@ class Batches:
         """Steps of a training epoch; an incomplete last batch is dropped."""
         return self._n // self.batch_size
 
-    def training(self, seed: int, epoch: int, *, flip: bool) -> Iterator[Batch]:
-        """This worker's share of each global batch of an epoch, shuffled."""
+    def training(self, seed: int, epoch: int, *, flip: bool, first: int = 0) -> Iterator[Batch]:
+        """This worker's share of each global batch of an epoch, shuffled, from the batch `first` on."""
         rng = np.random.default_rng([seed, epoch])
         order = rng.permutation(self._n)
         flips = rng.random(self._n) < 0.5 if flip else np.zeros(self._n, bool)
-        starts = range(0, self.steps * self.batch_size, self.batch_size)
+        starts = range(first * self.batch_size, self.steps * self.batch_size, self.batch_size)
         return self._load([slice(s + self._rank, s + self.batch_size, self._world) for s in starts], order, flips)
 
     def evaluation(self) -> Iterator[Batch]:

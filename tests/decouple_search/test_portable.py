@@ -3,8 +3,8 @@
 import pytest
 
 from decouple_search.portable import self_contained
+from decouplenet.deepspeed_config import deepspeed_config
 from decouplenet.errors import InputError
-from decouplenet.zero import deepspeed_config
 
 
 def test_deepspeeds_settings_are_read_in(config, tmp_path):

@@ -222,3 +222,26 @@ def test_real_photos_and_weights_train(shared, cache, config):
     assert len(engine.data.train) + len(engine.data.val) == 727
     assert math.isfinite(measures[0]["train_loss"])
     assert measures[0]["val_map"] > 0.06  # chance is 0.044
+
+
+@pytest.mark.parametrize("keys", [{}, {"train__ema_decay": 0.9, "train__accumulation": 2}])
+def test_a_paused_epoch_goes_on_as_if_it_had_not_been(config, tmp_path, keys, monkeypatch):
+    def with_dropout(*arguments):
+        model = build_model(*arguments)
+        model.backbone.append(torch.nn.Dropout(0.5))
+        return model
+
+    monkeypatch.setattr("decouplenet.engine.build_model", with_dropout)
+    straight, measures = trained(config(**keys), 2)
+    first, _ = trained(config(**keys), 1)
+    answers = iter([False, False, True])
+    assert first.train_epoch(lambda: next(answers)) == {}
+    assert (first.epoch, first.step) == (1, 3)
+    torch.save(first.state(), tmp_path / "state.pt")
+    resumed = Engine(config(**keys), first.data)
+    resumed.load_state(torch.load(tmp_path / "state.pt", weights_only=True))
+    measured = resumed.train_epoch(lambda: False)
+    assert (resumed.epoch, resumed.step) == (2, 0)
+    assert same_weights(straight, resumed)
+    assert measured["train_loss"] == pytest.approx(measures[-1]["train_loss"], rel=1e-6)
+    assert measured["lr"] == measures[-1]["lr"]
