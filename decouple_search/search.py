@@ -22,9 +22,10 @@ from ray import tune
 from decouple_search import results
 from decouple_search.busy import BusyMeter
 from decouple_search.cluster import connect, machines, sigterm_as_sigint
-from decouple_search.gang import Gang, GangHungError, cause_of, read_files
+from decouple_search.gang import Gang, GangHungError, read_files
 from decouple_search.plan import Options, slots
-from decouple_search.progress import LiveProgress, decoding_progress
+from decouple_search.prepare import check_weights, prepare_data
+from decouple_search.progress import LiveProgress
 from decouple_search.retention import Retention
 from decouple_search.schedulers import Scheduler, tune_scheduler
 from decouple_search.searcher import StudySearcher, open_study, trial_name
@@ -33,8 +34,6 @@ from decouple_search.tensorboard import TensorBoardRuns
 from decouple_search.trial import DecoupleTrial
 from decouplenet.command_line import say
 from decouplenet.config import Config, flatten, load_yaml
-from decouplenet.data.cache import open_pixels
-from decouplenet.data.image_set import load_image_sets
 from decouplenet.errors import InputError
 
 
@@ -90,8 +89,8 @@ class Search:
             self.running = min(slots(self.config, nodes), self._options.max_concurrent or self._trials, self._trials)
             # Elsewhere than on this one machine the workers decode for themselves.
             here = len(nodes) == 1 and all(not p.key.startswith("data.") for p in self.space.parameters)
-            _prepare_data(self.config, decode=here)
-            _check_weights(self.config)
+            prepare_data(self.config, decode=here)
+            check_weights(self.config)
         except BaseException:
             self._disconnect()
             self.experiment.rmdir()  # nothing is in it yet, and its name stays free
@@ -235,37 +234,6 @@ class _Leaderboard(tune.Callback):
             self._search.write_tables(self._study)
         except OSError as error:  # Tune would take it for the trial's; the end of the search writes them again
             say(f"warning: the leaderboard was not written ({error.strerror}: {error.filename})")
-
-
-def _prepare_data(config: Config, *, decode: bool) -> None:
-    """Read the annotations, and decode the images into the cache, before any trial needs them.
-
-    What is wrong with the data is said at once, and the first trials do not wait for each other's decoding.
-    """
-    train, val = load_image_sets(config.data)
-    if not decode or config.data.cache == "none":
-        return
-    for name, images in (("train", train), ("val", val)):
-        with decoding_progress(name) as progress:
-            size, cache = config.data.image_size, config.data.cache
-            open_pixels(images, size, cache, threads=os.cpu_count() or 1, progress=progress)
-
-
-def _check_weights(config: Config) -> None:
-    """Read or download the backbone's weights once, before a trial on every worker tries to."""
-    if config.model.pretrained:
-        attempt = ray.remote(num_cpus=0)(build_backbone_of).remote(config)
-        try:
-            ray.get(attempt)
-        except InputError as error:
-            raise InputError(cause_of(error)) from None
-
-
-def build_backbone_of(config: Config) -> None:
-    """Build a config's backbone, for the errors alone."""
-    from decouplenet.backbones import build_backbone
-
-    build_backbone(config.model.backbone, config.model.pretrained)
 
 
 def _trial_resources(config: Config) -> tune.PlacementGroupFactory:

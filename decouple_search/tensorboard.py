@@ -19,6 +19,38 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 GROUPS = {"val_": "val", "train_": "train"}
 
 
+class Run:
+    """One line in TensorBoard: a folder with event files.
+
+    Args:
+        folder: the run's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._writer = EventFileWriter(str(folder))
+
+    def hyperparameters(self, values: dict[str, Any], metric: str, name: str) -> None:
+        """Show parameters by their dotted names, and the objective, in the HParams tab."""
+        names = [hp.HParam(key) for key in values]
+        self._write(hp.hparams_config_pb(names, [hp.Metric(_tag(metric))]))
+        self._write(hp.hparams_pb(values, trial_id=name))
+        self._writer.flush()
+
+    def epoch(self, measured: dict[str, Any]) -> None:
+        """Write the measures of an epoch, whose number is `epoch` among them."""
+        shown = [name for name, value in measured.items() if _is_measure(name) and isinstance(value, (int, float))]
+        values = [Summary.Value(tag=_tag(name), simple_value=measured[name]) for name in shown]
+        self._write(Summary(value=values), step=measured["epoch"])
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._writer.close()
+
+    def _write(self, summary: Summary, step: int = 0) -> None:
+        self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+
+
 class TensorBoardRuns(Callback):
     """Writes `<folder>/<trial>/` while the search goes on.
 
@@ -29,43 +61,31 @@ class TensorBoardRuns(Callback):
     """
 
     def __init__(self, folder: Path, searched: tuple[str, ...], metric: str) -> None:
-        self._folder, self._searched = folder, searched
-        self._objective = hp.Metric(_tag(metric))
-        self._writers: dict[str, EventFileWriter] = {}
+        self._folder, self._searched, self._metric = folder, searched, metric
+        self._runs: dict[str, Run] = {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Open the run and write its hyperparameters."""
-        if trial.trial_id in self._writers:
+        if trial.trial_id in self._runs:
             return  # started again after a worker was lost
-        writer = EventFileWriter(str(self._folder / str(trial)))
-        self._writers[trial.trial_id] = writer
+        run = self._runs[trial.trial_id] = Run(self._folder / str(trial))
         values = {key: value for key, value in trial.config["config"].items() if key in self._searched}
-        names = [hp.HParam(key) for key in values]
-        self._write(writer, hp.hparams_config_pb(names, [self._objective]))
-        self._write(writer, hp.hparams_pb(values, trial_id=str(trial)))
-        writer.flush()
+        run.hyperparameters(values, self._metric, str(trial))
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """Write an epoch's measures."""
-        if (writer := self._writers.get(trial.trial_id)) is None or "failed" in result:
-            return
-        shown = [name for name in result if _is_measure(name) and isinstance(result[name], (int, float))]
-        values = [Summary.Value(tag=_tag(name), simple_value=result[name]) for name in shown]
-        self._write(writer, Summary(value=values), step=result["epoch"])
-        writer.flush()
+        if (run := self._runs.get(trial.trial_id)) is not None and "failed" not in result:
+            run.epoch(result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Close the run."""
-        if (writer := self._writers.pop(trial.trial_id, None)) is not None:
-            writer.close()
+        if (run := self._runs.pop(trial.trial_id, None)) is not None:
+            run.close()
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """Close the runs of trials that were interrupted."""
-        while self._writers:
-            self._writers.popitem()[1].close()
-
-    def _write(self, writer: EventFileWriter, summary: Summary, step: int = 0) -> None:
-        writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+        while self._runs:
+            self._runs.popitem()[1].close()
 
 
 def _is_measure(name: str) -> bool:

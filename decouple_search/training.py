@@ -1,0 +1,175 @@
+"""One training on a connected Ray: Ray Train keeps the workers and the checkpoints, this its folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+import ray
+import ray.train
+import ray.train.torch
+from ray.util.queue import Queue
+
+from decouple_search import results
+from decouple_search.cluster import connect, machines
+from decouple_search.plan import slots
+from decouple_search.prepare import check_weights, prepare_data
+from decouple_search.tensorboard import Run
+from decouple_search.train_loop import Told, train_loop
+from decouplenet.command_line import say
+from decouplenet.config import Config
+from decouplenet.errors import InputError, TrainingFailed
+
+
+class Training:
+    """A training, as a context: connects, and lets go at the end.
+
+    Args:
+        folder: to write; there already when it goes on.
+        config: what to train.
+        workers: the least and the most.
+        max_failures: times to start the workers again after one is lost.
+
+    Raises:
+        InputError: the folder cannot be written, the least workers do not fit, or data or weights cannot be had.
+    """
+
+    def __init__(self, folder: Path, config: Config, workers: tuple[int, int], *, max_failures: int) -> None:
+        self.folder, self.config = folder, config
+        self._workers, self._max_failures = workers, max_failures
+
+    def __enter__(self) -> Training:
+        self._ours = connect()
+        try:
+            least = replace(self.config, scaling=replace(self.config.scaling, workers_per_trial=self._workers[0]))
+            resolved, nodes = machines(least)
+            slots(resolved, nodes)
+            self.config = replace(resolved, scaling=replace(resolved.scaling, workers_per_trial=self._workers[1]))
+            prepare_data(self.config, decode=len(nodes) == 1)
+            check_weights(self.config)
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                results.write_best_config(self.folder / "config.yaml", self.config)
+            except OSError as error:
+                raise InputError(
+                    f"--storage: cannot write '{self.folder}' ({error.strerror}); give another folder"
+                ) from None
+        except BaseException:
+            self._disconnect()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._ours:
+            ray.shutdown()
+
+    def run(self) -> dict[str, Any]:
+        """Train to the last epoch; the measures of the best one.
+
+        Raises:
+            InputError, TrainingFailed: what the user has to mend; a worker that was lost too often is the latter.
+        """
+        logging.getLogger("ray.train").setLevel(logging.ERROR)
+        told = Queue(actor_options={"num_cpus": 0})
+        scaling, (least, most) = self.config.scaling, self._workers
+        resources = {"CPU": scaling.cpus_per_worker, "GPU": scaling.gpus_per_worker or 0}
+        api: Any = ray.train  # declared as its first version, which it is not
+        trainer = api.torch.TorchTrainer(
+            train_loop,
+            train_loop_config=self.config.to_dict(),
+            scaling_config=api.ScalingConfig(
+                num_workers=most if least == most else (least, most),
+                use_gpu=bool(scaling.gpus_per_worker),
+                resources_per_worker={kind: amount for kind, amount in resources.items() if amount},
+                placement_strategy=scaling.placement_strategy,
+            ),
+            run_config=api.RunConfig(
+                name="checkpoints",
+                storage_path=str(self.folder),
+                callbacks=[Told(told)],
+                failure_config=api.FailureConfig(max_failures=self._max_failures),
+                checkpoint_config=api.CheckpointConfig(num_to_keep=2, checkpoint_score_attribute="val_map"),
+                logging_config=api.LoggingConfig(log_level="ERROR"),
+            ),
+        )
+        listener = Listener(told, self.config.train.epochs, self.folder / "tensorboard")
+        listener.start()
+        try:
+            result = trainer.fit()
+        except ray.train.TrainingFailedError as error:
+            raise TrainingFailed(f"{_reason(error)}; what was trained is in {self.folder}: --resume goes on") from None
+        finally:
+            listener.finish()
+            told.shutdown()
+        for kind, message in (result.return_value or {}).items():
+            raise (InputError if kind == "InputError" else TrainingFailed)(message)
+        return self._export(result)
+
+    def _export(self, result: Any) -> dict[str, Any]:
+        """Write the best checkpoint without its training state."""
+        best = result.get_best_checkpoint("val_map", "max")
+        with best.as_directory() as source:
+            results.export_checkpoint(Path(source), self.folder / "best_checkpoint", {})
+        measured: dict[str, Any] = next(m for c, m in result.best_checkpoints if c == best)
+        return measured
+
+
+class Listener(threading.Thread):
+    """Prints and plots what the workers report, while the driver waits.
+
+    Args:
+        queue: what `Told` fills.
+        epochs: of the whole training.
+        folder: for TensorBoard.
+    """
+
+    def __init__(self, queue: Queue, epochs: int, folder: Path) -> None:
+        super().__init__(daemon=True)
+        self._queue, self._epochs, self._run = queue, epochs, Run(folder)
+        self._since = time.monotonic()
+
+    def run(self) -> None:
+        """Until None comes."""
+        while (told := self._queue.get()) is not None:
+            self._tell(told)
+
+    def finish(self) -> None:
+        """End with what has been told by now."""
+        self._queue.put(None)
+        self.join()
+        self._run.close()
+
+    def _tell(self, told: dict[str, Any]) -> None:
+        clock = f"{time.monotonic() - self._since:7.1f} s"
+        if "lost" in told:
+            say(f"{clock}  starts again from the last checkpoint: {told['lost']}")
+        elif "val_map" not in told:
+            at = f"epoch {told['epoch'] + 1}/{self._epochs}  step {told['step']}"
+            say(f"{clock}  {at}: a machine is about to be taken away; saved")
+        else:
+            self._run.epoch(told)
+            say(
+                f"{clock}  epoch {told['epoch']}/{self._epochs}  train_loss {told['train_loss']:.4f}  "
+                f"val_map {told['val_map']:.4f}  {told['images_per_second']:.0f} images/s on {told['workers']} workers"
+            )
+
+
+def _reason(error: ray.train.TrainingFailedError) -> str:
+    failures = getattr(error, "worker_failures", {})
+    if failures:
+        rank, cause = min(failures.items())
+        return f"worker {rank}: {str(cause).strip().splitlines()[-1]}"
+    return str(error).strip().splitlines()[-1]
