@@ -39,6 +39,8 @@ class Options:
     """Times a trial is started again after a lost or hung worker."""
     keep_checkpoints: int
     """Ended trials whose best checkpoint stays on disk."""
+    retrain_best: bool
+    """Whether the winner is then trained in full."""
     dry_run: bool
     """Whether only the plan is wanted."""
 

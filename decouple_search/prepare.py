@@ -10,19 +10,35 @@ from decouple_search.gang import cause_of
 from decouple_search.progress import decoding_progress
 from decouplenet.config import Config
 from decouplenet.data.cache import open_pixels
-from decouplenet.data.image_set import load_image_sets
+from decouplenet.data.image_set import ImageSet, load_image_sets
 from decouplenet.errors import InputError
 
 
-def prepare_data(config: Config, *, decode: bool) -> None:
+def prepare_data(config: Config, *, decode: bool) -> int:
     """Read the annotations, and decode the images into the cache, before any trial needs them.
 
     What is wrong with the data is said at once, and the first trials do not wait for each other's decoding.
+
+    Returns:
+        How many validation images there are.
     """
     train, val = load_image_sets(config.data)
-    if not decode or config.data.cache == "none":
-        return
-    for name, images in (("train", train), ("val", val)):
+    if decode:
+        _decode(train, "train", config)
+        _decode(val, "val", config)
+    return len(val)
+
+
+def open_split(config: Config, split: str, *, decode: bool) -> ImageSet:
+    """The images of one split, train or val, decoded into the cache where asked for."""
+    images = load_image_sets(config.data)[split == "val"]
+    if decode:
+        _decode(images, split, config)
+    return images
+
+
+def _decode(images: ImageSet, name: str, config: Config) -> None:
+    if config.data.cache != "none" and len(images):
         with decoding_progress(name) as progress:
             size, cache = config.data.image_size, config.data.cache
             open_pixels(images, size, cache, threads=os.cpu_count() or 1, progress=progress)

@@ -89,7 +89,8 @@ class Search:
             self.running = min(slots(self.config, nodes), self._options.max_concurrent or self._trials, self._trials)
             # Elsewhere than on this one machine the workers decode for themselves.
             here = len(nodes) == 1 and all(not p.key.startswith("data.") for p in self.space.parameters)
-            prepare_data(self.config, decode=here)
+            if not prepare_data(self.config, decode=here):
+                raise InputError("data.holdout: 0 leaves no image to measure trials on; give a share, such as 0.1")
             check_weights(self.config)
         except BaseException:
             self._disconnect()

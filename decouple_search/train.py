@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from decouple_search.portable import self_contained
+from decouple_search.storage import Folder
 from decouplenet.command_line import CommandParser, parse_config, run, say
 from decouplenet.config import Config, flatten, load_yaml
 from decouplenet.errors import InputError
@@ -23,7 +23,7 @@ def parser() -> CommandParser:
         "Train one configuration, such as a search's best_config.yaml, and keep its best and its last checkpoint.",
     )
     parser.add_argument("--workers", type=str | None, default=None, help="N, or MIN:MAX to grow and shrink")
-    parser.add_argument("--storage", type=str, default="results", help="folder that trainings are kept in")
+    parser.add_argument("--storage", type=str, default="results", help="folder or URI that trainings are kept in")
     parser.add_argument("--name", type=str | None, default=None, help="the training's folder; default: train and time")
     parser.add_argument("--resume", action="store_true", help="go on with the training of that --name")
     parser.add_argument("--max-failures", type=int, default=2, help="times to start again after a lost worker")
@@ -31,7 +31,7 @@ def parser() -> CommandParser:
     return parser
 
 
-def read(arguments: list[str] | None) -> tuple[Path, Config, tuple[int, int], dict[str, Any]]:
+def read(arguments: list[str] | None) -> tuple[Folder, Config, tuple[int, int], dict[str, Any]]:
     """The folder, the configuration, the least and most workers, and the command's own flags, all checked.
 
     Raises:
@@ -43,14 +43,16 @@ def read(arguments: list[str] | None) -> tuple[Path, Config, tuple[int, int], di
     if own["max_failures"] < 0:
         raise InputError(f"--max-failures: {own['max_failures']} is out of range; it must be at least 0")
     name = own["name"] or f"train-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder = Path(own["storage"]).expanduser().resolve() / name
-    begun = folder / "config.yaml"
+    folder = Folder(own["storage"], name)
     if own["resume"]:
-        if not begun.is_file():
-            raise InputError(f"--resume: '{folder}' is no training's folder; give the --storage and --name of one")
+        begun = folder.pull("config.yaml")
+        if begun is None:
+            raise InputError(
+                f"--resume: '{folder.shown}' is no training's folder; give the --storage and --name of one"
+            )
         keys = flatten(load_yaml(begun)) | keys
     elif folder.exists():
-        raise InputError(f"--name: '{folder}' is there already; give another --name, or --resume")
+        raise InputError(f"--name: '{folder.shown}' is there already; give another --name, or --resume")
     config = self_contained(parse_config(keys, own["config"] or "config"))
     least, most = _workers(own["workers"], config.scaling.workers_per_trial)
     config.check_batch(most, "--workers")
@@ -63,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     from decouple_search.training import Training  # Ray takes seconds to import, and nothing before this needs it
 
-    with Training(folder, config, workers, max_failures=own["max_failures"]) as training:
+    with folder, Training(folder, config, workers, max_failures=own["max_failures"]) as training:
         gpus = training.config.scaling.gpus_per_worker
         each = f"{config.scaling.cpus_per_worker:g} CPU" + (f" and {gpus:g} GPU" if gpus else "")
         count = f"{workers[0]}" if workers[0] == workers[1] else f"{workers[0]} to {workers[1]}"
@@ -71,10 +73,10 @@ def main(arguments: list[str] | None = None) -> int:
         say(f"data       {config.data.format}, {config.data.image_size} px")
         say(f"workers    {count}, {each} each; {strategy}, {config.train.precision}")
         say(f"batch      {config.train.batch_size} images over all workers, {config.train.epochs} epochs")
-        say(f"results    {folder}")
+        say(f"results    {folder.shown}")
         best = training.run()
-    say(f"best       epoch {best['epoch']}, val_map {best['val_map']:.4f}")
-    say(f"             {folder / 'best_checkpoint'}")
+    measured = f", val_map {best['val_map']:.4f}" if "val_map" in best else "; nothing was held out to measure it on"
+    say(f"best       epoch {best['epoch']}{measured}\n             best_checkpoint in {folder.shown}")
     return 0
 
 

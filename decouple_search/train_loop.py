@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,21 @@ class Told(UserCallback):
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         """Tell why the workers start again."""
-        rank, error = min(worker_exceptions.items())
-        self._queue.put({"lost": f"worker {rank}: {str(error).strip().splitlines()[-1]}"})
+        self._queue.put({"lost": culprit(worker_exceptions)})
+
+
+def culprit(failures: Mapping[int, Exception]) -> str:
+    """What went wrong, in a line: of a worker that died rather than of those that waited for it in a collective.
+
+    Args:
+        failures: errors by rank. Ray Train wraps what a train loop raised in the text of its traceback.
+    """
+    died = {rank: error for rank, error in failures.items() if not str(error).startswith("Traceback")}
+    rank, error = min((died or failures).items())
+    lines = str(error).strip().splitlines()
+    # Ray's account of a death ends with what to look at; a traceback ends with the error.
+    reason = next((line for line in lines if "unexpectedly" in line or "died" in line), lines[-1])
+    return f"worker {rank}: {' '.join(reason.split())}"
 
 
 def _report(engine: Engine, metrics: dict[str, Any]) -> None:

@@ -20,10 +20,12 @@ from ray.util.queue import Queue
 
 from decouple_search import results
 from decouple_search.cluster import connect, machines
+from decouple_search.gang import START
 from decouple_search.plan import slots
 from decouple_search.prepare import check_weights, prepare_data
+from decouple_search.storage import Folder
 from decouple_search.tensorboard import Run
-from decouple_search.train_loop import Told, train_loop
+from decouple_search.train_loop import Told, culprit, train_loop
 from decouplenet.command_line import say
 from decouplenet.config import Config
 from decouplenet.errors import InputError, TrainingFailed
@@ -33,7 +35,7 @@ class Training:
     """A training, as a context: connects, and lets go at the end.
 
     Args:
-        folder: to write; there already when it goes on.
+        folder: to write; with its config.yaml when it goes on.
         config: what to train.
         workers: the least and the most.
         max_failures: times to start the workers again after one is lost.
@@ -42,7 +44,7 @@ class Training:
         InputError: the folder cannot be written, the least workers do not fit, or data or weights cannot be had.
     """
 
-    def __init__(self, folder: Path, config: Config, workers: tuple[int, int], *, max_failures: int) -> None:
+    def __init__(self, folder: Folder, config: Config, workers: tuple[int, int], *, max_failures: int) -> None:
         self.folder, self.config = folder, config
         self._workers, self._max_failures = workers, max_failures
 
@@ -53,15 +55,15 @@ class Training:
             resolved, nodes = machines(least)
             slots(resolved, nodes)
             self.config = replace(resolved, scaling=replace(resolved.scaling, workers_per_trial=self._workers[1]))
-            prepare_data(self.config, decode=len(nodes) == 1)
+            self._measured = prepare_data(self.config, decode=len(nodes) == 1) > 0
             check_weights(self.config)
             try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                results.write_best_config(self.folder / "config.yaml", self.config)
+                self.folder.local.mkdir(parents=True, exist_ok=True)
+                results.write_best_config(self.folder.local / "config.yaml", self.config)
             except OSError as error:
-                raise InputError(
-                    f"--storage: cannot write '{self.folder}' ({error.strerror}); give another folder"
-                ) from None
+                where = self.folder.local
+                raise InputError(f"--storage: cannot write '{where}' ({error.strerror}); give another folder") from None
+            self.folder.push()
         except BaseException:
             self._disconnect()
             raise
@@ -96,21 +98,29 @@ class Training:
                 resources_per_worker={kind: amount for kind, amount in resources.items() if amount},
                 placement_strategy=scaling.placement_strategy,
             ),
+            # Found hung by those that wait for it, and started again.
+            torch_config=api.torch.TorchConfig(timeout_s=int(max(START, scaling.hang_timeout))),
             run_config=api.RunConfig(
                 name="checkpoints",
-                storage_path=str(self.folder),
+                storage_path=self.folder.uri,
                 callbacks=[Told(told)],
                 failure_config=api.FailureConfig(max_failures=self._max_failures),
-                checkpoint_config=api.CheckpointConfig(num_to_keep=2, checkpoint_score_attribute="val_map"),
+                checkpoint_config=(
+                    api.CheckpointConfig(num_to_keep=2, checkpoint_score_attribute="val_map")
+                    if self._measured
+                    else api.CheckpointConfig(num_to_keep=1)
+                ),
                 logging_config=api.LoggingConfig(log_level="ERROR"),
             ),
         )
-        listener = Listener(told, self.config.train.epochs, self.folder / "tensorboard")
+        listener = Listener(told, self.config.train.epochs, self.folder)
         listener.start()
         try:
             result = trainer.fit()
         except ray.train.TrainingFailedError as error:
-            raise TrainingFailed(f"{_reason(error)}; what was trained is in {self.folder}: --resume goes on") from None
+            raise TrainingFailed(
+                f"{_reason(error)}; what was trained is in {self.folder.shown}: train --resume goes on"
+            ) from None
         finally:
             listener.finish()
             told.shutdown()
@@ -120,9 +130,10 @@ class Training:
 
     def _export(self, result: Any) -> dict[str, Any]:
         """Write the best checkpoint without its training state."""
-        best = result.get_best_checkpoint("val_map", "max")
+        best = result.get_best_checkpoint("val_map", "max") if self._measured else result.checkpoint
         with best.as_directory() as source:
-            results.export_checkpoint(Path(source), self.folder / "best_checkpoint", {})
+            results.export_checkpoint(Path(source), self.folder.local / "best_checkpoint", {})
+        self.folder.push()
         measured: dict[str, Any] = next(m for c, m in result.best_checkpoints if c == best)
         return measured
 
@@ -133,12 +144,13 @@ class Listener(threading.Thread):
     Args:
         queue: what `Told` fills.
         epochs: of the whole training.
-        folder: for TensorBoard.
+        folder: the training's, for TensorBoard.
     """
 
-    def __init__(self, queue: Queue, epochs: int, folder: Path) -> None:
+    def __init__(self, queue: Queue, epochs: int, folder: Folder) -> None:
         super().__init__(daemon=True)
-        self._queue, self._epochs, self._run = queue, epochs, Run(folder)
+        self._queue, self._epochs, self._folder = queue, epochs, folder
+        self._run = Run(folder.local / "tensorboard")
         self._since = time.monotonic()
 
     def run(self) -> None:
@@ -156,20 +168,25 @@ class Listener(threading.Thread):
         clock = f"{time.monotonic() - self._since:7.1f} s"
         if "lost" in told:
             say(f"{clock}  starts again from the last checkpoint: {told['lost']}")
-        elif "val_map" not in told:
+        elif "train_loss" not in told:
             at = f"epoch {told['epoch'] + 1}/{self._epochs}  step {told['step']}"
             say(f"{clock}  {at}: a machine is about to be taken away; saved")
         else:
             self._run.epoch(told)
+            measured = f"val_map {told['val_map']:.4f}  " if "val_map" in told else ""
             say(
-                f"{clock}  epoch {told['epoch']}/{self._epochs}  train_loss {told['train_loss']:.4f}  "
-                f"val_map {told['val_map']:.4f}  {told['images_per_second']:.0f} images/s on {told['workers']} workers"
+                f"{clock}  epoch {told['epoch']}/{self._epochs}  train_loss {told['train_loss']:.4f}  {measured}"
+                f"{told['images_per_second']:.0f} images/s on {told['workers']} workers"
             )
+            self._push()
+
+    def _push(self) -> None:
+        try:
+            self._folder.push()
+        except InputError as error:  # the training goes on, and the next epoch brings all of it
+            say(f"warning: {error}")
 
 
 def _reason(error: ray.train.TrainingFailedError) -> str:
     failures = getattr(error, "worker_failures", {})
-    if failures:
-        rank, cause = min(failures.items())
-        return f"worker {rank}: {str(cause).strip().splitlines()[-1]}"
-    return str(error).strip().splitlines()[-1]
+    return culprit(failures) if failures else str(error).strip().splitlines()[-1]

@@ -49,6 +49,9 @@ def parser() -> CommandParser:
     parser.add_argument(
         "--keep-checkpoints", type=int, default=3, help="ended trials whose best checkpoint stays on disk"
     )
+    parser.add_argument(
+        "--retrain-best", action="store_true", help="then train the winner in full, held-out images included"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and start nothing")
     parser.add_config_keys()
     return parser
@@ -109,7 +112,14 @@ def main(arguments: list[str] | None = None) -> int:
         plan = describe(space, search.config, scheduler, options, trials=trials, running=search.running)
         say(f"{plan}\nresults    {experiment}")
         outcome = search.run()
-    return report(outcome, experiment)
+        code = report(outcome, experiment)
+        if options.retrain_best and code == 0:
+            from decouple_search.retrain import retrain_best
+
+            best = retrain_best(experiment, max_failures=options.max_failures)
+            measured = f", val_map {best['val_map']:.4f} in epoch {best['epoch']}" if "val_map" in best else ""
+            say(f"retrained  {experiment / 'retrained' / 'best_checkpoint'}{measured}")
+    return code
 
 
 def report(outcome: Any, experiment: Path) -> int:

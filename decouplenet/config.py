@@ -81,7 +81,7 @@ class DataConfig:
     image_size: int = 448
     """Images are warped to a square of this many pixels a side."""
     holdout: float = 0.1
-    """Share of the training images kept for validation when there is no val_annotations."""
+    """Share of the training images kept for validation when there is no val_annotations; 0 trains on all of them."""
     crowd: bool = True
     """Whether an object marked iscrowd gives its image the label."""
     flip: bool = True
@@ -98,7 +98,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         """Check ranges."""
         _require(self.image_size >= 8, "data.image_size", self.image_size, "at least 8")
-        _require(0 < self.holdout < 1, "data.holdout", self.holdout, "between 0 and 1")
+        _require(0 <= self.holdout < 1, "data.holdout", self.holdout, "in [0, 1)")
         _require(self.workers >= 1, "data.workers", self.workers, "at least 1")
         _require(self.synthetic_images >= 50, "data.synthetic_images", self.synthetic_images, "at least 50")
         _require(self.synthetic_seed >= 0, "data.synthetic_seed", self.synthetic_seed, "at least 0")

@@ -7,11 +7,10 @@ a training resumed from its state goes on as if it had never stopped (bit for bi
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -24,12 +23,12 @@ from torch import Tensor, nn
 from decouplenet.config import Config
 from decouplenet.data.batches import Batch, Batches
 from decouplenet.data.cache import Data
-from decouplenet.data.transforms import flip, normalise
 from decouplenet.errors import TrainingFailed
 from decouplenet.metrics import ScoreAccumulator
 from decouplenet.model import build_model
 from decouplenet.optim import lr_factor, make_optimizer, set_lr
-from decouplenet.strategies import Autocast, make_strategy
+from decouplenet.scoring import Inputs, memory_errors, score
+from decouplenet.strategies import make_strategy
 
 # Loss of logits B×C and targets B×C, summed over both.
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -67,12 +66,9 @@ class Engine:
         torch.backends.cudnn.benchmark = False  # its choice of kernels differs from run to run
         torch.backends.cudnn.deterministic = True
         torch.manual_seed(config.train.seed)  # the same weights on every rank
-        with _memory_errors(config):
+        with memory_errors(config):
             self._prepare(build_model(config.model, len(data.train.class_names)).to(self.device))
-        # The cache gives channels last, which all chips prefer but a CPU for depthwise convolutions in fp32.
-        depthwise = any(isinstance(m, nn.Conv2d) and m.groups > 1 for m in self.model.backbone.modules())  # type: ignore[union-attr]
-        mixed = config.train.precision != "fp32"
-        self._channels_last = self.device.type != "cpu" or mixed or not depthwise
+        self._inputs = Inputs(self.model, config.train.precision, self.device)
         load = {"rank": rank, "world": world, "threads": config.data.workers}
         self._train = Batches(data.train, data.train_pixels, config.train.batch_size, **load)
         self._val = Batches(data.val, data.val_pixels, config.train.batch_size, **load)
@@ -96,11 +92,11 @@ class Engine:
         first, done = self.step, self.step
         self._trained.train()
         total = torch.zeros((), device=self.device)
-        with _memory_errors(self.config):
+        with memory_errors(self.config):
             batches = self._train.training(train.seed, self.epoch, flip=self.config.data.flip, first=first)
             for done, batch in enumerate(batches, start=first + 1):
                 total += self._train_step(batch, done - 1)
-                self.batches_done += 1
+                self._beat()
                 if pause and done < steps and pause():
                     break
             self._average_buffers()
@@ -128,22 +124,15 @@ class Engine:
 
         Returns:
             `multilabel_metrics` under their names with `val_` before (`val_map`, ...), `val_loss` (BCE), and
-            `eval_seconds`; the same on every worker.
+            `eval_seconds`; the same on every worker. Nothing where there are no such images (`data.holdout` 0).
 
         Raises:
             TrainingFailed: a score is not finite, or memory ran out.
         """
+        if not len(self.data.val):
+            return {}
         started = time.perf_counter()
-        network = Autocast(self.model, self.config.train.precision, self.device.type).eval()
-        scores = ScoreAccumulator()
-        loss = torch.zeros((), device=self.device)
-        with torch.inference_mode(), _memory_errors(self.config):
-            for batch in self._val.evaluation():
-                images, targets = self._inputs(batch)
-                logits = network(images)
-                loss += LOSSES["bce"](logits, targets)
-                scores.update(batch.indices, logits.sigmoid(), targets)
-                self.batches_done += 1
+        scores, loss = score(self.model, self._val.evaluation(), self.config, self.device, self._beat)
         if self.world > 1:
             dist.all_reduce(loss)
             gathered: list[Any] = [None] * self.world
@@ -179,7 +168,7 @@ class Engine:
         This config's settings stay, such as the learning rate.
         """
         self.epoch, self.step, self._loss_so_far = state["epoch"], state["step"], state["loss_so_far"]
-        with _memory_errors(self.config):
+        with memory_errors(self.config):
             self.close()
             del self.model, self._trained, self._optimizer, self._strategy  # their memory goes before the next's comes
             network = build_model(replace(self.config.model, pretrained=False), len(self.data.train.class_names))
@@ -241,15 +230,8 @@ class Engine:
         for buffer, of_trained in zip(self.model.buffers(), self._trained.buffers(), strict=True):
             buffer.copy_(of_trained)
 
-    def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Bytes travel to the device and become floats there: a quarter of the traffic."""
-        images = batch.images.to(self.device, non_blocking=True)
-        if not self._channels_last:
-            images = images.contiguous()
-        images = normalise(images)
-        if batch.flipped.any():
-            images = flip(images, batch.flipped.to(self.device))
-        return images, batch.targets.to(self.device)
+    def _beat(self) -> None:
+        self.batches_done += 1
 
     def _average_buffers(self) -> None:
         """BatchNorm's statistics are each worker's own while training; measure and save their mean."""
@@ -258,16 +240,3 @@ class Engine:
                 if buffer.is_floating_point():
                     dist.all_reduce(buffer)
                     buffer /= self.world
-
-
-@contextlib.contextmanager
-def _memory_errors(config: Config) -> Iterator[None]:
-    """Out of memory is a property of the configuration, not a fault of the worker."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        reason = str(error).partition("\n")[0]
-        raise TrainingFailed(
-            f"out of GPU memory at train.batch_size {config.train.batch_size}, data.image_size "
-            f"{config.data.image_size} ({reason}); lower one of them or add workers"
-        ) from error

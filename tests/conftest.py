@@ -1,6 +1,7 @@
 """Fixtures of all tests: small data that is drawn here, a small space, and the shared data where there is any."""
 
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import pytest
 
@@ -52,6 +53,21 @@ def config(cache):
         return Config.from_dict(nest(flat | {key.replace("__", "."): value for key, value in keys.items()}))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def s3():
+    """A folder on an S3 of this process, as a URI that says all of it."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    endpoint = "http://127.0.0.1:{1}".format(*server.get_host_and_port())
+    keys = {"aws_access_key_id": "user", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
+    boto3.client("s3", endpoint_url=endpoint, **keys).create_bucket(Bucket="bucket")
+    yield f"s3://user:secret@bucket/runs?endpoint_override={quote_plus(endpoint)}&scheme=http&region=us-east-1"
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,7 @@ class Batches:
         self._pixels, self._threads = pixels, threads
         self._targets = torch.from_numpy(images.targets)
         self._rank, self._world = rank, world
-        self._n, self.batch_size = len(images), min(batch_size, len(images))
+        self._n, self.batch_size = len(images), max(1, min(batch_size, len(images)))
 
     @property
     def steps(self) -> int:

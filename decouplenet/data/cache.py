@@ -77,7 +77,7 @@ def open_pixels(
     Raises:
         InputError: an image cannot be decoded, or the disk is too small for the file.
     """
-    if cache == "none":
+    if cache == "none" or not len(images):
         return DecodeEachTime(images.paths, size)
     folder = cache_folder(cache)
     file = folder / f"pixels-{_key(images.paths, size)}.u8"

@@ -35,6 +35,8 @@ class ImageSet:
 def load_image_sets(config: DataConfig) -> tuple[ImageSet, ImageSet]:
     """The training and the validation images of a config; without val files, a share of train is held out.
 
+    With `data.holdout` 0 too there is no validation image.
+
     The held-out images are drawn once from the number of images alone, so every trial of a search, whatever
     its seed, is measured on the same ones.
 
@@ -44,7 +46,7 @@ def load_image_sets(config: DataConfig) -> tuple[ImageSet, ImageSet]:
     train, val = FORMATS[config.format](config)
     if val is None:
         order = np.random.default_rng(0).permutation(len(train))
-        held_out = max(1, round(config.holdout * len(train)))
+        held_out = max(1, round(config.holdout * len(train))) if config.holdout else 0
         train, val = train.subset(np.sort(order[held_out:])), train.subset(np.sort(order[:held_out]))
     if train.class_names != val.class_names:
         ours, theirs = set(train.class_names), set(val.class_names)

@@ -22,7 +22,7 @@ def test_workers(config_file, tmp_path, given, workers):
         ["--config", str(config_file), "--storage", str(tmp_path), "--name", "x", *flags, "--train.epochs", "7"]
     )
     assert asked == workers
-    assert folder == tmp_path / "x"
+    assert folder.uri == str(folder.local) == str(tmp_path / "x")
     assert (config.train.epochs, config.train.batch_size) == (7, 16)
 
 
@@ -37,6 +37,7 @@ def test_workers(config_file, tmp_path, given, workers):
         (["--max-failures", "-1"], "--max-failures: -1 is out of range"),
         (["--resume"], "--resume: which training"),
         (["--resume", "--name", "never"], "--resume: '.*never' is no training's folder"),
+        (["--storage", "nothing://x"], "--storage: 'nothing://x/train-.*' cannot be used"),
         (["--name", "there"], "--name: '.*there' is there already; give another --name, or --resume"),
         (["--train.zero_stage", "4"], "train.zero_stage: 4 is not"),
         (["--train.deepspeed_config", "/no.json"], "train.deepspeed_config: '/no.json' cannot be read"),
@@ -55,3 +56,17 @@ def test_resume_takes_the_trainings_own_config(config_file, tmp_path):
     flags = ["--storage", str(tmp_path), "--name", "x", "--resume"]
     assert read(flags)[1].train.epochs == 5
     assert read([*flags, "--train.epochs", "9"])[1].train.epochs == 9
+
+
+@pytest.mark.parametrize(
+    ("failures", "said"),
+    [
+        ({0: "Traceback\nRuntimeError: Connection closed by peer", 1: "Health check failed.\nThe actor died."},
+         "worker 1: The actor died."),
+        ({1: "Traceback\n ...\nKeyError: 'x'", 2: "Traceback\n ...\nKeyError: 'y'"}, "worker 1: KeyError: 'x'"),
+    ],
+)  # fmt: skip
+def test_the_worker_that_died_is_the_culprit(failures, said):
+    from decouple_search.train_loop import culprit
+
+    assert culprit({rank: RuntimeError(text) for rank, text in failures.items()}) == said

@@ -1,71 +1,183 @@
 """Whole trainings on a real Ray: their files, and that what is interrupted goes on as if it had not been."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 import yaml
+from ray.cluster_utils import Cluster
+from safetensors.torch import load, load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from decouple_search.evaluate import main as evaluate
+from decouple_search.gang import Gang
+from decouple_search.storage import Folder
 from decouple_search.train import main
+from decouple_search.tune import main as tune
 from decouplenet.checkpoint import read_checkpoint
 from decouplenet.command_line import run
+from decouplenet.config import Config, load_yaml
 from decouplenet.data.cache import open_data
-from decouplenet.engine import Engine
+from decouplenet.data.image_set import load_image_sets
+from decouplenet.metrics import multilabel_metrics
+from decouplenet.optim import lr_factor
 
 pytestmark = pytest.mark.ray
 
 
-def workers_alive():
+def workers():
     """Ray Train's workers; its controller stays as long as the driver, and two of Ray's own actors as long as Ray."""
     from ray.util.state import list_actors
 
-    return [a.name for a in list_actors(filters=[("state", "!=", "DEAD")]) if a.class_name == "RayTrainWorker"]
+    return [actor for actor in list_actors(filters=[("state", "!=", "DEAD")]) if actor.class_name == "RayTrainWorker"]
+
+
+def command(*flags, address):
+    """The train command as a process, and its lines."""
+    line = [sys.executable, "-m", "decouple_search.train", *flags]
+    return subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env={**os.environ, "RAY_ADDRESS": address})
+
+
+def scalars(folder, tag):
+    """Values of TensorBoard by epoch."""
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    return {event.step: event.value for event in events.Scalars(tag)}
 
 
 @pytest.fixture
-def flags(tmp_path, config):
-    """A small training's command line."""
-    file = tmp_path / "best_config.yaml"
-    file.write_text(yaml.safe_dump(config(train__epochs=4, data__synthetic_images=600).to_dict()))
-    open_data(config(data__synthetic_images=600).data)
-    return ["--config", str(file), "--storage", str(tmp_path), "--workers", "2"]
+def file(tmp_path, config):
+    """Makes the file of a small configuration for two workers."""
+
+    def make(**keys):
+        keys = {"train__epochs": 4, "data__synthetic_images": 600, "scaling__workers_per_trial": 2} | keys
+        (tmp_path / "best_config.yaml").write_text(yaml.safe_dump(config(**keys).to_dict()))
+        return str(tmp_path / "best_config.yaml")
+
+    return make
 
 
-def weights(folder):
-    return read_checkpoint(folder / "best_checkpoint").model.state_dict()
-
-
-def test_killed_and_resumed_it_ends_with_the_same_weights(ray_cluster, flags, tmp_path, capsys):
-    assert main([*flags, "--name", "straight"]) == 0
-    assert "epoch 4/4" in capsys.readouterr().out
-    command = [sys.executable, "-m", "decouple_search.train", *flags, "--name", "killed"]
-    environment = {**os.environ, "RAY_ADDRESS": ray_cluster}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+def test_killed_and_resumed_it_ends_with_the_weights_of_a_gang_that_was_not(ray_cluster, file, tmp_path, capsys):
+    flags = ["--storage", str(tmp_path), "--name", "killed"]
+    with command("--config", file(), *flags, address=ray_cluster) as process:
         assert any("epoch 1/4" in line for line in process.stdout)
+        assert len(workers()) == 2
         process.kill()
-    while workers_alive():
+    while workers():
         time.sleep(0.1)
-    assert main(["--storage", str(tmp_path), "--name", "killed", "--resume"]) == 0
+    assert main([*flags, "--resume"]) == 0
     out = capsys.readouterr().out
     assert "epoch 1/4" not in out
     assert "epoch 4/4" in out
-    straight, killed = weights(tmp_path / "straight"), weights(tmp_path / "killed")
-    assert all(torch.equal(value, killed[name]) for name, value in straight.items())
+    assert workers() == []
 
-    kept = read_checkpoint(tmp_path / "straight" / "best_checkpoint")
-    engine = Engine(kept.config, open_data(kept.config.data))
-    engine.model.load_state_dict(kept.model.state_dict())
-    assert engine.evaluate()["val_map"] == pytest.approx(kept.metrics["val_map"], abs=1e-6)
-    events = EventAccumulator(str(tmp_path / "straight" / "tensorboard")).Reload()
-    assert [event.step for event in events.Scalars("val/map")] == [1, 2, 3, 4]
-    assert workers_alive() == []
+    folder = tmp_path / "killed"
+    settings = load_yaml(folder / "config.yaml")
+    gang = Gang(replace(Config.from_dict(settings).scaling, gpus_per_worker=0.0))
+    gang.start(settings)
+    maps = {epoch: gang.train_epoch()["val_map"] for epoch in range(1, 5)}
+    straight = load(gang.checkpoint({})["model.safetensors"])
+    gang.stop()
+    states = {path.parent: torch.load(path, weights_only=True) for path in folder.glob("checkpoints/*/state.pt")}
+    last = max(states, key=lambda path: states[path]["epoch"])
+    assert states[last]["epoch"] == 4
+    assert all(torch.equal(value, straight[name]) for name, value in load_file(last / "model.safetensors").items())
+    assert scalars(folder, "val/map") == pytest.approx(maps, abs=1e-6)
+
+    best = folder / "best_checkpoint"
+    kept = read_checkpoint(best)
+    assert kept.metrics["val_map"] == pytest.approx(max(maps.values()), abs=1e-9)
+    assert evaluate(["--checkpoint", str(best), "--json"]) == 0
+    measured = json.loads(capsys.readouterr().out)
+    assert measured["map"] == pytest.approx(kept.metrics["val_map"], abs=1e-6)
+    assert (measured["images"], measured["split"]) == (120, "val")
+
+    other = tmp_path / "other"  # a checkpoint with another network's weights, of the same classes
+    other.mkdir()
+    for name in ("config.yaml", "metrics.json", "model.safetensors"):
+        (other / name).write_bytes((min(states, key=str) / name).read_bytes())
+    assert evaluate(["--checkpoint", str(best), str(other), "--split", "train", "--json"]) == 0
+    ensemble = json.loads(capsys.readouterr().out)
+    assert [each["checkpoint"] for each in ensemble["checkpoints"]] == [str(best), str(other)]
+    data = open_data(kept.config.data)
+    images = torch.from_numpy(data.train_pixels[range(len(data.train))].copy()).permute(0, 3, 1, 2)
+    from decouplenet.data.transforms import normalise
+
+    with torch.inference_mode():
+        scores = [read_checkpoint(path).model(normalise(images)).sigmoid() for path in (best, other)]
+    assert ensemble["map"] == pytest.approx(multilabel_metrics(sum(scores) / 2, data.train.targets)["map"], abs=1e-4)
+    assert run(evaluate, ["--checkpoint", str(best), "--data.holdout", "0.3", "--data.format", "coco"]) == 2
+    assert "data.train_annotations: not given" in capsys.readouterr().err
 
 
-def test_what_cannot_be_trained_is_one_line(ray_cluster, flags, capsys):
-    assert run(main, [*flags, "--name", "x", "--workers", "1", "--optim.lr", "1e30"]) == 1
+@pytest.mark.slow
+def test_what_cannot_be_trained_is_one_line(ray_cluster, file, tmp_path, capsys):
+    flags = ["--config", file(), "--storage", str(tmp_path), "--name", "x", "--optim.lr", "1e30"]
+    assert run(main, flags) == 1
     assert "failed: the loss is " in capsys.readouterr().err
-    assert workers_alive() == []
+    assert workers() == []
+
+
+@pytest.mark.slow
+def test_a_worker_lost_under_zero_3_on_s3(ray_cluster, file, tmp_path, capsys, s3):
+    given = file(train__strategy="deepspeed", train__zero_stage=3, train__ema_decay=0.9, train__epochs=5)
+    with command("--config", given, "--storage", s3, "--name", "zero", address=ray_cluster) as process:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "epoch 2/5" in line:
+                os.kill(next(actor.pid for actor in workers() if actor.pid), signal.SIGKILL)
+    assert process.returncode == 0
+    assert sum("starts again from the last checkpoint: worker" in line for line in lines) == 1
+    assert [sum(f"epoch {epoch}/5" in line for line in lines) for epoch in range(1, 6)] == [1] * 5
+    with Folder(s3, "zero") as folder:
+        for name in ("config.yaml", "metrics.json", "model.safetensors"):
+            folder.pull(f"best_checkpoint/{name}")
+        best = folder.local / "best_checkpoint"
+        told = read_checkpoint(best).metrics["val_map"]
+        capsys.readouterr()
+        assert evaluate(["--checkpoint", str(best), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["map"] == pytest.approx(told, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_the_winner_of_a_search_is_trained_in_full(ray_cluster, space_file, tmp_path, capsys):
+    flags = ["--space", str(space_file), "--storage", str(tmp_path), "--name", "x", "--trials", "2"]
+    assert tune([*flags, "--retrain-best", "--data.holdout", "0.3"]) == 0
+    config = Config.from_dict(load_yaml(tmp_path / "x" / "retrained" / "config.yaml"))
+    assert (config.data.holdout, config.train.epochs) == (0.0, 3)
+    best = read_checkpoint(tmp_path / "x" / "retrained" / "best_checkpoint")
+    assert best.metrics["epoch"] in (1, 2, 3)
+    assert len(load_image_sets(config.data)[0]) == 96
+
+
+@pytest.mark.slow
+def test_workers_go_and_come_and_the_schedule_does_not_move(ray_cluster, file, tmp_path):
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        spare = cluster.add_node(num_cpus=1)
+        given = file(train__epochs=10, data__synthetic_images=8000, data__image_size=64)
+        flags = ("--config", given, "--storage", str(tmp_path), "--name", "x", "--workers", "1:2")
+        sizes = []
+        with command(*flags, address=cluster.address) as process:
+            for line in process.stdout:
+                if "images/s on" not in line:
+                    continue
+                sizes.append(int(line.split()[-2]))
+                if sizes == [2]:
+                    cluster.remove_node(spare, allow_graceful=False)
+                elif sizes == [2, 1]:
+                    cluster.add_node(num_cpus=1)
+        assert process.returncode == 0
+    finally:
+        cluster.shutdown()
+    assert len(sizes) == 10
+    assert (sizes[0], sizes[1], sizes[-1]) == (2, 1, 2)
+    steps = 6400 // 16
+    rates = {epoch: 0.05 * lr_factor("cosine", epoch * steps - 1, 10 * steps) for epoch in range(1, 11)}
+    assert scalars(tmp_path / "x", "train/lr") == pytest.approx(rates, rel=1e-5)

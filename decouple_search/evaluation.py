@@ -1,0 +1,154 @@
+"""Scores of checkpoints on all workers of a connected Ray: each scores its share of the images, the driver measures.
+
+The shares are tasks that know nothing of each other, so one whose machine is lost is done again elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+
+from decouple_search.cluster import connect, machines
+from decouple_search.gang import cause_of, is_loss
+from decouple_search.plan import slots
+from decouple_search.prepare import open_split
+from decouplenet.checkpoint import Checkpoint, read_checkpoint
+from decouplenet.command_line import say
+from decouplenet.config import Config
+from decouplenet.data.image_set import ImageSet
+from decouplenet.errors import InputError, TrainingFailed
+from decouplenet.metrics import ScoreAccumulator, multilabel_metrics
+
+Member = tuple[Path, Config]
+"""A checkpoint's folder, and the config to measure it by."""
+
+
+def evaluate(members: Sequence[Member], *, split: str, workers: int | None) -> dict[str, Any]:
+    """Measure checkpoints, and several of them as an ensemble too.
+
+    Args:
+        members: the checkpoints.
+        split: train or val.
+        workers: how many; None for all that fit.
+
+    Returns:
+        `multilabel_metrics` of the one checkpoint, or of the mean of the scores of several; `split`, `images` (their
+        number), `class_names`, `seconds`, and the same metrics for each of `checkpoints`, with its `checkpoint`.
+
+    Raises:
+        InputError: checkpoints and data do not fit together, or no worker fits.
+        TrainingFailed: a worker was lost too often, ran out of memory, or made scores that are not finite.
+    """
+    began = time.monotonic()
+    checkpoints = [(folder, read_checkpoint(folder), config) for folder, config in members]
+    ours = connect()
+    try:
+        single = replace(members[0][1].scaling, workers_per_trial=1)
+        resolved, nodes = machines(replace(members[0][1], scaling=single))
+        room = slots(resolved, nodes)
+        if workers is not None and workers > room:
+            raise InputError(f"--workers: {workers} do not fit; there is room for {room}")
+        sets = [open_split(config, split, decode=len(nodes) == 1) for _, _, config in checkpoints]
+        if not len(sets[0]):
+            raise InputError(f"--split: there are no {split} images (data.holdout 0); give data.val_annotations")
+        _check_fit(checkpoints, sets, split)
+        asked = []
+        for _, checkpoint, config in checkpoints:
+            share = -(-config.train.batch_size // config.scaling.workers_per_trial)  # a worker's, in the training
+            world = workers or min(room, -(-len(sets[0]) // share))
+            scaling = replace(resolved.scaling, workers_per_trial=world)
+            train = replace(config.train, batch_size=share * world)
+            asked.append(_ask(checkpoint, replace(config, scaling=scaling, train=train), split))
+        scores = []
+        for (folder, *_), calls in zip(checkpoints, asked, strict=True):
+            scores.append(_gather(calls, len(sets[0]), folder))
+            if len(members) > 1:
+                say(f"{time.monotonic() - began:7.1f} s  {folder} has scored {len(sets[0])} images")
+    finally:
+        if ours:
+            ray.shutdown()
+    targets = sets[0].targets
+    each = [
+        {"checkpoint": str(folder), **multilabel_metrics(own, targets)}
+        for (folder, *_), own in zip(checkpoints, scores, strict=True)
+    ]
+    about = {"split": split, "images": len(targets), "class_names": list(sets[0].class_names)}
+    measured = multilabel_metrics(np.mean(scores, axis=0, dtype=np.float64), targets)
+    return {**measured, **about, "seconds": round(time.monotonic() - began, 2), "checkpoints": each}
+
+
+def score_share(checkpoint: Checkpoint, config: Config, split: str, rank: int) -> ScoreAccumulator:
+    """Score a worker's share of the images; a Ray task.
+
+    Args:
+        checkpoint: whose network.
+        config: data, precision, and the number of workers.
+        split: train or val.
+        rank: this share's number.
+    """
+    import torch
+
+    from decouplenet.data.batches import Batches
+    from decouplenet.data.cache import open_pixels
+    from decouplenet.data.image_set import load_image_sets
+    from decouplenet.scoring import memory_errors, score
+
+    torch.set_num_threads(max(1, int(config.scaling.cpus_per_worker)))
+    data, world = config.data, config.scaling.workers_per_trial
+    images = load_image_sets(data)[split == "val"]
+    pixels = open_pixels(images, data.image_size, data.cache, threads=data.workers)
+    batches = Batches(images, pixels, config.train.batch_size, rank=rank, world=world, threads=data.workers)
+    device = torch.device("cuda" if config.scaling.gpus_per_worker else "cpu")
+    with memory_errors(config):
+        network = checkpoint.model.to(device)
+    scores, loss = score(network, batches.evaluation(), config, device)
+    if not bool(torch.isfinite(loss)):
+        raise TrainingFailed(f"scores are not finite in {config.train.precision}; try --train.precision fp32")
+    return scores
+
+
+def _ask(checkpoint: Checkpoint, config: Config, split: str) -> list[Any]:
+    scaling = config.scaling
+    task: Callable[..., Any] = ray.remote(num_cpus=scaling.cpus_per_worker, num_gpus=scaling.gpus_per_worker or 0)(
+        score_share
+    ).remote
+    held = ray.put(checkpoint)
+    return [task(held, config, split, rank) for rank in range(scaling.workers_per_trial)]
+
+
+def _gather(calls: Sequence[Any], images: int, folder: Path) -> NDArray[np.float32]:
+    try:
+        shares: list[ScoreAccumulator] = ray.get(list(calls))
+    except (InputError, TrainingFailed) as error:
+        raise (InputError if isinstance(error, InputError) else TrainingFailed)(
+            f"{folder}: {cause_of(error)}"
+        ) from None
+    except ray.exceptions.RayError as error:
+        if not is_loss(error):
+            raise
+        raise TrainingFailed(f"{folder}: a worker was lost ({cause_of(error)})") from None
+    return ScoreAccumulator().merge(shares).arrays(images)[0]
+
+
+def _check_fit(checkpoints: Sequence[tuple[Path, Checkpoint, Config]], sets: Sequence[ImageSet], split: str) -> None:
+    """All checkpoints know the data's classes, and are measured on the same images."""
+    for (folder, checkpoint, _), images in zip(checkpoints, sets, strict=True):
+        ours, theirs = checkpoint.class_names, images.class_names
+        if ours != theirs:
+            apart = sorted(set(ours) ^ set(theirs))
+            detail = f"only one has {apart[:5]}" if apart else "in another order"
+            raise InputError(f"{folder}: its classes are not the data's ({detail}); give the data that it was made for")
+        if images.paths != sets[0].paths:
+            raise InputError(
+                f"{folder}: its {split} images are others than those of {checkpoints[0][0]}; give data keys for all"
+            )

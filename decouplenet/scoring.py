@@ -1,0 +1,94 @@
+"""Scores of a network for an image set: what an evaluation does, in a training and on its own.
+
+Works on one worker's share of the images; whoever calls it brings the shares together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from decouplenet.config import Config
+from decouplenet.data.batches import Batch
+from decouplenet.data.transforms import flip, normalise
+from decouplenet.errors import TrainingFailed
+from decouplenet.metrics import ScoreAccumulator
+from decouplenet.strategies import Autocast
+
+
+class Inputs:
+    """Makes batches a network's inputs, on its device.
+
+    Args:
+        network: with its backbone as `backbone`.
+        precision: fp32, bf16 or fp16.
+        device: where it is.
+    """
+
+    def __init__(self, network: nn.Module, precision: str, device: torch.device) -> None:
+        # The cache gives channels last, which all chips prefer but a CPU for depthwise convolutions in fp32.
+        depthwise = any(isinstance(m, nn.Conv2d) and m.groups > 1 for m in network.backbone.modules())  # type: ignore[union-attr]
+        self._channels_last = device.type != "cpu" or precision != "fp32" or not depthwise
+        self._device = device
+
+    def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Images B×3×S×S and targets B×C; bytes travel to the device and become floats there, a quarter of the way."""
+        images = batch.images.to(self._device, non_blocking=True)
+        if not self._channels_last:
+            images = images.contiguous()
+        images = normalise(images)
+        if batch.flipped.any():
+            images = flip(images, batch.flipped.to(self._device))
+        return images, batch.targets.to(self._device)
+
+
+def score(
+    network: nn.Module,
+    batches: Iterable[Batch],
+    config: Config,
+    device: torch.device,
+    done: Callable[[], None] = lambda: None,
+) -> tuple[ScoreAccumulator, Tensor]:
+    """Score images with a network as it is evaluated: in evaluation mode, in the config's precision.
+
+    Args:
+        network: from images to logits.
+        batches: of one worker.
+        config: the training's.
+        device: where the network is.
+        done: called after each batch.
+
+    Returns:
+        The probabilities, and the summed binary cross-entropy (a scalar on the device).
+
+    Raises:
+        TrainingFailed: memory ran out.
+    """
+    inputs = Inputs(network, config.train.precision, device)
+    cast = Autocast(network, config.train.precision, device.type).eval()
+    scores, loss = ScoreAccumulator(), torch.zeros((), device=device)
+    with torch.inference_mode(), memory_errors(config):
+        for batch in batches:
+            images, targets = inputs(batch)
+            logits = cast(images)
+            loss += F.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
+            scores.update(batch.indices, logits.sigmoid(), targets)
+            done()
+    return scores, loss
+
+
+@contextlib.contextmanager
+def memory_errors(config: Config) -> Iterator[None]:
+    """Out of memory is a property of the configuration, not a fault of the worker."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        reason = str(error).partition("\n")[0]
+        raise TrainingFailed(
+            f"out of GPU memory at train.batch_size {config.train.batch_size}, data.image_size "
+            f"{config.data.image_size} ({reason}); lower one of them or add workers"
+        ) from error

@@ -1,0 +1,55 @@
+"""The evaluate command's line and its table."""
+
+import pytest
+import yaml
+
+from decouple_search.evaluate import read, table
+from decouplenet.errors import InputError
+
+
+@pytest.fixture
+def folder(tmp_path, config):
+    """A checkpoint folder's config, of a training on a cluster."""
+    kept = config(scaling__gpus_per_worker=1.0, scaling__workers_per_trial=2, model__alpha=0.25)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(kept.to_dict()))
+    return tmp_path
+
+
+def test_the_data_are_the_checkpoints_own_unless_flags_say_otherwise(folder):
+    [(where, config)], own = read(["--checkpoint", str(folder), "--data.image_size", "48", "--model.alpha", "0.25"])
+    assert where == folder
+    assert (config.data.image_size, config.data.synthetic_images, config.model.alpha) == (48, 120, 0.25)
+    assert (config.scaling.gpus_per_worker, config.scaling.workers_per_trial) == (None, 2)
+    assert (own["split"], own["workers"], own["json"]) == ("val", None, False)
+    assert len(read(["--checkpoint", str(folder), str(folder), "--json"])[0]) == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], "--checkpoint: not given"),
+        (["--checkpoint", "/never"], "--checkpoint: '/never' has no config.yaml"),
+        (["--checkpoint", "FOLDER", "--split", "test"], "--split: 'test' is neither val nor train"),
+        (["--checkpoint", "FOLDER", "--workers", "0"], "--workers: 0 is out of range"),
+        (["--checkpoint", "FOLDER", "--model.alpha", "0.5"], r"model.alpha: is the checkpoint's own \(0.25 in "),
+        (["--checkpoint", "FOLDER", "--train.epochs", "9"], r"train.epochs: is the checkpoint's own \(3 in "),
+        (["--checkpoint", "FOLDER", "--data.image_siz", "9"], "unknown .*data.image_size"),
+    ],
+)
+def test_refused(folder, flags, said):
+    with pytest.raises(InputError, match=said):
+        read([str(folder) if flag == "FOLDER" else flag for flag in flags])
+
+
+def test_table_is_in_the_papers_order_and_names_the_ensemble():
+    keys = ("map", "p_c", "r_c", "f1_c", "p_o", "r_o", "f1_o")
+    one, other = ({key: (i + at) / 10 for i, key in enumerate(keys)} for at in (0, 1))
+    about = {"images": 7, "split": "val", "class_names": ["a", "b"], "classes_without_positives": 1}
+    each = [{"checkpoint": "one", **one}, {"checkpoint": "the/other", **other}]
+    lines = table({**other, **about, "checkpoints": each}).splitlines()
+    assert lines[0] == "7 val images, in per cent"
+    assert lines[1].split() == ["mAP", "P-C", "R-C", "F1-C", "P-O", "R-O", "F1-O"]
+    assert lines[2].split() == ["one", "0.00", "10.00", "20.00", "30.00", "40.00", "50.00", "60.00"]
+    assert [line.split()[0] for line in lines[3:5]] == ["the/other", "ensemble"]
+    assert lines[5] == "mAP leaves out 1 of 2 classes, which no image has"
+    assert len(table({**one, **about, "classes_without_positives": 0, "checkpoints": each[:1]}).splitlines()) == 3

@@ -1,0 +1,24 @@
+"""What the winner of a search is trained with and on, once it is trained in full."""
+
+import pytest
+
+from decouple_search.retrain import full_config, workers_for
+
+
+def test_what_was_held_out_joins_the_training(config):
+    full = full_config(config(data__holdout=0.2, train__epochs=3))
+    assert (full.data.holdout, full.train.epochs) == (0.0, 3)
+
+
+@pytest.mark.parametrize(
+    ("keys", "room", "workers"),
+    [
+        ({"train__batch_size": 64}, 2, 2),
+        ({"train__batch_size": 64}, 100, 4),
+        ({"train__batch_size": 64, "train__accumulation": 2}, 100, 2),
+        ({"train__batch_size": 16}, 100, 1),
+        ({"train__batch_size": 16, "scaling__workers_per_trial": 2}, 100, 2),
+    ],
+)
+def test_workers_keep_images_enough_for_batch_normalisation(config, keys, room, workers):
+    assert workers_for(config(**keys), room) == workers
