@@ -54,6 +54,7 @@ class LiveProgress(Callback):
         self._started = time.monotonic()
         self._ended = 0
         self._lineages: dict[str, int] = {}
+        self._notes: dict[str, str] = {}
         self.failures: list[str] = []
         """Why trials failed, in the order in which they did."""
         self._total = trials
@@ -90,6 +91,9 @@ class LiveProgress(Callback):
         if len(lineage) > self._lineages.get(name, 0):
             self._say(f"trial {name}  went on from trial {lineage[-1]}")
         self._lineages[name] = len(lineage)
+        if (note := result.get("note", "")) != self._notes.get(name, ""):
+            self._say(f"trial {name}  {note}")
+            self._notes[name] = note
         if self._best is None or self._sign * value > self._sign * self._best[0]:
             self._best = (value, name)
         if self._bar:

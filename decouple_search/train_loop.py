@@ -43,6 +43,8 @@ def train_loop(settings: dict[str, Any]) -> dict[str, str]:
             metrics: dict[str, Any] = dict(engine.train_epoch(notice))
             if metrics:
                 metrics |= engine.evaluate()
+            if engine.note:
+                metrics["note"] = engine.note
             _report(engine, {"epoch": engine.epoch, "step": engine.step, "workers": world, **metrics})
     except (InputError, TrainingFailed) as error:
         if isinstance(error.__cause__, torch.OutOfMemoryError):

@@ -151,7 +151,8 @@ class Listener(threading.Thread):
         super().__init__(daemon=True)
         self._queue, self._epochs, self._folder = queue, epochs, folder
         self._run = Run(folder.local / "tensorboard")
-        self._since = time.monotonic()
+        self._since, self._note = time.monotonic(), ""
+        self._saved = "the beginning"
 
     def run(self) -> None:
         """Until None comes."""
@@ -166,11 +167,16 @@ class Listener(threading.Thread):
 
     def _tell(self, told: dict[str, Any]) -> None:
         clock = f"{time.monotonic() - self._since:7.1f} s"
+        if (note := told.get("note", self._note)) != self._note:
+            say(f"{clock}  {note}")
+            self._note = note
         if "lost" in told:
-            say(f"{clock}  starts again from the last checkpoint: {told['lost']}")
-        elif "train_loss" not in told:
-            at = f"epoch {told['epoch'] + 1}/{self._epochs}  step {told['step']}"
-            say(f"{clock}  {at}: a machine is about to be taken away; saved")
+            say(f"{clock}  starts again from {self._saved}: {told['lost']}")
+            return
+        self._saved = f"the end of epoch {told['epoch']}"  # a checkpoint comes with each report
+        if "train_loss" not in told:
+            self._saved = f"epoch {told['epoch'] + 1}, step {told['step']}"
+            say(f"{clock}  {self._saved}: a machine is about to be taken away; saved")
         else:
             self._run.epoch(told)
             measured = f"val_map {told['val_map']:.4f}  " if "val_map" in told else ""

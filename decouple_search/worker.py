@@ -186,7 +186,8 @@ class GangWorker:
             TrainingFailed: the configuration cannot be trained on.
         """
         trained = self._engine.train_epoch()
-        self._metrics = {"epoch": self._engine.epoch} | trained | self._engine.evaluate()
+        note = {"note": self._engine.note} if self._engine.note else {}
+        self._metrics = {"epoch": self._engine.epoch} | trained | self._engine.evaluate() | note
         return self._metrics
 
     @leaves_on_error

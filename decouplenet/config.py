@@ -151,6 +151,8 @@ class TrainConfig:
     """Largest norm of the gradient over all weights; 0 does not clip."""
     ema_decay: float = 0.0
     """Decay a step of a moving average of the weights, which is measured and saved in their place; 0 for none."""
+    compile: bool = False
+    """torch.compile the network; a trial of it at the start leaves it out, and says so, where steps get no faster."""
     loss: Literal["bce"] = "bce"
     """Binary cross-entropy over all classes (section 2.2)."""
     seed: int = 0
@@ -163,6 +165,8 @@ class TrainConfig:
         _require(self.accumulation >= 1, "train.accumulation", self.accumulation, "at least 1")
         _require(self.clip_norm >= 0, "train.clip_norm", self.clip_norm, "at least 0")
         _require(0 <= self.ema_decay < 1, "train.ema_decay", self.ema_decay, "in [0, 1)")
+        whole = self.strategy != "deepspeed" or self.zero_stage < 3
+        _require(whole or not self.compile, "train.compile", self.compile, "false with train.zero_stage 3")
         _require(self.seed >= 0, "train.seed", self.seed, "at least 0")
 
 

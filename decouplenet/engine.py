@@ -7,6 +7,7 @@ a training resumed from its state goes on as if it had never stopped (bit for bi
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import time
@@ -63,8 +64,12 @@ class Engine:
         self._loss_so_far = 0.0  # of these, over all workers
         self.batches_done = 0
         """Batches trained or evaluated so far, by which a host sees that it gets on."""
+        self.note = ""
+        """What the user should know of this training, in a line."""
         torch.backends.cudnn.benchmark = False  # its choice of kernels differs from run to run
         torch.backends.cudnn.deterministic = True
+        if self.device.type == "cuda":  # fp32 means tf32 there
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.manual_seed(config.train.seed)  # the same weights on every rank
         with memory_errors(config):
             self._prepare(build_model(config.model, len(data.train.class_names)).to(self.device))
@@ -92,7 +97,7 @@ class Engine:
         first, done = self.step, self.step
         self._trained.train()
         total = torch.zeros((), device=self.device)
-        with memory_errors(self.config):
+        with memory_errors(self.config), self._compiled():
             batches = self._train.training(train.seed, self.epoch, flip=self.config.data.flip, first=first)
             for done, batch in enumerate(batches, start=first + 1):
                 total += self._train_step(batch, done - 1)
@@ -132,7 +137,8 @@ class Engine:
         if not len(self.data.val):
             return {}
         started = time.perf_counter()
-        scores, loss = score(self.model, self._val.evaluation(), self.config, self.device, self._beat)
+        with self._uncompiled():
+            scores, loss = score(self.model, self._val.evaluation(), self.config, self.device, self._beat)
         if self.world > 1:
             dist.all_reduce(loss)
             gathered: list[Any] = [None] * self.world
@@ -190,8 +196,26 @@ class Engine:
         apart = train.ema_decay > 0 or (train.strategy == "deepspeed" and train.zero_stage == 3)
         self.model = copy.deepcopy(network).requires_grad_(False) if apart else network
         self._trained = network
+        self._compiles: bool | None = None  # not tried yet
         self._optimizer = make_optimizer(network, self.config.optim)
         self._strategy = make_strategy(network, self._optimizer, self.config, self.device, self.world)
+
+    def _compiled(self) -> contextlib.AbstractContextManager[Any]:
+        """Around training steps: compiled, where that is asked for and was found to be faster."""
+        if not self.config.train.compile:
+            return contextlib.nullcontext()
+        from decouplenet.compiling import try_compiled  # the compiler takes seconds to import
+
+        if self._compiles is None:
+            share = -(-self._train.batch_size // (self.world * self.config.train.accumulation))
+            size, last = self.config.data.image_size, torch.channels_last
+            images = self._inputs.laid_out(torch.randn(share, 3, size, size, device=self.device).to(memory_format=last))
+            self._compiles, self.note = try_compiled(self._trained, images, self.config.train.precision, self.world)
+        return _stance(compiled=self._compiles)
+
+    def _uncompiled(self) -> contextlib.AbstractContextManager[Any]:
+        """Around an evaluation, whose batches of several sizes would be compiled one by one."""
+        return _stance(compiled=False) if self.config.train.compile else contextlib.nullcontext()
 
     def _train_step(self, batch: Batch, step: int) -> Tensor:
         """Take one step of this epoch; this worker's share of the loss."""
@@ -240,3 +264,11 @@ class Engine:
                 if buffer.is_floating_point():
                     dist.all_reduce(buffer)
                     buffer /= self.world
+
+
+def _stance(*, compiled: bool) -> contextlib.AbstractContextManager[None]:
+    """Whether what was compiled in place runs compiled."""
+    stance: contextlib.AbstractContextManager[None] = torch.compiler.set_stance(
+        "default" if compiled else "force_eager"
+    )
+    return stance

@@ -37,13 +37,14 @@ class Inputs:
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Images B×3×S×S and targets B×C; bytes travel to the device and become floats there, a quarter of the way."""
-        images = batch.images.to(self._device, non_blocking=True)
-        if not self._channels_last:
-            images = images.contiguous()
-        images = normalise(images)
+        images = normalise(self.laid_out(batch.images.to(self._device, non_blocking=True)))
         if batch.flipped.any():
             images = flip(images, batch.flipped.to(self._device))
         return images, batch.targets.to(self._device)
+
+    def laid_out(self, images: Tensor) -> Tensor:
+        """Images B×3×S×S, channels last, in the memory format that the network takes them in."""
+        return images if self._channels_last else images.contiguous()
 
 
 def score(

@@ -70,3 +70,17 @@ def test_the_worker_that_died_is_the_culprit(failures, said):
     from decouple_search.train_loop import culprit
 
     assert culprit({rank: RuntimeError(text) for rank, text in failures.items()}) == said
+
+
+def test_a_notice_is_asked_for_now_and_then_and_taken_once(monkeypatch):
+    from ray.train import PreemptionInfo
+
+    from decouple_search import train_loop
+
+    told = [None, {"a": [0]}, {"a": [0]}, {"a": [0], "b": [1]}, {"b": [1]}]
+    asked = [node and PreemptionInfo(deadline_ms=None, preempted_node_to_ranks=node) for node in told]
+    monkeypatch.setattr(train_loop.ray.train, "get_preemption_info", lambda: asked.pop(0))
+    notice = train_loop.Notice()
+    answers = [notice() for _ in range(len(told) * train_loop.ASK)]
+    assert asked == []
+    assert [i // train_loop.ASK for i, yes in enumerate(answers) if yes] == [1, 3]

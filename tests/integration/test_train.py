@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -42,6 +44,13 @@ def command(*flags, address):
     """The train command as a process, and its lines."""
     line = [sys.executable, "-m", "decouple_search.train", *flags]
     return subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env={**os.environ, "RAY_ADDRESS": address})
+
+
+def drain(address, node):
+    """Give notice that a machine goes in a minute, as a cloud does through the autoscaler."""
+    line = ["ray", "drain-node", "--address", address, "--node-id", node, "--deadline-remaining-seconds", "60"]
+    line += ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot"]
+    subprocess.run([str(Path(sys.executable).with_name(line[0])), *line[1:]], check=True, capture_output=True)
 
 
 def scalars(folder, tag):
@@ -133,7 +142,7 @@ def test_a_worker_lost_under_zero_3_on_s3(ray_cluster, file, tmp_path, capsys, s
             if "epoch 2/5" in line:
                 os.kill(next(actor.pid for actor in workers() if actor.pid), signal.SIGKILL)
     assert process.returncode == 0
-    assert sum("starts again from the last checkpoint: worker" in line for line in lines) == 1
+    assert sum("starts again from the end of epoch 2: worker" in line for line in lines) == 1
     assert [sum(f"epoch {epoch}/5" in line for line in lines) for epoch in range(1, 6)] == [1] * 5
     with Folder(s3, "zero") as folder:
         for name in ("config.yaml", "metrics.json", "model.safetensors"):
@@ -154,6 +163,35 @@ def test_the_winner_of_a_search_is_trained_in_full(ray_cluster, space_file, tmp_
     best = read_checkpoint(tmp_path / "x" / "retrained" / "best_checkpoint")
     assert best.metrics["epoch"] in (1, 2, 3)
     assert len(load_image_sets(config.data)[0]) == 96
+
+
+@pytest.mark.slow
+def test_a_notice_that_a_machine_goes_saves_the_epoch_half_way(ray_cluster, file, tmp_path):
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        spare = cluster.add_node(num_cpus=1)
+        given = file(train__epochs=3, data__synthetic_images=8000, data__image_size=64)
+        flags = ("--config", given, "--storage", str(tmp_path), "--name", "x", "--workers", "1:2")
+        lines = []
+        with command(*flags, address=cluster.address) as process:
+            for line in process.stdout:
+                lines.append(line)
+                if "epoch 1/3" in line:
+                    drain(cluster.address, spare.node_id)
+                elif "is about to be taken away" in line:
+                    steps = [
+                        json.loads(file.read_text())["step"] for file in tmp_path.glob("x/checkpoints/*/metrics.json")
+                    ]
+                    cluster.remove_node(spare, allow_graceful=False)
+        assert process.returncode == 0
+    finally:
+        cluster.shutdown()
+    saved = re.search(r"(epoch 2, step (\d+)): a machine is about", "".join(lines))
+    assert sorted(steps) == [0, int(saved[2])]
+    assert 0 < int(saved[2]) < 400
+    assert sum(f"starts again from {saved[1]}: " in line for line in lines) == 1
+    assert [sum(f"epoch {epoch}/3" in line for line in lines) for epoch in (1, 2, 3)] == [1, 1, 1]
+    assert scalars(tmp_path / "x", "train/lr")[3] == pytest.approx(0.05 * lr_factor("cosine", 3 * 400 - 1, 3 * 400))
 
 
 @pytest.mark.slow

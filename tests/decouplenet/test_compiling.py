@@ -1,0 +1,100 @@
+"""torch.compile is kept where it is faster, left out where it is not or fails; trying it changes nothing."""
+
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from decouplenet.compiling import try_compiled
+from decouplenet.data.cache import open_data
+from decouplenet.engine import Engine
+
+
+class Sleeper(nn.Module):
+    """Slow where it is compiled, or where it is not."""
+
+    def __init__(self, slow_compiled):
+        super().__init__()
+        self.slow_compiled = slow_compiled
+        self.layers = nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2))
+
+    def forward(self, images):
+        """Images B×3×H×W to logits B×2."""
+        if torch.compiler.is_compiling() == self.slow_compiled:
+            time.sleep(0.02)
+        return self.layers(images).mean((2, 3))
+
+
+@pytest.fixture(autouse=True)
+def quick_compiler(monkeypatch):
+    """torch.compile without its code generator, which takes half a minute."""
+
+    def compile_module(self, **options):
+        self._compiled_call_impl = torch.compile(self._call_impl, backend="eager", **options)
+
+    monkeypatch.setattr(nn.Module, "compile", compile_module)
+
+
+@pytest.mark.parametrize(("slow_compiled", "said"), [(True, "left out; a step takes "), (False, "used; a step takes ")])
+def test_compiled_only_where_steps_get_faster(slow_compiled, said):
+    torch.manual_seed(0)
+    network = Sleeper(slow_compiled)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    tried = try_compiled(network, torch.randn(2, 3, 8, 8), "fp32", 1)
+    assert tried.gains is not slow_compiled
+    assert tried.note.startswith(f"train.compile: {said}")
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert all(weight.grad is None for weight in network.parameters())
+
+
+def test_a_compiler_that_fails_is_left_out_with_its_reason(monkeypatch):
+    def broken(graph, inputs):
+        raise RuntimeError("no C++ compiler\nlook here")
+
+    def compile_module(self, **options):
+        self._compiled_call_impl = torch.compile(self._call_impl, backend=broken, **options)
+
+    monkeypatch.setattr(nn.Module, "compile", compile_module)
+    tried = try_compiled(Sleeper(True), torch.randn(2, 3, 8, 8), "fp32", 1)
+    assert not tried.gains
+    assert tried.note.startswith("train.compile: left out, as it fails (")
+    assert "no C++ compiler" in tried.note
+    assert "\n" not in tried.note
+
+
+@pytest.mark.parametrize("gains", [True, False])
+def test_training_and_its_resumption_with_and_without_are_the_same(config, monkeypatch, gains):
+    import decouplenet.compiling
+
+    tried = []
+
+    def trial(network, images, precision, world):
+        network.compile()
+        tried.append(tuple(images.shape))
+        return decouplenet.compiling.Trial(gains, "said")
+
+    monkeypatch.setattr(decouplenet.compiling, "try_compiled", trial)
+    data = open_data(config().data)
+    plain, compiled = Engine(config(), data), Engine(config(train__compile=True), data)
+    assert compiled.note == ""
+    first = compiled.train_epoch()["train_loss"]
+    assert first == pytest.approx(plain.train_epoch()["train_loss"], rel=1e-5)
+    assert compiled.note == "said"
+    again = Engine(config(train__compile=True), data)
+    again.load_state(compiled.state())
+    assert again.train_epoch()["train_loss"] == pytest.approx(plain.train_epoch()["train_loss"], rel=1e-5)
+    assert again.evaluate()["val_loss"] == pytest.approx(plain.evaluate()["val_loss"], rel=1e-5)
+    assert tried == [(16, 3, 32, 32)] * 2
+
+
+@pytest.mark.slow
+def test_the_real_compiler(config, monkeypatch):
+    monkeypatch.undo()
+    data = open_data(config().data)
+    engine = Engine(config(train__compile=True), data)
+    assert engine.train_epoch()["train_loss"] == pytest.approx(
+        Engine(config(), data).train_epoch()["train_loss"], rel=1e-4
+    )
+    assert "as it fails" not in engine.note
+    assert "a step takes" in engine.note
