@@ -9,9 +9,10 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from decouple_search.portable import self_contained
+from decouple_search.storage import open_checkpoint
 from decouplenet.command_line import CommandParser, parse_config, run, say
 from decouplenet.config import Config, flatten, load_yaml
 from decouplenet.errors import InputError
@@ -32,7 +33,7 @@ def parser() -> CommandParser:
         "Measure checkpoints on the data of their own config, unless data keys given here say otherwise; several are "
         "an ensemble, whose scores are the mean of theirs.",
     )
-    parser.add_argument("--checkpoint", type=str, nargs="+", default=[], help="checkpoint folders")
+    parser.add_argument("--checkpoint", type=str, nargs="+", default=[], help="checkpoint folders, here or as URIs")
     parser.add_argument("--split", type=str, default="val", help="val or train: the images to measure on")
     parser.add_argument("--workers", type=int | None, default=None, help="workers; default: all that fit")
     parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, to stdout")
@@ -40,8 +41,19 @@ def parser() -> CommandParser:
     return parser
 
 
-def read(arguments: list[str] | None) -> tuple[list[tuple[Path, Config]], dict[str, Any]]:
-    """The checkpoint folders, each with the config to measure it by, and the command's own flags, all checked.
+class Member(NamedTuple):
+    """A checkpoint to measure."""
+
+    name: str
+    """What the user calls it."""
+    folder: Path
+    """Where it is on this machine."""
+    config: Config
+    """The config to measure it by."""
+
+
+def read(arguments: list[str] | None, stack: contextlib.ExitStack) -> tuple[list[Member], dict[str, Any]]:
+    """The checkpoints and the command's own flags, all checked; the stack holds what is fetched for them.
 
     Raises:
         InputError: what is wrong, and where.
@@ -55,32 +67,34 @@ def read(arguments: list[str] | None) -> tuple[list[tuple[Path, Config]], dict[s
         raise InputError(f"--workers: {own['workers']} is out of range; it must be at least 1")
     used = {key: value for key, value in keys.items() if key.startswith(USED)}
     members = []
-    for folder in map(Path, own["checkpoint"]):
+    for place in own["checkpoint"]:
+        name, folder = open_checkpoint(place, stack)
         file = folder / "config.yaml"
         if not file.is_file():
             raise InputError(
-                f"--checkpoint: '{folder}' has no config.yaml; give a folder that a search or training wrote"
+                f"--checkpoint: '{name}' has no config.yaml; give a folder that a search or training wrote"
             )
         kept = flatten(load_yaml(file))
         for key in keys.keys() - used.keys():
             if key not in kept or keys[key] != kept[key]:
                 raise InputError(
-                    f"{key}: is the checkpoint's own ({kept.get(key)} in {file}); an evaluation cannot change it"
+                    f"{key}: is the checkpoint's own ({kept.get(key)} in {name}); an evaluation cannot change it"
                 )
         # What it was trained on does not bind: a cluster's checkpoint is measured on a laptop too.
         kept = {key: value for key, value in kept.items() if key not in MACHINE}
-        members.append((folder, self_contained(parse_config(kept | used, str(file)))))
+        members.append(Member(name, folder, self_contained(parse_config(kept | used, f"{name}/config.yaml"))))
     return members, own
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    members, own = read(arguments)
+    with contextlib.ExitStack() as stack:
+        members, own = read(arguments, stack)
 
-    from decouple_search.evaluation import evaluate  # Ray takes seconds to import, and nothing before this needs it
+        from decouple_search.evaluation import evaluate  # Ray takes seconds to import, and nothing before this needs it
 
-    with contextlib.redirect_stdout(sys.stderr) if own["json"] else contextlib.nullcontext():
-        measured = evaluate(members, split=own["split"], workers=own["workers"])
+        with contextlib.redirect_stdout(sys.stderr) if own["json"] else contextlib.nullcontext():
+            measured = evaluate(members, split=own["split"], workers=own["workers"])
     say(json.dumps(measured, indent=1) if own["json"] else table(measured))
     return 0
 

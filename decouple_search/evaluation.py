@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -19,6 +18,7 @@ import ray
 from numpy.typing import NDArray
 
 from decouple_search.cluster import connect, machines
+from decouple_search.evaluate import Member
 from decouple_search.gang import cause_of, is_loss
 from decouple_search.plan import slots
 from decouple_search.prepare import open_split
@@ -28,9 +28,6 @@ from decouplenet.config import Config
 from decouplenet.data.image_set import ImageSet
 from decouplenet.errors import InputError, TrainingFailed
 from decouplenet.metrics import ScoreAccumulator, multilabel_metrics
-
-Member = tuple[Path, Config]
-"""A checkpoint's folder, and the config to measure it by."""
 
 
 def evaluate(members: Sequence[Member], *, split: str, workers: int | None) -> dict[str, Any]:
@@ -50,11 +47,11 @@ def evaluate(members: Sequence[Member], *, split: str, workers: int | None) -> d
         TrainingFailed: a worker was lost too often, ran out of memory, or made scores that are not finite.
     """
     began = time.monotonic()
-    checkpoints = [(folder, read_checkpoint(folder), config) for folder, config in members]
+    checkpoints = [(name, read_checkpoint(folder), config) for name, folder, config in members]
     ours = connect()
     try:
-        single = replace(members[0][1].scaling, workers_per_trial=1)
-        resolved, nodes = machines(replace(members[0][1], scaling=single))
+        single = replace(members[0].config.scaling, workers_per_trial=1)
+        resolved, nodes = machines(replace(members[0].config, scaling=single))
         room = slots(resolved, nodes)
         if workers is not None and workers > room:
             raise InputError(f"--workers: {workers} do not fit; there is room for {room}")
@@ -70,17 +67,17 @@ def evaluate(members: Sequence[Member], *, split: str, workers: int | None) -> d
             train = replace(config.train, batch_size=share * world)
             asked.append(_ask(checkpoint, replace(config, scaling=scaling, train=train), split))
         scores = []
-        for (folder, *_), calls in zip(checkpoints, asked, strict=True):
-            scores.append(_gather(calls, len(sets[0]), folder))
+        for (name, *_), calls in zip(checkpoints, asked, strict=True):
+            scores.append(_gather(calls, len(sets[0]), name))
             if len(members) > 1:
-                say(f"{time.monotonic() - began:7.1f} s  {folder} has scored {len(sets[0])} images")
+                say(f"{time.monotonic() - began:7.1f} s  {name} has scored {len(sets[0])} images")
     finally:
         if ours:
             ray.shutdown()
     targets = sets[0].targets
     each = [
-        {"checkpoint": str(folder), **multilabel_metrics(own, targets)}
-        for (folder, *_), own in zip(checkpoints, scores, strict=True)
+        {"checkpoint": name, **multilabel_metrics(own, targets)}
+        for (name, *_), own in zip(checkpoints, scores, strict=True)
     ]
     about = {"split": split, "images": len(targets), "class_names": list(sets[0].class_names)}
     measured = multilabel_metrics(np.mean(scores, axis=0, dtype=np.float64), targets)
@@ -126,29 +123,27 @@ def _ask(checkpoint: Checkpoint, config: Config, split: str) -> list[Any]:
     return [task(held, config, split, rank) for rank in range(scaling.workers_per_trial)]
 
 
-def _gather(calls: Sequence[Any], images: int, folder: Path) -> NDArray[np.float32]:
+def _gather(calls: Sequence[Any], images: int, name: str) -> NDArray[np.float32]:
     try:
         shares: list[ScoreAccumulator] = ray.get(list(calls))
     except (InputError, TrainingFailed) as error:
-        raise (InputError if isinstance(error, InputError) else TrainingFailed)(
-            f"{folder}: {cause_of(error)}"
-        ) from None
+        raise (InputError if isinstance(error, InputError) else TrainingFailed)(f"{name}: {cause_of(error)}") from None
     except ray.exceptions.RayError as error:
         if not is_loss(error):
             raise
-        raise TrainingFailed(f"{folder}: a worker was lost ({cause_of(error)})") from None
+        raise TrainingFailed(f"{name}: a worker was lost ({cause_of(error)})") from None
     return ScoreAccumulator().merge(shares).arrays(images)[0]
 
 
-def _check_fit(checkpoints: Sequence[tuple[Path, Checkpoint, Config]], sets: Sequence[ImageSet], split: str) -> None:
+def _check_fit(checkpoints: Sequence[tuple[str, Checkpoint, Config]], sets: Sequence[ImageSet], split: str) -> None:
     """All checkpoints know the data's classes, and are measured on the same images."""
-    for (folder, checkpoint, _), images in zip(checkpoints, sets, strict=True):
+    for (name, checkpoint, _), images in zip(checkpoints, sets, strict=True):
         ours, theirs = checkpoint.class_names, images.class_names
         if ours != theirs:
             apart = sorted(set(ours) ^ set(theirs))
             detail = f"only one has {apart[:5]}" if apart else "in another order"
-            raise InputError(f"{folder}: its classes are not the data's ({detail}); give the data that it was made for")
+            raise InputError(f"{name}: its classes are not the data's ({detail}); give the data that it was made for")
         if images.paths != sets[0].paths:
             raise InputError(
-                f"{folder}: its {split} images are others than those of {checkpoints[0][0]}; give data keys for all"
+                f"{name}: its {split} images are others than those of {checkpoints[0][0]}; give data keys for all"
             )

@@ -15,10 +15,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from decouple_search.searcher import trial_name
 from decouple_search.space import Space
+from decouple_search.storage import CHECKPOINT_FILES
 from decouplenet.config import Config
 
 STATES = {TrialState.COMPLETE: "COMPLETE", TrialState.PRUNED: "PRUNED", TrialState.FAIL: "FAIL"}
-CHECKPOINT_FILES = ("model.safetensors", "config.yaml", "metrics.json")
 
 
 def ended_trials(study: optuna.Study) -> list[FrozenTrial]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from decouple_search.storage import Folder
 from decouple_search.training import Training
 from decouplenet.command_line import say
 from decouplenet.config import Config, load_yaml
+from decouplenet.errors import InputError
 
 SHARE = 16
 """Images of a batch that a worker keeps at least: on fewer, batch normalisation's statistics are poor."""
@@ -32,8 +35,7 @@ def retrain_best(experiment: Path, *, max_failures: int) -> dict[str, Any]:
         InputError, TrainingFailed: as `Training`.
     """
     config = full_config(Config.from_dict(load_yaml(experiment / "best_config.yaml")))
-    single = replace(config, scaling=replace(config.scaling, workers_per_trial=1))
-    workers = workers_for(config, slots(single, [node["Resources"] for node in ray.nodes() if node["Alive"]]))
+    workers = workers_for(config, [node["Resources"] for node in ray.nodes() if node["Alive"]])
     with (
         Folder(str(experiment), "retrained") as folder,
         Training(folder, config, (workers, workers), max_failures=max_failures) as training,
@@ -43,11 +45,21 @@ def retrain_best(experiment: Path, *, max_failures: int) -> dict[str, Any]:
 
 
 def full_config(config: Config) -> Config:
-    """The config with the share of the training images that was held out among them; val files stay what they are."""
-    return replace(config, data=replace(config.data, holdout=0.0))
+    """The config for a training in full.
+
+    The share of the training images that was held out is among them; val files stay what they are. A worker
+    that had a share of a GPU gets one for itself.
+    """
+    gpus = config.scaling.gpus_per_worker
+    scaling = replace(config.scaling, gpus_per_worker=1.0 if gpus else gpus)
+    return replace(config, data=replace(config.data, holdout=0.0), scaling=scaling)
 
 
-def workers_for(config: Config, room: int) -> int:
-    """As many workers as there is room for, while each keeps `SHARE` images of a batch; not fewer than a trial had."""
+def workers_for(config: Config, nodes: Sequence[Mapping[str, float]]) -> int:
+    """As many workers as fit, while each keeps `SHARE` images of a batch; not fewer than a trial had."""
     least = config.scaling.workers_per_trial
-    return max(least, min(room, config.train.batch_size // (SHARE * config.train.accumulation)))
+    for workers in range(config.train.batch_size // (SHARE * config.train.accumulation), least, -1):
+        with contextlib.suppress(InputError):
+            slots(replace(config, scaling=replace(config.scaling, workers_per_trial=workers)), nodes)
+            return workers
+    return least

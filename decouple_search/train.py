@@ -15,6 +15,10 @@ from decouplenet.command_line import CommandParser, parse_config, run, say
 from decouplenet.config import Config, flatten, load_yaml
 from decouplenet.errors import InputError
 
+BOUND = ("model.", "data.", "optim.name", "train.batch_size", "train.seed")
+"""Beginnings of the keys that a training cannot change on its way: network, data and the order of the images."""
+LOOSE = ("model.pretrained", "data.workers", "data.cache")
+
 
 def parser() -> CommandParser:
     """The command's flags and all config keys."""
@@ -44,16 +48,23 @@ def read(arguments: list[str] | None) -> tuple[Folder, Config, tuple[int, int], 
         raise InputError(f"--max-failures: {own['max_failures']} is out of range; it must be at least 0")
     name = own["name"] or f"train-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = Folder(own["storage"], name)
+    was: dict[str, Any] = {}
     if own["resume"]:
         begun = folder.pull("config.yaml")
         if begun is None:
             raise InputError(
                 f"--resume: '{folder.shown}' is no training's folder; give the --storage and --name of one"
             )
-        keys = flatten(load_yaml(begun)) | keys
+        was = flatten(load_yaml(begun))
+        keys = was | keys
+        flags = folder.pull("flags.yaml")
+        own["workers"] = own["workers"] or (load_yaml(flags)["workers"] if flags else None)
     elif folder.exists():
         raise InputError(f"--name: '{folder.shown}' is there already; give another --name, or --resume")
     config = self_contained(parse_config(keys, own["config"] or "config"))
+    for key, value in flatten(config.to_dict()).items():
+        if key.startswith(BOUND) and key not in LOOSE and value != was.get(key, value):
+            raise InputError(f"{key}: {value} is not what the training began with ({was[key]}); it cannot change")
     least, most = _workers(own["workers"], config.scaling.workers_per_trial)
     config.check_batch(most, "--workers")
     return folder, config, (least, most), own

@@ -3,72 +3,126 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ray.train
+import ray.train.collective
 import ray.train.torch
+import ray.util
 from ray.train import Checkpoint, UserCallback
 
 from decouplenet.checkpoint import read_training, write_training
 from decouplenet.config import Config
-from decouplenet.data.cache import open_data
+from decouplenet.data.cache import Data, open_data
 from decouplenet.engine import Engine
 from decouplenet.errors import InputError, TrainingFailed
 
 ASK = 10
-"""Steps between two looks at whether a machine is about to be taken away."""
+"""Steps between two looks at whether to save."""
+SAVE = 300.0
+"""Seconds of an epoch after which it is saved half-way: what a lost machine, or a new one, may cost at most."""
+WANTED = (InputError, TrainingFailed)
+"""What the user has to mend, and no retry would."""
+
+_T = TypeVar("_T")
 
 
-def train_loop(settings: dict[str, Any]) -> dict[str, str]:
-    """Train on this worker, from the newest checkpoint to the last epoch; `settings` is a nested config.
+def train_loop(settings: dict[str, Any]) -> None:
+    """Train on this worker, from the newest checkpoint to the last epoch.
 
-    Returns:
-        Nothing; or under `InputError` or `TrainingFailed` what the user has to mend, which no retry would.
+    Args:
+        settings: `config`, nested; `folder`, the training's on a shared disk, or None; `since`, the checkpoint to
+            begin from where Ray knows of none, or None.
+
+    Raises:
+        InputError, TrainingFailed: what the user has to mend.
     """
     import torch
 
-    context, config = ray.train.get_context(), Config.from_dict(settings)
+    context, config = ray.train.get_context(), Config.from_dict(settings["config"])
     rank, world = context.get_world_rank(), context.get_world_size()
     torch.set_num_threads(max(1, int(config.scaling.cpus_per_worker)))
+    data = _agreed(lambda: _open(config, settings["folder"]), world)
+    engine = Engine(config, data, device=ray.train.torch.get_device(), rank=rank, world=world)
+    since = Checkpoint(settings["since"]) if settings["since"] else None
+    if checkpoint := ray.train.get_checkpoint() or since:
+        with checkpoint.as_directory() as folder:
+            engine.load_state(_read(Path(folder)))
+    pause = Pause()
+    while engine.epoch < config.train.epochs:
+        metrics: dict[str, Any] = dict(engine.train_epoch(pause))
+        if metrics:
+            metrics |= engine.evaluate()
+        if engine.note:
+            metrics["note"] = engine.note
+        _report(engine, {"epoch": engine.epoch, "step": engine.step, "workers": world, **metrics}, pause.why)
+        pause.saved()
+
+
+def _open(config: Config, folder: str | None) -> Data:
+    """What may be there on one machine and not on another."""
+    if folder and not (Path(folder) / "config.yaml").is_file():
+        raise InputError(
+            f"--storage: '{folder}' is not there on {ray.util.get_node_ip_address()}; give a folder that all machines "
+            "share, or a URI such as s3://bucket/runs"
+        )
+    if config.model.pretrained:
+        from decouplenet.backbones import build_backbone
+
+        build_backbone(config.model.backbone, config.model.pretrained)
+    return open_data(config.data)
+
+
+def _agreed(step: Callable[[], _T], world: int) -> _T:
+    """What a step gives on this worker; if it fails on any, its error on all, and none waits for another."""
+    import torch.distributed as dist
+
+    result, error = None, None
     try:
-        device = ray.train.torch.get_device()
-        engine = Engine(config, open_data(config.data), device=device, rank=rank, world=world)
-        if checkpoint := ray.train.get_checkpoint():
-            with checkpoint.as_directory() as folder:
-                engine.load_state(_read(Path(folder)))
-        notice = Notice()
-        while engine.epoch < config.train.epochs:
-            metrics: dict[str, Any] = dict(engine.train_epoch(notice))
-            if metrics:
-                metrics |= engine.evaluate()
-            if engine.note:
-                metrics["note"] = engine.note
-            _report(engine, {"epoch": engine.epoch, "step": engine.step, "workers": world, **metrics})
-    except (InputError, TrainingFailed) as error:
-        if isinstance(error.__cause__, torch.OutOfMemoryError):
-            raise  # perhaps on this worker alone, and the others wait for it
-        return {type(error).__name__: str(error)}
-    return {}
+        result = step()
+    except WANTED as raised:
+        error = raised
+    if world > 1:
+        ray.train.collective.barrier()  # as long as it takes: one may decode what another has in its cache
+        errors: list[Any] = [None] * world
+        dist.all_gather_object(errors, error)
+        error = next(filter(None, errors), None)
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]
 
 
-class Notice:
-    """Asks Ray, now and then, whether a machine of this training is about to be taken away; true once for each."""
+class Pause:
+    """Says, between two steps, whether to save now; the same on all workers.
+
+    It is so when a machine of this training is about to be taken away, once for each, and when an epoch takes long.
+    """
 
     def __init__(self) -> None:
+        self.why = ""
+        """Why it last said yes: notice, or time."""
         self._asked = 0
         self._seen: set[str] = set()
+        self.saved()
+
+    def saved(self) -> None:
+        """Count the time anew."""
+        self._since = time.monotonic()
 
     def __call__(self) -> bool:
-        """Whether to write a checkpoint now; the same on all workers."""
+        """Whether to save now."""
         self._asked += 1
         if self._asked % ASK:
             return False
         info = ray.train.get_preemption_info()
         new = set(info.preempted_node_ids) - self._seen if info else set()
         self._seen |= new
-        return bool(new)
+        late = ray.train.collective.broadcast_from_rank_zero(time.monotonic() - self._since > SAVE)
+        self.why = "notice" if new else "time"
+        return bool(new or late)
 
 
 class Told(UserCallback):
@@ -79,32 +133,41 @@ class Told(UserCallback):
     """
 
     def __init__(self, queue: Any) -> None:
-        self._queue = queue
+        self._queue, self._lost = queue, ""
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Checkpoint | None) -> None:
         """Tell the first worker's measures, which are all workers'."""
+        self._lost = ""
         self._queue.put(metrics[0])
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        """Tell why the workers start again."""
-        self._queue.put({"lost": culprit(worker_exceptions)})
+        """Tell why the workers start again; what the user has to mend is raised, which ends the training instead."""
+        for error in worker_exceptions.values():
+            if isinstance(error, WANTED):
+                raise error
+        if (lost := culprit(worker_exceptions)) != self._lost:  # Ray asks again and again until the workers are ended
+            self._queue.put({"lost": lost})
+        self._lost = lost
 
 
 def culprit(failures: Mapping[int, Exception]) -> str:
     """What went wrong, in a line: of a worker that died rather than of those that waited for it in a collective.
 
     Args:
-        failures: errors by rank. Ray Train wraps what a train loop raised in the text of its traceback.
+        failures: errors by rank.
     """
-    died = {rank: error for rank, error in failures.items() if not str(error).startswith("Traceback")}
+    died = {rank: error for rank, error in failures.items() if type(error).__module__.startswith("ray.")}
     rank, error = min((died or failures).items())
-    lines = str(error).strip().splitlines()
-    # Ray's account of a death ends with what to look at; a traceback ends with the error.
-    reason = next((line for line in lines if "unexpectedly" in line or "died" in line), lines[-1])
-    return f"worker {rank}: {' '.join(reason.split())}"
+    lines = str(error).strip().splitlines() or [""]
+    # Ray's account of a death ends with what to look at.
+    reason = next((line for line in lines if "unexpectedly" in line or "died" in line), lines[0])
+    kind = "" if died else f"{type(error).__name__}: "
+    return f"worker {rank}: {kind}{' '.join(reason.split())}"
 
 
-def _report(engine: Engine, metrics: dict[str, Any]) -> None:
+def _report(engine: Engine, metrics: dict[str, Any], why: str) -> None:
+    if "train_loss" not in metrics:
+        metrics["saved"] = why
     state = engine.state()
     if engine.rank > 0:
         ray.train.report(metrics)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import os
+import signal
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -17,18 +21,22 @@ import ray
 import ray.train
 import ray.train.torch
 from ray.util.queue import Queue
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from decouple_search import results
-from decouple_search.cluster import connect, machines
+from decouple_search.cluster import connect, machines, sigterm_as_sigint
 from decouple_search.gang import START
 from decouple_search.plan import slots
 from decouple_search.prepare import check_weights, prepare_data
 from decouple_search.storage import Folder
 from decouple_search.tensorboard import Run
-from decouple_search.train_loop import Told, culprit, train_loop
+from decouple_search.train_loop import WANTED, Told, culprit, train_loop
 from decouplenet.command_line import say
 from decouplenet.config import Config
 from decouplenet.errors import InputError, TrainingFailed
+
+SNAPSHOT = "checkpoints/checkpoint_manager_snapshot.json"
+"""Where Ray Train keeps which checkpoints there are."""
 
 
 class Training:
@@ -60,6 +68,8 @@ class Training:
             try:
                 self.folder.local.mkdir(parents=True, exist_ok=True)
                 results.write_best_config(self.folder.local / "config.yaml", self.config)
+                results.replace_text(self.folder.local / "flags.yaml", "workers: '{}:{}'\n".format(*self._workers))
+                self._since = rescued(self.folder.local)
             except OSError as error:
                 where = self.folder.local
                 raise InputError(f"--storage: cannot write '{where}' ({error.strerror}); give another folder") from None
@@ -83,15 +93,22 @@ class Training:
 
         Raises:
             InputError, TrainingFailed: what the user has to mend; a worker that was lost too often is the latter.
+            KeyboardInterrupt: it was stopped.
         """
         logging.getLogger("ray.train").setLevel(logging.ERROR)
-        told = Queue(actor_options={"num_cpus": 0})
+        # On the driver's machine, which no one takes away from under it.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        told = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
         scaling, (least, most) = self.config.scaling, self._workers
         resources = {"CPU": scaling.cpus_per_worker, "GPU": scaling.gpus_per_worker or 0}
         api: Any = ray.train  # declared as its first version, which it is not
         trainer = api.torch.TorchTrainer(
             train_loop,
-            train_loop_config=self.config.to_dict(),
+            train_loop_config={
+                "config": self.config.to_dict(),
+                "folder": None if self.folder.remote else str(self.folder.local),
+                "since": self._since,
+            },
             scaling_config=api.ScalingConfig(
                 num_workers=most if least == most else (least, most),
                 use_gpu=bool(scaling.gpus_per_worker),
@@ -99,33 +116,38 @@ class Training:
                 placement_strategy=scaling.placement_strategy,
             ),
             # Found hung by those that wait for it, and started again.
-            torch_config=api.torch.TorchConfig(timeout_s=int(max(START, scaling.hang_timeout))),
+            torch_config=api.torch.TorchConfig(
+                backend="gloo" if 0 < (scaling.gpus_per_worker or 0) < 1 else None,  # NCCL refuses a shared GPU
+                timeout_s=int(max(START, scaling.hang_timeout)),
+            ),
             run_config=api.RunConfig(
                 name="checkpoints",
                 storage_path=self.folder.uri,
                 callbacks=[Told(told)],
                 failure_config=api.FailureConfig(max_failures=self._max_failures),
-                checkpoint_config=(
-                    api.CheckpointConfig(num_to_keep=2, checkpoint_score_attribute="val_map")
-                    if self._measured
-                    else api.CheckpointConfig(num_to_keep=1)
+                checkpoint_config=api.CheckpointConfig(  # the last one stays besides
+                    num_to_keep=1, checkpoint_score_attribute="val_map" if self._measured else None
                 ),
                 logging_config=api.LoggingConfig(log_level="ERROR"),
             ),
         )
         listener = Listener(told, self.config.train.epochs, self.folder)
         listener.start()
+        goes_on = f"python -m decouple_search.train --resume {self.folder.flags} goes on"
         try:
-            result = trainer.fit()
+            with interruptible():
+                result = trainer.fit()
+        except KeyboardInterrupt:
+            say(f"stopped; {goes_on}")
+            raise
         except ray.train.TrainingFailedError as error:
-            raise TrainingFailed(
-                f"{_reason(error)}; what was trained is in {self.folder.shown}: train --resume goes on"
-            ) from None
+            cause = getattr(error, "controller_failure", error)
+            if isinstance(cause, WANTED):
+                raise (InputError if isinstance(cause, InputError) else TrainingFailed)(str(cause)) from None
+            raise TrainingFailed(f"{_reason(error)}; {goes_on}") from None
         finally:
             listener.finish()
             told.shutdown()
-        for kind, message in (result.return_value or {}).items():
-            raise (InputError if kind == "InputError" else TrainingFailed)(message)
         return self._export(result)
 
     def _export(self, result: Any) -> dict[str, Any]:
@@ -152,7 +174,7 @@ class Listener(threading.Thread):
         self._queue, self._epochs, self._folder = queue, epochs, folder
         self._run = Run(folder.local / "tensorboard")
         self._since, self._note = time.monotonic(), ""
-        self._saved = "the beginning"
+        self._saved = "its last checkpoint" if (folder.local / "checkpoints").exists() else "the beginning"
 
     def run(self) -> None:
         """Until None comes."""
@@ -171,12 +193,13 @@ class Listener(threading.Thread):
             say(f"{clock}  {note}")
             self._note = note
         if "lost" in told:
-            say(f"{clock}  starts again from {self._saved}: {told['lost']}")
+            say(f"{clock}  lost {told['lost']}; what is saved is {self._saved}")
             return
         self._saved = f"the end of epoch {told['epoch']}"  # a checkpoint comes with each report
         if "train_loss" not in told:
             self._saved = f"epoch {told['epoch'] + 1}, step {told['step']}"
-            say(f"{clock}  {self._saved}: a machine is about to be taken away; saved")
+            because = ", as a machine is about to be taken away" if told["saved"] == "notice" else ""
+            say(f"{clock}  {self._saved}: saved{because}")
         else:
             self._run.epoch(told)
             measured = f"val_map {told['val_map']:.4f}  " if "val_map" in told else ""
@@ -196,3 +219,42 @@ class Listener(threading.Thread):
 def _reason(error: ray.train.TrainingFailedError) -> str:
     failures = getattr(error, "worker_failures", {})
     return culprit(failures) if failures else str(error).strip().splitlines()[-1]
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """KeyboardInterrupt at Ctrl-C and SIGTERM; Ray Train's own handler would end the process, and stay."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with sigterm_as_sigint():
+            yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def rescued(folder: Path) -> str | None:
+    """The newest whole checkpoint of a training whose list of checkpoints Ray cannot read, and that is put aside.
+
+    Ray writes the list in place, so a kill or a full disk can leave a part of it; another version refuses it.
+    """
+    snapshot = folder / SNAPSHOT
+    if not snapshot.is_file():
+        return None
+    try:
+        if json.loads(snapshot.read_text())["ray_version"] == ray.__version__:
+            return None
+    except (ValueError, TypeError, KeyError):
+        pass
+    snapshot.replace(snapshot.with_suffix(".unreadable"))
+    found: list[tuple[int, int, Path]] = []
+    for file in (folder / "checkpoints").glob("*/metrics.json"):
+        if (file.parent / "state.pt").is_file():
+            metrics = json.loads(file.read_text())
+            found.append((metrics["epoch"], metrics["step"], file.parent))
+    say(f"warning: {snapshot} cannot be read; going on from the newest checkpoint beside it")
+    return str(max(found)[2]) if found else None

@@ -211,6 +211,8 @@ class Engine:
             size, last = self.config.data.image_size, torch.channels_last
             images = self._inputs.laid_out(torch.randn(share, 3, size, size, device=self.device).to(memory_format=last))
             self._compiles, self.note = try_compiled(self._trained, images, self.config.train.precision, self.world)
+            if self._compiles and self.world > 1:
+                torch.compiler.reset()  # anew inside DDP, whose buckets the trial's graph knows nothing of
         return _stance(compiled=self._compiles)
 
     def _uncompiled(self) -> contextlib.AbstractContextManager[Any]:

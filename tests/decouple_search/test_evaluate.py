@@ -1,10 +1,18 @@
 """The evaluate command's line and its table."""
 
+import contextlib
+
 import pytest
 import yaml
 
-from decouple_search.evaluate import read, table
+from decouple_search.evaluate import read as read_with
+from decouple_search.evaluate import table
 from decouplenet.errors import InputError
+
+
+def read(flags):
+    """What is read of a line whose checkpoints are here."""
+    return read_with(flags, contextlib.ExitStack())
 
 
 @pytest.fixture
@@ -16,8 +24,10 @@ def folder(tmp_path, config):
 
 
 def test_the_data_are_the_checkpoints_own_unless_flags_say_otherwise(folder):
-    [(where, config)], own = read(["--checkpoint", str(folder), "--data.image_size", "48", "--model.alpha", "0.25"])
-    assert where == folder
+    [(name, where, config)], own = read(
+        ["--checkpoint", str(folder), "--data.image_size", "48", "--model.alpha", "0.25"]
+    )
+    assert (name, where) == (str(folder), folder)
     assert (config.data.image_size, config.data.synthetic_images, config.model.alpha) == (48, 120, 0.25)
     assert (config.scaling.gpus_per_worker, config.scaling.workers_per_trial) == (None, 2)
     assert (own["split"], own["workers"], own["json"]) == ("val", None, False)

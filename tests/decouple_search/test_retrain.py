@@ -6,8 +6,9 @@ from decouple_search.retrain import full_config, workers_for
 
 
 def test_what_was_held_out_joins_the_training(config):
-    full = full_config(config(data__holdout=0.2, train__epochs=3))
-    assert (full.data.holdout, full.train.epochs) == (0.0, 3)
+    full = full_config(config(data__holdout=0.2, train__epochs=3, scaling__gpus_per_worker=0.25))
+    assert (full.data.holdout, full.train.epochs, full.scaling.gpus_per_worker) == (0.0, 3, 1.0)
+    assert full_config(config(scaling__gpus_per_worker=0.0)).scaling.gpus_per_worker == 0.0
 
 
 @pytest.mark.parametrize(
@@ -21,4 +22,10 @@ def test_what_was_held_out_joins_the_training(config):
     ],
 )
 def test_workers_keep_images_enough_for_batch_normalisation(config, keys, room, workers):
-    assert workers_for(config(**keys), room) == workers
+    assert workers_for(config(**keys), [{"CPU": room}]) == workers
+
+
+@pytest.mark.parametrize(("placement", "workers"), [("PACK", 8), ("STRICT_PACK", 4), ("STRICT_SPREAD", 2)])
+def test_workers_fit_where_they_may_be(config, placement, workers):
+    packed = config(train__batch_size=128, scaling__placement_strategy=placement)
+    assert workers_for(packed, [{"CPU": 4}, {"CPU": 4}]) == workers

@@ -1,8 +1,10 @@
 """The same folder of results on this machine and on S3 (a server of this process)."""
 
+import contextlib
+
 import pytest
 
-from decouple_search.storage import Folder
+from decouple_search.storage import CHECKPOINT_FILES, Folder, open_checkpoint
 from decouplenet.errors import InputError
 
 
@@ -54,3 +56,25 @@ def test_a_storage_that_cannot_be_used_is_named_without_its_keys(s3):
         with pytest.raises(InputError, match="--storage: 's3://no-such-bucket/runs/x' cannot be used") as raised:
             folder.push()
     assert "\n" not in str(raised.value)
+
+
+def test_a_checkpoint_is_fetched_from_object_storage_and_removed(s3):
+    with Folder(s3, "x") as folder:
+        (folder.local / "best_checkpoint").mkdir(parents=True)
+        for name in CHECKPOINT_FILES:
+            (folder.local / "best_checkpoint" / name).write_text(name)
+        folder.push()
+    base, _, query = s3.partition("?")
+    with contextlib.ExitStack() as stack:
+        name, here = open_checkpoint(f"{base}/x/best_checkpoint?{query}", stack)
+        assert name == "s3://bucket/runs/x/best_checkpoint"
+        assert sorted(file.read_text() for file in here.iterdir()) == sorted(CHECKPOINT_FILES)
+    assert not here.exists()
+
+
+def test_a_uri_of_a_folder_here(tmp_path):
+    with Folder(f"file://{tmp_path}/new", "x") as folder:
+        (folder.local / "a").mkdir(parents=True)
+        (folder.local / "a" / "b").write_text("1")
+        folder.push()
+    assert (tmp_path / "new" / "x" / "a" / "b").read_text() == "1"

@@ -1,5 +1,6 @@
 """Whole trainings on a real Ray: their files, and that what is interrupted goes on as if it had not been."""
 
+import contextlib
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from decouple_search.evaluate import main as evaluate
 from decouple_search.gang import Gang
-from decouple_search.storage import Folder
+from decouple_search.storage import open_checkpoint
 from decouple_search.train import main
 from decouple_search.tune import main as tune
 from decouplenet.checkpoint import read_checkpoint
@@ -142,21 +143,19 @@ def test_a_worker_lost_under_zero_3_on_s3(ray_cluster, file, tmp_path, capsys, s
             if "epoch 2/5" in line:
                 os.kill(next(actor.pid for actor in workers() if actor.pid), signal.SIGKILL)
     assert process.returncode == 0
-    assert sum("starts again from the end of epoch 2: worker" in line for line in lines) == 1
+    assert sum(" s  lost worker " in line and "saved is the end of epoch 2" in line for line in lines) == 1
     assert [sum(f"epoch {epoch}/5" in line for line in lines) for epoch in range(1, 6)] == [1] * 5
-    with Folder(s3, "zero") as folder:
-        for name in ("config.yaml", "metrics.json", "model.safetensors"):
-            folder.pull(f"best_checkpoint/{name}")
-        best = folder.local / "best_checkpoint"
-        told = read_checkpoint(best).metrics["val_map"]
-        capsys.readouterr()
-        assert evaluate(["--checkpoint", str(best), "--json"]) == 0
+    base, _, query = s3.partition("?")
+    with contextlib.ExitStack() as stack:
+        told = read_checkpoint(open_checkpoint(f"{base}/zero/best_checkpoint?{query}", stack)[1]).metrics["val_map"]
+    capsys.readouterr()
+    assert evaluate(["--checkpoint", f"{base}/zero/best_checkpoint?{query}", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["map"] == pytest.approx(told, abs=1e-6)
 
 
 @pytest.mark.slow
 def test_the_winner_of_a_search_is_trained_in_full(ray_cluster, space_file, tmp_path, capsys):
-    flags = ["--space", str(space_file), "--storage", str(tmp_path), "--name", "x", "--trials", "2"]
+    flags = ["--space", str(space_file()), "--storage", str(tmp_path), "--name", "x", "--trials", "2"]
     assert tune([*flags, "--retrain-best", "--data.holdout", "0.3"]) == 0
     config = Config.from_dict(load_yaml(tmp_path / "x" / "retrained" / "config.yaml"))
     assert (config.data.holdout, config.train.epochs) == (0.0, 3)
@@ -170,13 +169,13 @@ def test_a_notice_that_a_machine_goes_saves_the_epoch_half_way(ray_cluster, file
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         spare = cluster.add_node(num_cpus=1)
-        given = file(train__epochs=3, data__synthetic_images=8000, data__image_size=64)
+        given = file(train__epochs=10, data__synthetic_images=8000, data__image_size=64)
         flags = ("--config", given, "--storage", str(tmp_path), "--name", "x", "--workers", "1:2")
         lines = []
         with command(*flags, address=cluster.address) as process:
             for line in process.stdout:
                 lines.append(line)
-                if "epoch 1/3" in line:
+                if "epoch 1/10" in line:
                     drain(cluster.address, spare.node_id)
                 elif "is about to be taken away" in line:
                     steps = [
@@ -186,12 +185,13 @@ def test_a_notice_that_a_machine_goes_saves_the_epoch_half_way(ray_cluster, file
         assert process.returncode == 0
     finally:
         cluster.shutdown()
-    saved = re.search(r"(epoch 2, step (\d+)): a machine is about", "".join(lines))
-    assert sorted(steps) == [0, int(saved[2])]
-    assert 0 < int(saved[2]) < 400
-    assert sum(f"starts again from {saved[1]}: " in line for line in lines) == 1
-    assert [sum(f"epoch {epoch}/3" in line for line in lines) for epoch in (1, 2, 3)] == [1, 1, 1]
-    assert scalars(tmp_path / "x", "train/lr")[3] == pytest.approx(0.05 * lr_factor("cosine", 3 * 400 - 1, 3 * 400))
+    saved = re.search(r"(epoch (\d+), step (\d+)): saved, as a machine", "".join(lines))
+    assert max(steps) == int(saved[3])
+    assert 0 < int(saved[3]) < 400
+    assert sum(f"; what is saved is {saved[1]}" in line for line in lines) == 1
+    assert [sum(f"epoch {epoch}/10" in line for line in lines) for epoch in range(1, 11)] == [1] * 10
+    rate = 0.05 * lr_factor("cosine", int(saved[2]) * 400 - 1, 10 * 400)
+    assert scalars(tmp_path / "x", "train/lr")[int(saved[2])] == pytest.approx(rate, rel=1e-5)
 
 
 @pytest.mark.slow
@@ -199,7 +199,7 @@ def test_workers_go_and_come_and_the_schedule_does_not_move(ray_cluster, file, t
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         spare = cluster.add_node(num_cpus=1)
-        given = file(train__epochs=10, data__synthetic_images=8000, data__image_size=64)
+        given = file(train__epochs=24, data__synthetic_images=8000, data__image_size=64)
         flags = ("--config", given, "--storage", str(tmp_path), "--name", "x", "--workers", "1:2")
         sizes = []
         with command(*flags, address=cluster.address) as process:
@@ -214,8 +214,8 @@ def test_workers_go_and_come_and_the_schedule_does_not_move(ray_cluster, file, t
         assert process.returncode == 0
     finally:
         cluster.shutdown()
-    assert len(sizes) == 10
+    assert len(sizes) == 24
     assert (sizes[0], sizes[1], sizes[-1]) == (2, 1, 2)
     steps = 6400 // 16
-    rates = {epoch: 0.05 * lr_factor("cosine", epoch * steps - 1, 10 * steps) for epoch in range(1, 11)}
+    rates = {epoch: 0.05 * lr_factor("cosine", epoch * steps - 1, 24 * steps) for epoch in range(1, 25)}
     assert scalars(tmp_path / "x", "train/lr") == pytest.approx(rates, rel=1e-5)
