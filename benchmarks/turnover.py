@@ -112,16 +112,22 @@ def gang_arm(base: dict[str, Any], count: int, folder: Path) -> tuple[Any, Any, 
 
     import decouple_search.search  # noqa: F401 - its settings of Tune
     from decouple_search.retention import Retention
-    from decouple_search.searcher import StudySearcher, open_study, trial_name
+    from decouple_search.samplers import make_sampler
+    from decouple_search.searcher import StudySearcher
     from decouple_search.space import load_space
+    from decouple_search.study import open_study, trial_name
     from decouple_search.tensorboard import TensorBoardRuns
     from decouple_search.trial import DecoupleTrial
 
     folder.mkdir()
     (folder / "space.yaml").write_text("search: {optim.lr: {float: [0.001, 0.01], log: true}}")
     space = load_space(folder / "space.yaml")
-    study = open_study(folder / "study.log", "tpe", seed=0)
-    searcher = StudySearcher(study, space, base, trials=count, max_concurrent=1)
+    study = open_study(folder / "study.log", space)
+
+    def prepare(number: int) -> None:
+        study.sampler = make_sampler("gp", space, base["train.epochs"], 0, number)
+
+    searcher = StudySearcher(study, space, base, trials=count, max_concurrent=1, prepare=prepare)
     workers = [{"CPU": 1}] * WORKERS
     trainable = tune.with_resources(DecoupleTrial, tune.PlacementGroupFactory([{}, *workers]))
 

@@ -1,4 +1,4 @@
-"""How much of a search its workers train."""
+"""How much of a warm search its workers train."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ray.tune import Callback
 
 
 class BusyMeter(Callback):
-    """Adds up the seconds in which gangs train and evaluate, of the whole search and since its gangs are warm.
+    """Adds up the seconds in which gangs train and evaluate, since they are warm.
 
     A gang's workers train at the same time, so a slot counts as one. Warm begins when as many trials have started
     as can run at a time (when the first has, until then), and ends with the last epoch: what is left out is the
@@ -21,7 +21,6 @@ class BusyMeter(Callback):
 
     def __init__(self, running: int) -> None:
         self._running = running
-        self._began = time.monotonic()
         self._starts: list[float] = []
         self._epochs: list[tuple[float, float]] = []  # when each ended, and its seconds
 
@@ -35,12 +34,10 @@ class BusyMeter(Callback):
         if "failed" not in result:
             self._epochs.append((time.monotonic(), result["train_seconds"] + result["eval_seconds"]))
 
-    def fractions(self, wall_seconds: float) -> tuple[float, float]:
-        """Share of the slots' time in which they trained, over `wall_seconds` and while warm."""
-        busy = sum(seconds for _, seconds in self._epochs)
-        whole = busy / (wall_seconds * self._running)
+    def warm(self) -> float:
+        """Share of the slots' time in which they trained, while warm."""
         if not self._epochs or not self._starts:
-            return whole, 0.0
+            return 0.0
         since = self._starts[-1]
         warm = sum(max(0.0, min(seconds, end - since)) for end, seconds in self._epochs)
-        return whole, warm / ((self._epochs[-1][0] - since) * self._running) if warm else 0.0
+        return warm / ((self._epochs[-1][0] - since) * self._running) if warm else 0.0

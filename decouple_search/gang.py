@@ -100,6 +100,11 @@ class Gang:
         measured: dict[str, Any] = self._all("evaluate")[0]
         return measured
 
+    def latency(self) -> float:
+        """Milliseconds that the network takes for one image, on the first worker."""
+        milliseconds: float = self._all("latency")[0]
+        return milliseconds
+
     def checkpoint(self, notes: dict[str, Any]) -> Files:
         """The files of a checkpoint folder, with `state.pt`, and with `notes` in its metrics.json."""
         files: Files = self._all("checkpoint", notes)[0]

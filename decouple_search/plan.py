@@ -23,14 +23,24 @@ class Options:
     """Trials in all; None for the space's own number."""
     time_budget: float | None
     """Seconds after which no trial goes on."""
+    epoch_budget: int | None
+    """Epochs over all trials after which none goes on."""
+    patience: int | None
+    """Trials in a row without a better one after which none goes on."""
+    resume: str
+    """Whether to go on with a folder of that name: auto, must or never."""
+    warm_start: str | None
+    """Another experiment, whose trials are taken over."""
+    optuna_storage: str | None
+    """URL of a database for the study."""
     storage: str
     """Folder that experiments are kept in."""
     name: str | None
     """The experiment's folder in it."""
     max_concurrent: int | None
     """Trials at a time; None for all that fit."""
-    sampler: str
-    """How configurations are chosen."""
+    sampler: str | None
+    """How configurations are chosen; None for what suits the scheduler and the objectives."""
     scheduler: str | None
     """Name of the scheduler; None for the space's own."""
     seed: int
@@ -123,18 +133,24 @@ def resolve_gpus(config: Config, nodes: Sequence[Mapping[str, float]]) -> Config
     return replace(config, scaling=replace(config.scaling, gpus_per_worker=gpus))
 
 
-def describe(space: Space, config: Config, scheduler: Scheduler, options: Options, *, trials: int, running: int) -> str:
+def describe(
+    space: Space, config: Config, scheduler: Scheduler, options: Options, *, sampler: str, trials: int, running: int
+) -> str:
     """The plan in words."""
     epochs, scaling = config.train.epochs, config.scaling
     width = max(len(parameter.key) for parameter in space.parameters)
-    lines = [f"space      {space.name}: {len(space.parameters)} searched, {space.mode} {space.metric}"]
+    goal = ", ".join(f"{mode} {metric}" for metric, mode in space.objectives)
+    lines = [f"space      {space.name}: {len(space.parameters)} searched, {goal}"]
     lines += [f"             {parameter.key:<{width}}  {parameter}" for parameter in space.parameters]
     lines += [f"start      {_count_of(len(space.start), 'point')} given, tried first"] if space.start else []
     rungs, stops = scheduler.rungs(epochs), scheduler.describe(epochs)
-    limit = f" or {options.time_budget:g} s" if options.time_budget else ""
+    limits = [f"{options.time_budget:g} s"] if options.time_budget else []
+    limits += [f"{options.epoch_budget} epochs"] if options.epoch_budget else []
+    limits += [f"{options.patience} without a better one"] if options.patience else []
+    limit = "".join(f" or {one}" for one in limits)
     lines += [
         f"data       {config.data.format}, {config.data.image_size} px",
-        f"budget     {trials} trials{limit} by {options.sampler}, at most {epochs} epochs each{stops}",
+        f"budget     {trials} trials{limit} by {sampler}, at most {epochs} epochs each{stops}",
         f"           between {_least_epochs(trials, epochs, rungs, scheduler.reduction_factor)} "
         f"and {trials * epochs} epochs in all",
     ]

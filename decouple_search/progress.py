@@ -46,13 +46,14 @@ class LiveProgress(Callback):
         epochs: the most a trial trains.
         metric: the objective.
         mode: max or min.
+        ended: trials that ended in earlier runs.
     """
 
-    def __init__(self, trials: int, epochs: int, metric: str, mode: str) -> None:
+    def __init__(self, trials: int, epochs: int, metric: str, mode: str, *, ended: int = 0) -> None:
         self._epochs, self._metric, self._sign = epochs, metric, 1 if mode == "max" else -1
         self._best: tuple[float, str] | None = None
         self._started = time.monotonic()
-        self._ended = 0
+        self._ended = ended
         self._lineages: dict[str, int] = {}
         self._notes: dict[str, str] = {}
         self.failures: list[str] = []
@@ -67,7 +68,7 @@ class LiveProgress(Callback):
                 TimeElapsedColumn(),
             )
             self._bar = Progress(*columns, console=Console(highlight=False, markup=False))
-            self._task = self._bar.add_task("trials", total=trials)
+            self._task = self._bar.add_task("trials", total=trials, completed=ended)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the bar: Tune pickles its callbacks at the start, and a terminal cannot be."""

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ray.tune import Callback
 
+from decouplenet.checkpoint import is_whole
 
-class _Kept(NamedTuple):
+
+class Kept(NamedTuple):
+    """A checkpoint on disk."""
+
     value: float
     """The objective at the checkpoint, larger is better."""
     folder: Path
@@ -28,20 +33,31 @@ class Retention(Callback):
         metric: the objective.
         mode: max or min.
         recent: newest checkpoints that a running trial keeps.
+        found: folders of the trials of an earlier run by name, and whether the trial has ended, and well.
     """
 
-    def __init__(self, keep: int, metric: str, mode: str, *, recent: int = 1) -> None:
+    def __init__(
+        self,
+        keep: int,
+        metric: str,
+        mode: str,
+        *,
+        recent: int = 1,
+        found: Mapping[Path, tuple[bool, bool]] | None = None,
+    ) -> None:
         self._keep, self._metric, self._sign = keep, metric, 1 if mode == "max" else -1
         self._recent = recent
-        self._running: dict[str, list[_Kept]] = {}  # by trial, oldest first
-        self._ended: dict[str, tuple[bool, _Kept]] = {}  # by trial: whether it went well, and its best checkpoint
-        self._unneeded: list[_Kept] = []  # but for trials that would be started again from it
+        self._running: dict[str, list[Kept]] = {}  # by trial, oldest first
+        self._ended: dict[str, tuple[bool, Kept]] = {}  # by trial: whether it went well, and its best checkpoint
+        self._unneeded: list[Kept] = []  # but for trials that would be started again from it
+        for folder, (ended, well) in (found or {}).items():
+            self._running[folder.name] = self._whole(folder)
+            if ended:
+                self._end(folder.name, well=well)
 
     def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any) -> None:
         """Note a new checkpoint, and delete what it replaces."""
-        folder = Path(checkpoint.path)
-        value = self._sign * json.loads((folder / "metrics.json").read_text())[self._metric]
-        kept = [*self._running.get(str(trial), []), _Kept(value, folder)]
+        kept = [*self._running.get(str(trial), []), self._kept(Path(checkpoint.path))]
         self._running[str(trial)] = self._split(kept, {_best(kept), *kept[-self._recent :]})
         self._delete(trials)
 
@@ -61,8 +77,21 @@ class Retention(Callback):
             self._end(name, well=True)
         self._delete([])
 
+    def _kept(self, folder: Path) -> Kept:
+        return Kept(self._sign * json.loads((folder / "metrics.json").read_text())[self._metric], folder)
+
+    def _whole(self, trial: Path) -> list[Kept]:
+        """A trial's checkpoints on disk, oldest first; what was not written to the end is deleted."""
+        whole = []
+        for folder in sorted(trial.glob("checkpoint_*")):
+            if is_whole(folder):
+                whole.append(self._kept(folder))
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+        return whole
+
     def _end(self, name: str, *, well: bool) -> None:
-        if name not in self._running:
+        if not self._running.get(name):
             return
         kept = self._running.pop(name)
         self._ended[name] = (well, _best(kept))
@@ -71,7 +100,7 @@ class Retention(Callback):
         ranked = sorted(self._ended, key=lambda one: (not self._ended[one][0], -self._ended[one][1].value, one))
         self._unneeded += [self._ended.pop(one)[1] for one in ranked[self._keep :]]
 
-    def _split(self, kept: list[_Kept], needed: set[_Kept]) -> list[_Kept]:
+    def _split(self, kept: list[Kept], needed: set[Kept]) -> list[Kept]:
         """Those that are needed; the others are marked for deletion."""
         self._unneeded += [one for one in kept if one not in needed]
         return [one for one in kept if one in needed]
@@ -86,5 +115,5 @@ class Retention(Callback):
         self._unneeded = [one for one in self._unneeded if one.folder in pinned]
 
 
-def _best(kept: list[_Kept]) -> _Kept:
+def _best(kept: list[Kept]) -> Kept:
     return max(kept, key=lambda one: one.value)  # the first of equals, as the study counts it

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from decouple_search.space import Parameter, Space
+from decouple_search.space import Space
+from decouple_search.stopping import asha_stops, brackets, median_stops, rungs
 from decouplenet.config import nearest
 from decouplenet.errors import InputError
 
 if TYPE_CHECKING:
+    from optuna import Study
     from ray.tune.schedulers import TrialScheduler
 
 # The options that each scheduler takes in a space's `scheduler`.
 SCHEDULERS: dict[str, tuple[str, ...]] = {
     "asha": ("grace_epochs", "reduction_factor"),
+    "hyperband": ("grace_epochs", "reduction_factor"),
+    "median": ("grace_epochs",),
     "pbt": ("interval_epochs",),
     "none": (),
 }
@@ -35,27 +37,54 @@ class Scheduler:
     """A scheduler and its options."""
 
     name: str
-    """asha, pbt or none."""
+    """A name of `SCHEDULERS`."""
     grace_epochs: int = 1
-    """asha: epochs that every trial trains."""
+    """asha, hyperband, median: epochs that every trial trains."""
     reduction_factor: float = 3
-    """asha: of the trials that reach a rung, one in this many goes on."""
+    """asha, hyperband: of the trials that reach a rung, one in this many goes on."""
     interval_epochs: int = 2
     """pbt: epochs between two comparisons of a trial with the others."""
 
     def rungs(self, epochs: int) -> list[int]:
-        """The epochs after which asha compares trials."""
-        if self.name != "asha":
-            return []
-        count = int(math.log(epochs / self.grace_epochs) / math.log(self.reduction_factor) + 1e-9) + 1
-        rungs = [int(self.grace_epochs * self.reduction_factor**k) for k in range(count)]
-        return [rung for rung in rungs if rung < epochs]
+        """The epochs after which trials are compared."""
+        return rungs(self.grace_epochs, self.reduction_factor, epochs) if self.name in ("asha", "hyperband") else []
 
     def describe(self, epochs: int) -> str:
         """What it does, as the end of a sentence."""
-        if rungs := self.rungs(epochs):
-            return f"; asha rungs at epochs {', '.join(map(str, rungs))}"
-        return f"; pbt every {self.interval_epochs} epochs" if self.name == "pbt" else ""
+        if at := self.rungs(epochs):
+            return f"; {self.name} rungs at epochs {', '.join(map(str, at))}"
+        return {
+            "pbt": f"; pbt every {self.interval_epochs} epochs",
+            "median": f"; median rule from epoch {self.grace_epochs} on",
+        }.get(self.name, "")
+
+    def stops(self, study: Study, space: Space, number: int, epochs: int, epoch: int, value: float) -> bool:
+        """Whether a trial is stopped after an epoch before the last, by the curves of the study.
+
+        Args:
+            study: with what trials reported before.
+            space: for whether larger is better.
+            number: the trial's.
+            epochs: of a full training.
+            epoch: that has just ended.
+            value: what it reached.
+        """
+        from decouple_search.study import curve, own_trials
+
+        at = self.rungs(epochs)
+        if epoch >= epochs or (at and epoch not in at):
+            return False
+        sign = 1 if space.mode == "max" else -1
+        curves = {trial.number: {e: sign * v for e, v in curve(trial).items()} for trial in own_trials(study)}
+        own = {e: v for e, v in curves.pop(number, {}).items() if e < epoch} | {epoch: sign * value}
+        if self.name == "median":
+            return median_stops(own, list(curves.values()), epoch, grace=self.grace_epochs)
+        if self.name == "hyperband":
+            firsts = brackets(self.grace_epochs, self.reduction_factor, epochs)
+            first = firsts[number % len(firsts)]
+            at = [rung for rung in at if rung >= first]
+            curves = {other: one for other, one in curves.items() if firsts[other % len(firsts)] == first}
+        return asha_stops(own, list(curves.values()), epoch, at=at, factor=self.reduction_factor)
 
     @property
     def recent_checkpoints(self) -> int:
@@ -111,7 +140,7 @@ def make_scheduler(options: Mapping[str, Any], name: str | None, epochs: int, sp
 
 
 def tune_scheduler(
-    scheduler: Scheduler, space: Space, config: Mapping[str, Any], *, seed: int, slots: int
+    scheduler: Scheduler, space: Space, config: Mapping[str, Any], *, study: Study, seed: int, slots: int
 ) -> TrialScheduler:
     """Ray Tune's scheduler, told by the epoch that a trial reports.
 
@@ -119,92 +148,32 @@ def tune_scheduler(
         scheduler: which, and its options.
         space: what is searched.
         config: the complete base configuration, dotted.
+        study: whose curves stop trials.
         seed: of pbt's choices.
         slots: trials that can run at a time.
     """
-    from ray.tune.schedulers import (
-        AsyncHyperBandScheduler,
-        FIFOScheduler,
-        PopulationBasedTraining,
-        TrialScheduler,
-    )
+    from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-    told: dict[str, Any] = {"time_attr": "epoch", "metric": space.metric, "mode": space.mode}
-    if scheduler.name == "asha":
-        return AsyncHyperBandScheduler(
-            **told,
-            max_t=config["train.epochs"],
-            grace_period=scheduler.grace_epochs,
-            reduction_factor=scheduler.reduction_factor,
-        )
+    from decouple_search.study import note
+
+    if scheduler.name == "none":
+        return FIFOScheduler()
     if scheduler.name == "pbt":
+        from decouple_search.pbt import population_scheduler
 
-        class Population(PopulationBasedTraining):
-            """With a searcher, and with gangs, whose start costs more than some epochs."""
+        told = {"time_attr": "epoch", "metric": space.metric, "mode": space.mode}
+        return population_scheduler(told, scheduler.interval_epochs, space, config, seed=seed, slots=slots)
 
-            def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-                # It refuses a searcher, as most would learn from what they did not propose.
-                super().on_trial_add(SimpleNamespace(search_alg=None), trial)  # type: ignore[arg-type]
+    class Stopping(FIFOScheduler):
+        """Stops trials by a rule over the study's curves, and so needs no state of its own."""
 
-            def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-                decision = super().on_trial_result(tune_controller, trial, result)
-                # It pauses a trial for one that waits. While a slot's gang is starting, that one would take the
-                # paused trial's gang, and its own would be ended half-way.
-                busy = sum(other.status == trial.RUNNING for other in tune_controller.get_trials())
-                return TrialScheduler.CONTINUE if decision == TrialScheduler.PAUSE and busy < slots else decision
+        def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+            if not math.isfinite(value := result.get(space.metric, math.nan)):
+                return str(TrialScheduler.CONTINUE)
+            stops = scheduler.stops(study, space, trial.config["trial"], config["train.epochs"], result["epoch"], value)
+            if stops:
+                note(study, trial.config["trial"], "stopped", result["epoch"])
+            return str(TrialScheduler.STOP if stops else TrialScheduler.CONTINUE)
 
-        random.seed(seed)  # by which PopulationBasedTraining chooses donors
-        return Population(
-            **told,
-            perturbation_interval=scheduler.interval_epochs,
-            custom_explore_fn=Explorer(space, config, seed),
-            require_attrs=False,  # a failed trial has no metric
-            log_config=False,
-        )
-    return FIFOScheduler()
-
-
-class Explorer:
-    """PBT's explore step (Jaderberg et al., 2017, section 4.1) on a space: resample, or change by a fifth.
-
-    Only parameters that a training can go on with are changed; the others are the donor's, like its weights.
-
-    Args:
-        space: what is searched.
-        base: the complete base configuration, dotted.
-        seed: of the changes.
-        resample: probability that a parameter is drawn anew.
-    """
-
-    def __init__(self, space: Space, base: Mapping[str, Any], seed: int, resample: float = 0.25) -> None:
-        self._space, self._base, self._resample = space, base, resample
-        self._random = random.Random(seed)  # noqa: S311 - no secrets
-
-    def __call__(self, config: dict[str, Any]) -> dict[str, Any]:
-        """A trial's config, made from its donor's."""
-        values = dict(config["config"])
-        for parameter in self._space.parameters:  # each after those that its conditions name
-            if parameter.key in CHANGEABLE and parameter.key in self._space.present(values):
-                values[parameter.key] = self._changed(parameter, values[parameter.key])
-        absent = {p.key for p in self._space.parameters} - self._space.present(values).keys()
-        return {**config, "config": values | {key: self._base[key] for key in absent}}
-
-    def _changed(self, parameter: Parameter, value: Any) -> Any:
-        drawn = self._random.random() < self._resample
-        if parameter.kind == "choice":
-            choices = list(parameter.values)
-            if drawn or value not in choices:
-                return self._random.choice(choices)
-            at = choices.index(value) + self._random.choice((-1, 1))
-            return choices[min(max(at, 0), len(choices) - 1)]
-        low, high = parameter.values
-        if drawn and parameter.log:
-            new = math.exp(self._random.uniform(math.log(low), math.log(high)))
-        elif drawn:
-            new = self._random.uniform(low, high)
-        else:
-            new = value * self._random.choice((0.8, 1.2))
-        if parameter.step:
-            new = low + round((new - low) / parameter.step) * parameter.step
-        new = min(max(new, low), high)
-        return round(new) if parameter.kind == "int" else new
+    made: TrialScheduler = Stopping()  # type: ignore[no-untyped-call]
+    return made

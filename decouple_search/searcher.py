@@ -1,48 +1,32 @@
-"""The Optuna study as Tune's searcher: asks it for each trial and tells it the truth about how each ended.
-
-The study is the one record of a search: the leaderboard is written from it, and Optuna's own tools open it.
-"""
+"""The Optuna study as Tune's searcher: asks it for each trial and tells it the truth about how each ended."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
+from ray.tune import Callback
 from ray.tune.search import Searcher
+from ray.tune.utils import flatten_dict
 
-from decouple_search.samplers import SAMPLERS, check_sampler
 from decouple_search.space import Space
-
-STUDY_NAME = "decouple_search"
-
-
-def open_study(file: Path, sampler: str = "tpe", *, seed: int | None = None, mode: str = "max") -> optuna.Study:
-    """The study in a journal file, made if it is not there.
-
-    Raises:
-        InputError: an unknown sampler, or a seed out of range.
-    """
-    check_sampler(sampler, seed)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = JournalStorage(JournalFileBackend(str(file)))
-    return optuna.create_study(
-        storage=storage,
-        sampler=SAMPLERS[sampler](seed),
-        study_name=STUDY_NAME,
-        direction="maximize" if mode == "max" else "minimize",
-        load_if_exists=True,
-    )
+from decouple_search.study import own_trials
 
 
-def trial_name(number: int) -> str:
-    """A trial's id in files and output, from its number in the study."""
-    return f"{number:04d}"
+class Unfinished(NamedTuple):
+    """A trial that a search before this one began."""
+
+    number: int
+    """Its number in the study."""
+    since: str | None
+    """The checkpoint folder to go on from; None to begin again."""
+    changed: dict[str, Any]
+    """Searched keys that were not what was proposed when it was written."""
 
 
 class StudySearcher(Searcher):
@@ -52,9 +36,11 @@ class StudySearcher(Searcher):
         study: the Optuna study.
         space: what to propose.
         config: the complete base configuration, dotted.
-        trials: how many to propose in all.
+        trials: how many there are to be in all, with those that are in the study.
         max_concurrent: how many may run at a time; the next is asked for only when one has ended, so that it
             is chosen with all that is known.
+        prepare: called with a trial's number before it is asked for, to give the study its sampler.
+        unfinished: trials that go on first.
         stay: whether the search is over only when the last trial has ended, not when the last is proposed.
     """
 
@@ -66,15 +52,17 @@ class StudySearcher(Searcher):
         *,
         trials: int,
         max_concurrent: int,
+        prepare: Callable[[int], None] = lambda number: None,
+        unfinished: Sequence[Unfinished] = (),
         stay: bool = False,
     ) -> None:
         super().__init__(metric=space.metric, mode=space.mode)
-        self._study, self._space, self._config = study, space, config
+        self._study, self._space, self._config, self._prepare = study, space, config, prepare
         self._trials, self._max_concurrent, self._stay = trials, max_concurrent, stay
+        self._unfinished = list(unfinished)
         self._running: dict[str, optuna.Trial] = {}
-        self.asked = 0
-        for point in space.checked_start():
-            study.enqueue_trial(point)
+        self.asked = len(own_trials(study)) - len(self._unfinished)
+        """Trials that have been proposed, before this run too."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The next configuration, None while all slots are taken, or FINISHED."""
@@ -84,15 +72,21 @@ class StudySearcher(Searcher):
             return Searcher.FINISHED  # type: ignore[return-value]
         if len(self._running) >= self._max_concurrent:
             return None
-        trial = self._study.ask()
         self.asked += 1
+        trials = self._study.get_trials(deepcopy=False)
+        if self._unfinished:
+            number, since, changed = self._unfinished.pop(0)
+            self._prepare(number)
+            trial = optuna.trial.Trial(self._study, trials[number]._trial_id)
+        else:
+            self._prepare(len(trials))
+            trial, since, changed = self._study.ask(), None, {}
         self._running[trial_id] = trial
-        proposed = self._space.suggest(trial)
         return {
             "trial": trial.number,
-            "config": self._config | proposed,
-            "metric": self._space.metric,
-            "mode": self._space.mode,
+            "config": self._config | self._space.suggest(trial) | changed,
+            "since": since,
+            "objectives": [list(objective) for objective in self._space.objectives],
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -104,19 +98,26 @@ class StudySearcher(Searcher):
             return
         known = trial.user_attrs
         if result["epoch"] > known.get("epochs", 0):  # not one done again, after a worker was lost
-            trial.report(result[metric], result["epoch"])
+            self._report(trial, result["epoch"], result[metric])
+            seconds = result.get("train_seconds", 0.0) + result.get("eval_seconds", 0.0)
+            trial.set_user_attr("seconds", round(known.get("seconds", 0.0) + seconds, 3))
             trial.set_user_attr("epochs", result["epoch"])
-        if result.get("lineage") and result["lineage"] != known.get("lineage"):
-            trial.set_user_attr("lineage", result["lineage"])
+        for name, key in (("lineage", "lineage"), ("weights", "parameters")):
+            if result.get(key) and result[key] != known.get(name):
+                trial.set_user_attr(name, result[key])
         best, sign = known.get("best_value"), 1 if self._space.mode == "max" else -1
         if best is None or sign * result[metric] > sign * best:
+            for name in ("val_map", "images_per_second"):
+                if name in result:
+                    trial.set_user_attr(name, result[name])
+            trial.set_user_attr("objectives", [result[name] for name, _ in self._space.objectives])
             trial.set_user_attr("best_value", result[metric])
             trial.set_user_attr("best_epoch", result["epoch"])
-            trial.set_user_attr("val_map", result["val_map"])
             # Tune flattens the config that an epoch was trained with into its result; pbt may have changed it.
-            config = {key: result.get(f"config/config/{key}", value) for key, value in self._config.items()}
-            if (used := self._space.present(config)) != trial.params and "config/trial" in result:
-                trial.set_user_attr("parameters", used)
+            if "config/trial" in result:
+                config = {key: result.get(f"config/config/{key}", value) for key, value in self._config.items()}
+                if (used := self._space.present(config)) != trial.params:
+                    trial.set_user_attr("in_force", used)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False, **_: Any
@@ -129,12 +130,21 @@ class StudySearcher(Searcher):
             self.on_trial_result(trial_id, result)  # Tune gives the last epoch to this call alone
         self._end(self._running.pop(trial_id), failure)
 
-    def end_interrupted(self) -> bool:
-        """Tell the study of trials that were running when the search was stopped; whether there were any."""
-        stopped = bool(self._running)
+    @property
+    def running(self) -> int:
+        """Trials that have begun and not ended, with those that wait to go on."""
+        return len(self._running) + len(self._unfinished)
+
+    def end_running(self) -> None:
+        """Tell the study of trials that ended with the budget."""
         while self._running:
             self._end(self._running.popitem()[1], None)
-        return stopped
+
+    def _report(self, trial: optuna.Trial, epoch: int, value: float) -> None:
+        if len(self._space.objectives) == 1:
+            trial.report(value, epoch)
+        else:  # of which Optuna takes no intermediate values
+            trial.set_user_attr("curve", trial.user_attrs.get("curve", {}) | {str(epoch): value})
 
     def _end(self, trial: optuna.Trial, failure: str | None) -> None:
         epochs = trial.user_attrs.get("epochs", 0)
@@ -144,9 +154,27 @@ class StudySearcher(Searcher):
         elif epochs < self._config["train.epochs"]:
             self._study.tell(trial, state=TrialState.PRUNED)
         else:
-            self._study.tell(trial, trial.user_attrs["best_value"])
+            self._study.tell(trial, trial.user_attrs["objectives"])
 
     def save(self, checkpoint_path: str) -> None:
         """Write which trial of Tune is which of the study; all else is in the study."""
         numbers = {trial_id: trial.number for trial_id, trial in self._running.items()}
         Path(checkpoint_path).write_text(json.dumps({"asked": self.asked, "running": numbers}))
+
+
+class Reports(Callback):
+    """Tells a searcher of every epoch at once.
+
+    Tune itself keeps back the one after which a trial is stopped until its checkpoint is written, and a search that is
+    killed or whose budget is spent just then would lose it.
+
+    Args:
+        searcher: whom to tell.
+    """
+
+    def __init__(self, searcher: StudySearcher) -> None:
+        self._searcher = searcher
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
+        """Pass an epoch on."""
+        self._searcher.on_trial_result(trial.trial_id, flatten_dict(result))

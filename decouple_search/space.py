@@ -6,7 +6,7 @@ search:
   model.attention: {choice: [none, arch1]}
   model.k_neg: {float: [0.01, 1.0], log: true, when: {model.alpha: {gt: 0}}}
 start: [{model.alpha: 0.7}]                      # tried first
-objective: {metric: val_map, mode: max}
+objective: {metric: val_map, mode: max}          # or a list of them
 scheduler: {name: asha, grace_epochs: 1, reduction_factor: 3}
 trials: 24                                       # unless --trials says otherwise
 """
@@ -17,6 +17,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +27,17 @@ from decouplenet.errors import InputError
 
 if TYPE_CHECKING:
     import optuna
+    from numpy.random import Generator
+    from optuna.distributions import BaseDistribution
 
-# What an epoch reports and a search can optimise; losses towards less, all else towards more.
+# What an epoch reports and a search can optimise.
 OBJECTIVES = (
     *(f"val_{name}" for name in ("map", "map_plain", "p_c", "r_c", "f1_c", "f1_c_harmonic", "p_o", "r_o", "f1_o")),
-    *("val_loss", "train_loss", "images_per_second"),
+    *("val_loss", "train_loss", "images_per_second", "parameters", "latency_ms"),
 )
+LESS_IS_BETTER = ("val_loss", "train_loss", "parameters", "latency_ms")
+GRID = 100_000
+"""The most points of a grid."""
 # A gang and ASHA's last rung are made for one value of these.
 FIXED = ("scaling.", "train.epochs", "train.strategy")
 CONDITIONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -76,6 +82,57 @@ class Parameter:
             return trial.suggest_int(self.key, low, high, step=int(self.step or 1), log=self.log)
         return trial.suggest_float(self.key, low, high, step=self.step, log=self.log)
 
+    @property
+    def distribution(self) -> BaseDistribution:
+        """What `suggest` asks Optuna for."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        if self.kind == "choice":
+            return CategoricalDistribution(self.values)
+        low, high = self.values
+        if self.kind == "int":
+            return IntDistribution(low, high, log=self.log, step=int(self.step or 1))
+        return FloatDistribution(low, high, log=self.log, step=self.step)
+
+    def place(self, value: float) -> float:
+        """Where a value of a range stands in it, from 0 to 1 on its scale."""
+        low, high = self._ends()
+        return (self._scaled(value) - low) / (high - low)
+
+    def at(self, place: float) -> Any:
+        """The value at a place from 0 to 1: of a range on its scale, of choices in their order."""
+        if self.kind == "choice":
+            return self.values[min(int(place * len(self.values)), len(self.values) - 1)]
+        low, high = self._ends()
+        scaled = low + place * (high - low)
+        value = math.exp(scaled) if self.log else scaled
+        least, most = self.values
+        step = self.step or (1 if self.kind == "int" else None)
+        if step:
+            value = least + round((value - least) / step) * step
+            most = least + int((most - least) / step + 1e-9) * step
+        value = min(max(value, least), most)
+        return int(value) if self.kind == "int" else value
+
+    def steps(self) -> list[Any] | None:
+        """All values; None where they are endless."""
+        if self.kind == "choice":
+            return list(self.values)
+        step = self.step or (1 if self.kind == "int" else None)
+        if step is None:
+            return None
+        low, high = self.values
+        return [low + i * step for i in range(int((high - low) / step + 1e-9) + 1)]
+
+    def _ends(self) -> tuple[float, float]:
+        """The ends of a range on its scale; half a step beyond them, so that each value has as much room."""
+        half = (self.step or (1 if self.kind == "int" else 0)) / 2
+        low, high = self._scaled(self.values[0] - half), self._scaled(self.values[1] + half)
+        return low, high if high > low else low + 1.0
+
+    def _scaled(self, value: float) -> float:
+        return math.log(value) if self.log else float(value)
+
     def contains(self, value: Any) -> bool:
         """Whether a value is one that the search could propose."""
         if self.kind == "choice":
@@ -108,23 +165,79 @@ class Space:
     """What is searched, each after those that its conditions name."""
     start: tuple[Mapping[str, Any], ...]
     """Points that are tried first."""
-    metric: str
-    """What the search optimises, a key of what an epoch reports."""
-    mode: str
-    """max or min."""
+    objectives: tuple[tuple[str, str], ...]
+    """What the search optimises: keys of what an epoch reports, each with max or min; the first decides ties."""
     scheduler: Mapping[str, Any]
     """`name` of the scheduler and its options."""
     trials: int
     """Number of trials when the command line does not say."""
 
+    @property
+    def metric(self) -> str:
+        """The first objective, by which trials are stopped early and epochs compared."""
+        return self.objectives[0][0]
+
+    @property
+    def mode(self) -> str:
+        """Of the first objective: max or min."""
+        return self.objectives[0][1]
+
     def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
         """Ask Optuna for the parameters of one trial; those whose conditions do not hold are absent."""
-        values = self._fixed()
-        proposed: dict[str, Any] = {}
+        return self._filled(lambda parameter: parameter.suggest(trial))
+
+    def draw(self, rng: Generator) -> dict[str, Any]:
+        """A random configuration's parameters; those whose conditions do not hold are absent."""
+        return self._filled(lambda parameter: parameter.at(rng.random()))
+
+    def neighbour(self, point: Mapping[str, Any], rng: Generator, width: float) -> dict[str, Any]:
+        """A configuration near another.
+
+        Args:
+            point: the other's parameters.
+            rng: of the changes.
+            width: standard deviation of a range's change, as a share of it; a choice changes once in five times.
+        """
+
+        def moved(parameter: Parameter) -> Any:
+            if parameter.key not in point:
+                return parameter.at(rng.random())
+            if parameter.kind == "choice":
+                return parameter.at(rng.random()) if rng.random() < 0.2 else point[parameter.key]
+            place = parameter.place(point[parameter.key]) + width * rng.standard_normal()
+            return parameter.at(min(max(place, 0.0), 1.0))
+
+        return self._filled(moved)
+
+    def _filled(self, value: Callable[[Parameter], Any]) -> dict[str, Any]:
+        """The parameters whose conditions hold, each with what `value` gives for it."""
+        values = dict(self._fixed)
+        filled: dict[str, Any] = {}
         for parameter in self.parameters:
             if parameter.applies(values):
-                proposed[parameter.key] = values[parameter.key] = parameter.suggest(trial)
-        return proposed
+                filled[parameter.key] = values[parameter.key] = value(parameter)
+        return filled
+
+    def grid(self) -> list[dict[str, Any]]:
+        """All combinations of all values, in order, without parameters whose conditions do not hold.
+
+        Raises:
+            InputError: a range has no steps, or there are more than `GRID`.
+        """
+        points: list[dict[str, Any]] = [{}]
+        for parameter in self.parameters:
+            values = parameter.steps()
+            if values is None:
+                raise InputError(f"--sampler grid: {parameter.key} has endless values; give it a step, or choices")
+            points = [
+                {**point, **({parameter.key: value} if applies else {})}
+                for point in points
+                for applies in [parameter.applies(self._fixed | point)]
+                for value in (values if applies else [None])
+            ]
+            if len(points) > GRID:
+                raise InputError(f"--sampler grid: there are more than {GRID} points; search fewer keys or values")
+        return points
 
     def present(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The searched parameters of a complete configuration, without those whose conditions do not hold in it."""
@@ -139,7 +252,7 @@ class Space:
         """The start points without the parameters that are absent under their conditions."""
         points = []
         for point in self.start:
-            values = self._fixed()
+            values = self._fixed
             kept: dict[str, Any] = {}
             for parameter in self.parameters:
                 if parameter.key in point and (not parameter.when or parameter.applies(values | kept)):
@@ -147,6 +260,7 @@ class Space:
             points.append(kept)
         return points
 
+    @cached_property
     def _fixed(self) -> dict[str, Any]:
         searched = {parameter.key for parameter in self.parameters}
         defaults = flatten(Config().to_dict())
@@ -177,7 +291,7 @@ def load_space(path: str | Path, overrides: Mapping[str, Any] | None = None) -> 
     parameters = [_parameter(key, spec, path) for key, spec in search.items() if key not in overrides]
     if not parameters:
         raise InputError(f"{path}: nothing is searched; add keys under 'search' or fix fewer on the command line")
-    metric, mode = _objective(raw.get("objective") or {}, path)
+    objectives = _objectives(raw.get("objective") or {}, path)
     trials = raw.get("trials", 20)
     if not isinstance(trials, int) or isinstance(trials, bool) or trials < 1:
         raise InputError(f"{path}, trials: '{trials}' is not a whole number from 1")
@@ -186,8 +300,7 @@ def load_space(path: str | Path, overrides: Mapping[str, Any] | None = None) -> 
         base=base,
         parameters=_in_order(parameters, path),
         start=tuple(_start_points(raw.get("start"), parameters, overrides, path)),
-        metric=metric,
-        mode=mode,
+        objectives=objectives,
         scheduler=_mapping(raw.get("scheduler"), path, "scheduler") or {"name": "asha"},
         trials=trials,
     )
@@ -195,17 +308,28 @@ def load_space(path: str | Path, overrides: Mapping[str, Any] | None = None) -> 
     return space
 
 
-def _objective(spec: Any, path: Path) -> tuple[str, str]:
+def _objectives(spec: Any, path: Path) -> tuple[tuple[str, str], ...]:
+    """The objectives of a space: one mapping, or a list of them."""
     where = f"{path}, objective"
+    found = [_objective(one, where) for one in (spec if isinstance(spec, list) else [spec])]
+    if not found:
+        raise InputError(f"{where}: the list is empty; give {{metric: val_map, mode: max}}")
+    metrics = [metric for metric, _ in found]
+    if twice := [metric for metric in metrics if metrics.count(metric) > 1]:
+        raise InputError(f"{where}: '{twice[0]}' is there twice")
+    return tuple(found)
+
+
+def _objective(spec: Any, where: str) -> tuple[str, str]:
     if not isinstance(spec, dict):
-        raise InputError(f"{where}: one mapping is needed, such as {{metric: val_map, mode: max}}")
+        raise InputError(f"{where}: a mapping is needed, such as {{metric: val_map, mode: max}}, or a list of them")
     for name in spec:
         if name not in ("metric", "mode"):
             raise InputError(f"{where}: unknown '{name}'; valid: metric, mode")
     metric = spec.get("metric", "val_map")
     if metric not in OBJECTIVES:
         raise InputError(f"{where}: unknown metric '{metric}'; {nearest(metric, OBJECTIVES)}")
-    mode = spec.get("mode", "min" if metric.endswith("_loss") else "max")
+    mode = spec.get("mode", "min" if metric in LESS_IS_BETTER else "max")
     if mode not in ("max", "min"):
         raise InputError(f"{where}: mode '{mode}' is unknown; valid: max, min")
     return metric, mode

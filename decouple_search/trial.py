@@ -32,6 +32,7 @@ class DecoupleTrial(tune.Trainable):
     _epoch: int
     _best: float
     _failure: str | None
+    _latency: float | None
     _lineage: list[str]
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -47,8 +48,13 @@ class DecoupleTrial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Train and evaluate one epoch."""
         measured = self._guarded(lambda gang: gang.train_epoch()) if self._failure is None else None
+        if measured is not None and self._timed and self._latency is None:  # it is the same in every epoch
+            self._latency = self._guarded(lambda gang: gang.latency())
+            measured = None if self._latency is None else measured
         if measured is None:
             return {"epoch": self._epoch, "failed": self._failure, DONE: True}
+        if self._timed:
+            measured["latency_ms"] = self._latency
         self._epoch = measured["epoch"]
         value = self._sign * measured[self._metric]
         improved = value > self._best
@@ -75,7 +81,9 @@ class DecoupleTrial(tune.Trainable):
             self._gang = None
 
     def _begin(self, config: dict[str, Any]) -> None:
-        self._metric, self._sign = config["metric"], 1 if config["mode"] == "max" else -1
+        (self._metric, mode), *others = config["objectives"]
+        self._sign = 1 if mode == "max" else -1
+        self._timed, self._latency = "latency_ms" in (self._metric, *(name for name, _ in others)), None
         self._epoch = 0
         self._best = -math.inf
         self._lineage = []
@@ -86,6 +94,8 @@ class DecoupleTrial(tune.Trainable):
         if not self._started(nested):
             self.cleanup()
             self._guarded(lambda gang: gang.start(nested))
+        if config["since"] and self._failure is None:
+            self._go_on_from(read_files(config["since"]))
 
     def _started(self, config: dict[str, Any]) -> bool:
         """Begin a configuration; False if the gang is lost.

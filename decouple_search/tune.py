@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from decouple_search.experiment import goes_on
 from decouple_search.plan import Options, describe, disk_use, local_nodes, resolve_gpus, slots
 from decouple_search.portable import self_contained
-from decouple_search.samplers import check_sampler
-from decouple_search.schedulers import make_scheduler
+from decouple_search.samplers import SAMPLERS, choose_sampler
+from decouple_search.schedulers import SCHEDULERS, make_scheduler
 from decouple_search.space import Space, load_space
 from decouplenet.command_line import CommandParser, parse_config, run, say
 from decouplenet.config import Config
@@ -32,15 +33,24 @@ def parser() -> CommandParser:
     parser.add_argument("--space", type=str, default=str(DEMO), help="search space, a YAML file")
     parser.add_argument("--trials", type=int | None, default=None, help="trials in all; default: the space's own")
     parser.add_argument("--time-budget", type=float | None, default=None, help="stop after this many seconds")
+    parser.add_argument("--epoch-budget", type=int | None, default=None, help="stop after this many epochs in all")
+    parser.add_argument("--patience", type=int | None, default=None, help="stop after so many trials without a better")
+    parser.add_argument(
+        "--resume", type=str, default="auto", help="auto, must or never go on with a search of that name"
+    )
+    parser.add_argument("--warm-start", type=str | None, default=None, help="experiment whose trials are taken over")
+    parser.add_argument("--optuna-storage", type=str | None, default=None, help="URL of a database for the study")
     parser.add_argument("--storage", type=str, default="results", help="folder that experiments are kept in")
     parser.add_argument("--name", type=str | None, default=None, help="experiment's folder; default: space and time")
     parser.add_argument("--workers-per-trial", type=int | None, default=None, help="scaling.workers_per_trial")
     parser.add_argument(
         "--max-concurrent", type=int | None, default=None, help="trials at a time; default: all that fit"
     )
-    parser.add_argument("--sampler", type=str, default="tpe", help="how configurations are chosen: tpe or random")
     parser.add_argument(
-        "--scheduler", type=str | None, default=None, help="asha, pbt or none; default: the space's own"
+        "--sampler", type=str | None, default=None, help=f"how configurations are chosen: {', '.join(SAMPLERS)}"
+    )
+    parser.add_argument(
+        "--scheduler", type=str | None, default=None, help=f"{', '.join(SCHEDULERS)}; default: the space's own"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampler")
     parser.add_argument(
@@ -71,13 +81,14 @@ def read(arguments: list[str] | None) -> tuple[Options, Space, Config]:
         ("trials", 1),
         ("max_concurrent", 1),
         ("time_budget", 1),
+        ("epoch_budget", 1),
+        ("patience", 1),
         ("max_failures", 0),
         ("keep_checkpoints", 1),
     ):
         value = getattr(options, name)
         if value is not None and value < least:
             raise InputError(f"--{name.replace('_', '-')}: {value} is out of range; it must be at least {least}")
-    check_sampler(options.sampler, options.seed)
     if "://" in options.storage:
         raise InputError(f"--storage: '{options.storage}' is not a folder of this machine; give a folder")
     space = load_space(options.space, keys)
@@ -89,6 +100,8 @@ def main(arguments: list[str] | None = None) -> int:
     options, space, config = read(arguments)
     trials = options.trials or space.trials
     scheduler = make_scheduler(space.scheduler, options.scheduler, config.train.epochs, space)
+    sampler = choose_sampler(options.sampler, scheduler.name, space, options.seed)
+    trials = min(trials, len(space.grid())) if sampler == "grid" else trials
     if scheduler.name == "pbt" and options.max_concurrent:
         raise InputError(
             "--max-concurrent: pbt trains all trials in turns on every slot there is; leave it out, or let a worker "
@@ -99,18 +112,21 @@ def main(arguments: list[str] | None = None) -> int:
         nodes = local_nodes()
         config = resolve_gpus(config, nodes)
         running = min(slots(config, nodes), options.max_concurrent or trials, trials)
-        say(describe(space, config, scheduler, options, trials=trials, running=running))
+        say(describe(space, config, scheduler, options, sampler=sampler, trials=trials, running=running))
         say(disk_use(space, config, scheduler, keep=options.keep_checkpoints, running=running, trials=trials))
         say(f"results    {experiment}")
         return 0
-    if experiment.exists():
-        raise InputError(f"--name: '{experiment}' is there already; give another --name, or remove it")
+    goes_on(experiment, options.resume)
 
     from decouple_search.search import Search  # Ray takes seconds to import, and nothing before this needs it
 
-    with Search(experiment, space, config, scheduler, options, trials) as search:
-        plan = describe(space, search.config, scheduler, options, trials=trials, running=search.running)
-        say(f"{plan}\nresults    {experiment}")
+    with Search(experiment, space, config, scheduler, options, trials, sampler) as search:
+        plan = describe(
+            space, search.config, scheduler, options, sampler=sampler, trials=trials, running=search.running
+        )
+        say(f"{plan}\nresults    {experiment}" + (", which goes on" if search.goes_on else ""))
+        if search.taken:
+            say(search.taken)
         outcome = search.run()
         code = report(outcome, experiment)
         if options.retrain_best and code == 0:
@@ -134,6 +150,10 @@ def report(outcome: Any, experiment: Path) -> int:
         reason = f": {outcome.failure}" if outcome.failure else ""
         print(f"failed: no trial ended well{reason}", file=sys.stderr)  # noqa: T201
         return 130 if outcome.interrupted else 1
+    if outcome.spent:
+        say(f"ended      {outcome.spent}")
+    if "pareto" in counts:
+        say(f"pareto     trials {', '.join(counts['pareto'])}; of these the best in the first objective:")
     say(f"best       trial {counts['best_trial_id']}, val_map {counts['best_val_map']:.4f}")
     for key, value in outcome.best.items():
         say(f"             {key} = {value:.4g}" if isinstance(value, float) else f"             {key} = {value}")
@@ -141,7 +161,7 @@ def report(outcome: Any, experiment: Path) -> int:
         if file.exists():
             say(f"             {file}")
     if outcome.interrupted:
-        say("interrupted; what had ended by then is above")
+        say("interrupted; what there was by then is above, and the same command goes on")
     return 130 if outcome.interrupted else 0
 
 

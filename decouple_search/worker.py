@@ -187,7 +187,9 @@ class GangWorker:
         """
         trained = self._engine.train_epoch()
         note = {"note": self._engine.note} if self._engine.note else {}
-        self._metrics = {"epoch": self._engine.epoch} | trained | self._engine.evaluate() | note
+        parameters = sum(weight.numel() for weight in self._engine.model.parameters())
+        self._metrics = {"epoch": self._engine.epoch, "parameters": parameters} | trained | self._engine.evaluate()
+        self._metrics |= note
         return self._metrics
 
     @leaves_on_error
@@ -195,6 +197,14 @@ class GangWorker:
         """Measure the validation images with the weights as they are."""
         measured: dict[str, Any] = self._engine.evaluate()
         return measured
+
+    @leaves_on_error
+    def latency(self) -> float:
+        """Milliseconds that the network takes for one image; part of this epoch's measures from here on."""
+        from decouplenet.scoring import latency_ms
+
+        self._metrics["latency_ms"] = latency_ms(self._engine.model, self._engine.config, self._engine.device)
+        return float(self._metrics["latency_ms"])
 
     @leaves_on_error
     def checkpoint(self, notes: dict[str, Any]) -> Files:

@@ -10,6 +10,7 @@ import json
 import pickle  # its error alone: nothing is read with it
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -126,3 +127,18 @@ def read_checkpoint(folder: str | Path) -> Checkpoint:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{folder / 'model.safetensors'}: does not fit its config.yaml ({reason})") from None
     return Checkpoint(model.eval(), config, names, metrics)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a checkpoint to go on from was written to the end; a killed process or a full disk leaves a part."""
+    try:
+        json.loads((folder / "metrics.json").read_text())
+        load_yaml(folder / "config.yaml")
+        weights = folder / "model.safetensors"
+        with weights.open("rb") as stream:
+            header = int.from_bytes(stream.read(8), "little")
+            ends = [of["data_offsets"][1] for name, of in json.loads(stream.read(header)).items() if name[:2] != "__"]
+        # torch's files are zip archives, whose directory is at the end.
+        return weights.stat().st_size == 8 + header + max(ends, default=0) and zipfile.is_zipfile(folder / "state.pt")
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError, AttributeError):
+        return False

@@ -6,6 +6,8 @@ Works on one worker's share of the images; whoever calls it brings the shares to
 from __future__ import annotations
 
 import contextlib
+import statistics
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
@@ -80,6 +82,35 @@ def score(
             scores.update(batch.indices, logits.sigmoid(), targets)
             done()
     return scores, loss
+
+
+def latency_ms(network: nn.Module, config: Config, device: torch.device, rounds: int = 20) -> float:
+    """Milliseconds from one image on the device to its logits, the median of some rounds.
+
+    Args:
+        network: from images to logits; its mode is left as it is.
+        config: size of the image, and precision.
+        device: where the network is.
+        rounds: how often.
+
+    Raises:
+        TrainingFailed: memory ran out.
+    """
+    cast, training = Autocast(network, config.train.precision, device.type), network.training
+    size, seconds = config.data.image_size, []
+    image = Inputs(network, config.train.precision, device).laid_out(
+        torch.zeros(1, 3, size, size, device=device).to(memory_format=torch.channels_last)
+    )
+    cast.eval()
+    with torch.inference_mode(), memory_errors(config):
+        for _ in range(rounds + 3):  # the first choose kernels
+            began = time.perf_counter()
+            cast(image)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - began)
+    network.train(training)
+    return 1000 * statistics.median(seconds[3:])
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The busy fractions of a search, on a clock that the test moves."""
+"""The busy fraction of a warm search, on a clock that the test moves."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def epoch(seconds):
     return {"train_seconds": seconds * 0.75, "eval_seconds": seconds * 0.25}
 
 
-def test_whole_and_warm(clock):
+def test_warm(clock):
     meter = BusyMeter(2)
     for at in (110, 112, 130):  # the third trial takes a gang that is warm
         clock[0] = at
@@ -26,15 +26,13 @@ def test_whole_and_warm(clock):
         clock[0] = at
         meter.on_trial_result(0, [], None, epoch(seconds))
     meter.on_trial_result(0, [], None, {"failed": "the loss is nan"})
-    whole, warm = meter.fractions(50)
-    assert whole == pytest.approx(32 / (50 * 2))
     # Warm from 112 to 140; of the first epoch, from 110 to 116, four seconds are in it.
-    assert warm == pytest.approx((4 + 8 + 10 + 8) / (28 * 2))
+    assert meter.warm() == pytest.approx((4 + 8 + 10 + 8) / (28 * 2))
 
 
 def test_nothing_trained(clock):
     meter = BusyMeter(2)
-    assert meter.fractions(10) == (0, 0)
+    assert meter.warm() == 0
     meter.on_trial_start(0, [], None)
     meter.on_trial_result(0, [], None, {"failed": "no"})
-    assert meter.fractions(10) == (0, 0)
+    assert meter.warm() == 0

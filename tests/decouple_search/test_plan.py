@@ -103,7 +103,7 @@ def test_dry_run_says_all_and_starts_nothing(space_file, tmp_path, capsys):
     assert main(["--space", str(space_file()), *flags]) == 0
     out = capsys.readouterr().out
     assert "when model.alpha gt 0.3" in out
-    assert "4 trials by tpe, at most 3 epochs each; asha rungs at epochs 1" in out
+    assert "4 trials by gp, at most 3 epochs each; asha rungs at epochs 1" in out
     assert "at a time  1 trial" in out
     assert "checkpoints up to" in out
     assert "decoded images 369 KB" in out
@@ -117,6 +117,9 @@ def test_dry_run_says_all_and_starts_nothing(space_file, tmp_path, capsys):
         (["--storage", "s3://bucket/x"], "--storage"),
         (["--sampler", "randon"], r"--sampler: unknown 'randon'; did you mean 'random'\?"),
         (["--seed", "-1"], "--seed: -1 is out of range"),
+        (["--epoch-budget", "0"], "--epoch-budget: 0 is out of range"),
+        (["--patience", "0"], "--patience: 0 is out of range"),
+        (["--sampler", "nsgaii"], "nsgaii does not go with the scheduler asha"),
         (["--space", "/none.yaml"], "/none.yaml: cannot be read"),
         (["--model.alpha", "much"], "model.alpha: much is not float"),
         (["--model.maps_per_class", "0"], "model.maps_per_class: 0 is out of range"),
@@ -124,13 +127,24 @@ def test_dry_run_says_all_and_starts_nothing(space_file, tmp_path, capsys):
 )
 def test_wrong_flags(arguments, message):
     with pytest.raises(InputError, match=message):
-        read(arguments)
+        main([*arguments, "--dry-run"])
 
 
-def test_an_experiment_is_never_written_over(space_file, tmp_path):
-    (tmp_path / "taken").mkdir()
-    with pytest.raises(InputError, match="is there already"):
-        main(["--space", str(space_file()), "--storage", str(tmp_path), "--name", "taken"])
+@pytest.mark.parametrize(
+    ("there", "resume", "said"),
+    [
+        (["notes.txt"], "auto", "is there already and is no search's folder"),
+        (["experiment.yaml"], "never", "is there already; give another --name, or --resume auto"),
+        ([], "must", "--resume must: there is no"),
+        ([], "perhaps", "--resume: 'perhaps' is unknown; valid: auto, must, never"),
+    ],
+)
+def test_a_folder_that_is_there_is_never_written_over(space_file, tmp_path, there, resume, said):
+    for name in there:
+        (tmp_path / "taken").mkdir()
+        (tmp_path / "taken" / name).touch()
+    with pytest.raises(InputError, match=said):
+        main(["--space", str(space_file()), "--storage", str(tmp_path), "--name", "taken", "--resume", resume])
 
 
 def test_storage_that_cannot_be_written_is_said_at_once(space_file, tmp_path):

@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray import cloudpickle
 
-from decouple_search.schedulers import CHANGEABLE, Explorer, Scheduler, make_scheduler, tune_scheduler
+from decouple_search.pbt import Explorer
+from decouple_search.schedulers import CHANGEABLE, SCHEDULERS, Scheduler, make_scheduler, tune_scheduler
 from decouple_search.space import load_space
+from decouple_search.study import open_study
 from decouplenet.config import Config, flatten
 from decouplenet.errors import InputError
 
@@ -50,9 +52,12 @@ def test_pbt_needs_something_to_change(space_file):
     make_scheduler({}, "pbt", 9, load_space(space_file()))
 
 
-def test_tune_can_pickle_its_scheduler(space_file):
+def test_tune_can_pickle_its_scheduler(space_file, tmp_path):
     space = load_space(space_file())
-    cloudpickle.dumps(tune_scheduler(Scheduler("pbt"), space, flatten(Config().to_dict()), seed=0, slots=2))
+    base = flatten(Config().to_dict())
+    for name in SCHEDULERS:
+        study = open_study(tmp_path / f"{name}.log", space)
+        cloudpickle.dumps(tune_scheduler(Scheduler(name), space, base, study=study, seed=0, slots=2))
 
 
 SEARCH = """

@@ -13,7 +13,7 @@ import optuna
 import pytest
 
 from decouple_search.results import STATES
-from decouple_search.searcher import STUDY_NAME
+from decouple_search.study import STUDY_NAME
 from decouple_search.trial import DecoupleTrial
 from decouple_search.tune import main
 from decouplenet.checkpoint import read_checkpoint
@@ -317,3 +317,96 @@ def anonymous_memory(pid):
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")), 0)
+
+
+def run_until(process, text, count=1):
+    """Read a search's lines until some has been there a number of times; False where it ended before."""
+    seen = 0
+    for line in process.stdout:
+        seen += text in line
+        if seen == count:
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("trials", "cuts"),
+    [
+        (6, ((signal.SIGKILL, 2), (signal.SIGTERM, 3))),
+        pytest.param(24, ((signal.SIGKILL, 7),) * 5, marks=pytest.mark.slow),
+    ],
+)
+def test_cut_off_and_begun_again_it_ends_with_the_same_trials(ray_cluster, space_file, tmp_path, trials, cuts):
+    """Killed and stopped drivers: each trial is there once, and none begins anew what it had done."""
+    file = space_file(("trials: 4", f"trials: {trials}"))
+    for how, epochs in cuts:
+        process = start(ray_cluster, file, tmp_path, "--keep-checkpoints", "30")
+        assert run_until(process, "  epoch ", epochs)
+        process.send_signal(how)
+        process.stdout.read()
+        assert process.wait(timeout=120) == (130 if how == signal.SIGTERM else -how)
+        while gang_pids():
+            time.sleep(0.1)
+    process = start(ray_cluster, file, tmp_path, "--keep-checkpoints", "30", "--resume", "must")
+    out = process.stdout.read()
+    assert process.wait(timeout=60) == 0, out
+    rows = leaderboard(tmp_path / "x")
+    assert sorted(row["trial_id"] for row in rows) == [f"{i:04d}" for i in range(trials)]
+    assert {row["state"] for row in rows} <= {"COMPLETE", "PRUNED"}
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(tmp_path / "x" / "study.log"))
+    )
+    study = optuna.load_study(study_name=STUDY_NAME, storage=storage)
+    assert len(study.trials) == trials
+    for row in rows:
+        trial = study.trials[int(row["trial_id"])]
+        assert list(trial.intermediate_values) == list(range(1, int(row["epochs"]) + 1))
+        assert (row["state"] == "COMPLETE") == (int(row["epochs"]) == 3)
+    best = read_checkpoint(tmp_path / "x" / "best_checkpoint")
+    assert best.metrics["val_map"] == pytest.approx(float(rows[0]["val_map"]), abs=1e-9)
+    # Determined by seed and trial alone, so what was cut off has what an uncut training has.
+    engine = Engine(best.config, open_data(best.config.data))
+    values = []
+    while engine.epoch < 3:
+        values.append((engine.train_epoch() | engine.evaluate())["val_map"])
+    assert max(values[: int(rows[0]["epochs"])]) == pytest.approx(float(rows[0]["val_map"]), abs=1e-6)
+    assert main(["--space", str(file), "--storage", str(tmp_path), "--name", "x"]) == 0  # nothing is left to do
+    assert leaderboard(tmp_path / "x") == rows
+    with pytest.raises(InputError, match=r"was made by another search \(train.epochs: 3 there, 4 here\)"):
+        main(["--space", str(file), "--storage", str(tmp_path), "--name", "x", "--train.epochs", "4"])
+    assert alive() == []
+
+
+def test_two_objectives_and_a_budget_of_epochs(ray_cluster, space_file, tmp_path, capsys):
+    goals = "objective: [{metric: val_map}, {metric: parameters}, {metric: latency_ms}]"
+    file = space_file(("trials: 4", f"trials: 50\n{goals}"))
+    flags = ["--storage", str(tmp_path), "--name", "x", "--epoch-budget", "10"]
+    assert main(["--space", str(file), *flags]) == 0
+    assert "epochs trained (--epoch-budget)" in capsys.readouterr().out
+    rows = leaderboard(tmp_path / "x")
+    assert 10 <= sum(int(row["epochs"]) for row in rows) <= 12
+    points = {}
+    for row in rows:
+        if row["state"] != "FAIL":
+            points[row["trial_id"]] = (float(row["val_map"]), -float(row["parameters"]), -float(row["latency_ms"]))
+            assert float(row["latency_ms"]) > 0
+    front = {
+        name
+        for name, mine in points.items()
+        if not any(other != mine and all(o >= m for o, m in zip(other, mine, strict=True)) for other in points.values())
+    }
+    assert {row["trial_id"] for row in rows if row["pareto"] == "true"} == front
+    summary = json.loads((tmp_path / "x" / "summary.json").read_text())
+    assert set(summary["pareto"]) == front
+    assert summary["best_trial_id"] in front
+    assert len({row["parameters"] for row in rows}) > 1
+    config = parse_config(flatten(load_yaml(tmp_path / "x" / "best_config.yaml")))
+    assert str(config.model.maps_per_class) == rows[0]["model.maps_per_class"]
+
+
+def test_a_budget_of_seconds_ends_the_search_well(ray_cluster, space_file, tmp_path, capsys):
+    file = space_file(("trials: 4", "trials: 500"), ("epochs: 3", "epochs: 50"))
+    assert main(["--space", str(file), "--storage", str(tmp_path), "--name", "x", "--time-budget", "40"]) == 0
+    assert "ended      40 s (--time-budget)" in capsys.readouterr().out
+    assert {row["state"] for row in leaderboard(tmp_path / "x")} <= {"COMPLETE", "PRUNED", "FAIL"}
+    assert json.loads((tmp_path / "x" / "summary.json").read_text())["trials"] < 500

@@ -17,7 +17,8 @@ def trial(ray_cluster, config):
 
     def proposed(**keys):
         settings = {"scaling__cpus_per_worker": 0.5, "scaling__gpus_per_worker": 0.0} | keys
-        return {"trial": 0, "config": flatten(config(**settings).to_dict()), "metric": "val_map", "mode": "max"}
+        goals = [["val_map", "max"], ["latency_ms", "min"]]
+        return {"trial": 0, "config": flatten(config(**settings).to_dict()), "since": None, "objectives": goals}
 
     trial = DecoupleTrial(config=proposed())
     yield trial, proposed
@@ -28,6 +29,8 @@ def test_what_ends_a_trial_and_what_does_not(trial, tmp_path):
     trial, proposed = trial
     first = trial.train()
     assert (first["epoch"], first["should_checkpoint"], first["done"]) == (1, True, False)
+    assert first["latency_ms"] > 0
+    assert first["parameters"] > 0
     trial.save_checkpoint(str(tmp_path))
     # NaN ends the trial, with the reason; the gang goes on with the next.
     trial.reset(proposed(optim__lr=1e30))
@@ -43,3 +46,6 @@ def test_what_ends_a_trial_and_what_does_not(trial, tmp_path):
     trial.load_checkpoint(str(tmp_path))
     assert trial.train()["epoch"] == 2
     assert trial.train()["done"]
+    # So it does where the search before this one left it.
+    trial.reset(proposed() | {"since": str(tmp_path)})
+    assert trial.train()["epoch"] == 2

@@ -1,0 +1,327 @@
+"""Epochs that a search needs to come within 0.5 % of the best: ours beside stock ones, on a table of real trainings.
+
+    python -m benchmarks.search_quality [--table FILE] [--slots 1 4 16] [--seeds 30] [--arms NAME ...]
+                                        [--surrogate NAME] [--plot FILE]
+
+A table (`benchmarks/table.csv`, or any of its form) has a row an epoch: the searched parameters under their dotted
+names, `epoch`, `val_map`, `seconds`. A surrogate is fitted to it (the scikit-learn regressor with the smallest error on
+held-out configurations, which is printed), so that a configuration that was never trained has a curve too. Then whole
+searches are replayed with their own code (our `StudySearcher` and scheduler; Ray's `OptunaSearch` and
+`AsyncHyperBandScheduler`), and the surrogate in place of the training. What counts is how many epochs are trained, over
+all trials, until one has reached 99.5 % of the best that is found among 20,000 random configurations and the table's; a
+search that does not get there within the budget counts as the budget.
+"""
+
+from __future__ import annotations
+
+import csv
+import heapq
+import json
+import math
+import multiprocessing
+import os
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # each process of the pool has one core
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+
+from decouple_search.space import Parameter, Space
+from decouplenet.errors import InputError
+
+CLOSE = 0.995
+FACTOR, GRACE = 3, 1
+ABSENT = -1.0
+
+
+class Table(NamedTuple):
+    """A table of trainings."""
+
+    space: Space
+    """What was searched, as far as the values tell."""
+    points: list[dict[str, Any]]
+    """Its configurations."""
+    curves: np.ndarray
+    """val_map, configurations × epochs."""
+
+
+def read_table(file: Path) -> Table:
+    """Read a table; configurations that were not trained to the last epoch are left out.
+
+    Raises:
+        InputError: it is not of that form.
+    """
+    try:
+        with file.open() as stream:
+            rows = list(csv.DictReader(stream))
+    except OSError as error:
+        raise InputError(f"--table: '{file}' cannot be read ({error.strerror})") from None
+    if not rows or not {"epoch", "val_map", "seconds"} <= rows[0].keys():
+        raise InputError(f"--table: '{file}' needs a row an epoch with epoch, val_map, seconds and the parameters")
+    names = [name for name in rows[0] if name not in ("epoch", "val_map", "seconds")]
+    grouped: dict[tuple[str, ...], dict[int, float]] = {}
+    for row in rows:
+        grouped.setdefault(tuple(row[name] for name in names), {})[int(row["epoch"])] = float(row["val_map"])
+    epochs = max(max(curve) for curve in grouped.values())
+    whole = {key: curve for key, curve in grouped.items() if len(curve) == epochs}
+    columns = [_column(name, [key[i] for key in whole]) for i, name in enumerate(names)]
+    parameters = tuple(parameter for parameter, _ in columns)
+    points = [{p.key: column[i] for p, column in columns if column[i] is not None} for i in range(len(whole))]
+    space = Space(file.stem, {}, parameters, (), (("val_map", "max"),), {"name": "asha"}, 1)
+    return Table(space, points, np.array([[curve[e + 1] for e in range(epochs)] for curve in whole.values()]))
+
+
+def _column(name: str, texts: Sequence[str]) -> tuple[Parameter, list[Any]]:
+    """What a column's values say of its parameter, and the values; None where absent."""
+    present = [text for text in texts if text != ""]
+    values: list[Any]
+    try:
+        numbers = [float(text) for text in present]
+    except ValueError:
+        numbers = []
+    if not numbers or len(set(numbers)) <= 4:  # few numbers are choices
+        choices = tuple(sorted(set(present)))
+        return Parameter(name, "choice", choices), [text if text != "" else None for text in texts]
+    low, high = min(numbers), max(numbers)
+    # Drawn on a logarithmic scale if the middle one is nearer to the middle of that.
+    log = low > 0 and high / low >= 8 and statistics.median(numbers) < (math.sqrt(low * high) + (low + high) / 2) / 2
+    whole = all(
+        number == int(number) and "." not in text and "e" not in text
+        for number, text in zip(numbers, present, strict=True)
+    )
+    values = [None if text == "" else (int(float(text)) if whole else float(text)) for text in texts]
+    ends: tuple[Any, Any] = (int(low), int(high)) if whole else (low, high)
+    return Parameter(name, "int" if whole else "float", ends, log=log), values
+
+
+class Surrogate:
+    """Curves of all configurations of a table's space.
+
+    Args:
+        table: what it is fitted to.
+        name: of the regressor; None for the one with the smallest error.
+    """
+
+    def __init__(self, table: Table, name: str | None = None) -> None:
+        from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+        from sklearn.gaussian_process import GaussianProcessRegressor
+        from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+        from sklearn.model_selection import KFold, cross_val_predict
+
+        self.table = table
+        x, y = np.stack([self._row(point) for point in table.points]), table.curves
+        kernel = ConstantKernel() * Matern(np.full(x.shape[1], 1.0), (0.05, 50.0), nu=2.5) + WhiteKernel(0.01)
+        candidates: dict[str, Any] = {
+            "extra trees": ExtraTreesRegressor(300, random_state=0, n_jobs=1),
+            "random forest": RandomForestRegressor(300, random_state=0, n_jobs=1),
+            "Gaussian process": GaussianProcessRegressor(kernel, normalize_y=True, random_state=0),
+        }
+        folds = KFold(5, shuffle=True, random_state=0)
+        self.errors = {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # length scales of parameters without influence end at their bound
+            for each, model in candidates.items():
+                held_out = cross_val_predict(model, x, y, cv=folds)
+                self.errors[each] = float(np.abs(held_out - y)[:, -1].mean())
+            self.name = name or min(self.errors, key=lambda each: self.errors[each])
+            if self.name not in candidates:
+                raise InputError(f"--surrogate: unknown '{name}'; valid: {', '.join(candidates)}")
+            self._model = candidates[self.name].fit(x, y)
+        rng = np.random.default_rng(0)
+        random = np.stack([self._row(table.space.draw(rng)) for _ in range(20_000)])
+        reached = np.concatenate([self._model.predict(random).max(1), self._model.predict(x).max(1)])
+        self.best = float(reached.max())
+        self.share_close = float((reached[:20_000] >= CLOSE * self.best).mean())
+
+    def curve(self, point: Mapping[str, Any]) -> np.ndarray:
+        """val_map by epoch."""
+        found: np.ndarray = self._model.predict(self._row(point)[None])[0]
+        return found
+
+    def _row(self, point: Mapping[str, Any]) -> np.ndarray:
+        """A configuration as numbers: ranges by their place, choices one-hot, what is absent apart from all."""
+        row: list[float] = []
+        for parameter in self.table.space.parameters:
+            value = point.get(parameter.key)
+            if parameter.kind == "choice":
+                row += [float(value == choice) for choice in parameter.values]
+            else:
+                row.append(ABSENT if value is None else parameter.place(value))
+        return np.array(row)
+
+
+class Arm(NamedTuple):
+    """A search: what proposes and what stops."""
+
+    searcher: Any
+    scheduler: Any
+
+
+def ours(table: Table, seed: int, slots: int, *, sampler: str = "gp") -> Arm:
+    """What `decouple_search.tune` does by default, or with another sampler."""
+    import optuna
+
+    from decouple_search.samplers import make_sampler
+    from decouple_search.schedulers import make_scheduler, tune_scheduler
+    from decouple_search.searcher import StudySearcher
+
+    space, epochs = table.space, table.curves.shape[1]
+    config = {**{parameter.key: None for parameter in space.parameters}, "train.epochs": epochs}
+    study = optuna.create_study(direction="maximize")
+
+    def prepare(number: int) -> None:
+        study.sampler = make_sampler(sampler, space, epochs, seed, number)
+
+    options = {"name": "asha", "grace_epochs": GRACE, "reduction_factor": FACTOR}
+    scheduler = make_scheduler(options, None, epochs)
+    searcher = StudySearcher(study, space, config, trials=10**9, max_concurrent=slots, prepare=prepare)
+    return Arm(searcher, tune_scheduler(scheduler, space, config, study=study, seed=seed, slots=slots))
+
+
+def stock(table: Table, seed: int, slots: int, *, random: bool = False, asha: bool = True) -> Arm:
+    """Ray's `OptunaSearch` as it comes, or with random proposals; with ASHA of the same rungs, or none."""
+    import optuna
+    from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
+    from ray.tune.search.optuna import OptunaSearch
+
+    distributions = {parameter.key: parameter.distribution for parameter in table.space.parameters}
+    sampler = {"sampler": optuna.samplers.RandomSampler(seed)} if random else {"seed": seed}
+    searcher = OptunaSearch(distributions, metric="val_map", mode="max", **sampler)
+    stops = {"max_t": table.curves.shape[1], "grace_period": GRACE, "reduction_factor": FACTOR}
+    told = {"time_attr": "epoch", "metric": "val_map", "mode": "max"}
+    return Arm(searcher, AsyncHyperBandScheduler(**told, **stops) if asha else FIFOScheduler())
+
+
+ARMS: dict[str, Callable[[Table, int, int], Arm]] = {
+    "ours": ours,
+    "ours with tpe": partial(ours, sampler="tpe"),
+    "OptunaSearch + ASHA": stock,
+    "random + ASHA": partial(stock, random=True),
+    "random": partial(stock, random=True, asha=False),
+}
+
+
+def replay(arm: Arm, surrogate: Surrogate, slots: int, budget: int) -> int:
+    """Epochs that a search trains until it is close to the best; an epoch takes as long in every trial."""
+    from ray.tune.schedulers import TrialScheduler
+
+    last, count, trained, now = surrogate.table.curves.shape[1], 0, 0, 0
+    going: list[tuple[int, int, int, Any, np.ndarray]] = []
+    while True:
+        while len(going) < slots and (config := arm.searcher.suggest(f"trial-{count}")) is not None:
+            curve = surrogate.curve(config.get("config", config))
+            trial = SimpleNamespace(trial_id=f"trial-{count}", config=config, status="RUNNING")
+            arm.scheduler.on_trial_add(None, trial)
+            heapq.heappush(going, (now + 1, count, 0, trial, curve))
+            count += 1
+        now, number, epoch, trial, curve = heapq.heappop(going)
+        epoch, trained = epoch + 1, trained + 1
+        value = float(curve[epoch - 1])
+        if value >= CLOSE * surrogate.best or trained >= budget:
+            return trained
+        result = {"epoch": epoch, "training_iteration": epoch, "val_map": value}
+        stops = epoch == last or arm.scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP
+        if stops:
+            arm.scheduler.on_trial_complete(None, trial, result)
+            arm.searcher.on_trial_complete(trial.trial_id, result)
+        else:
+            arm.searcher.on_trial_result(trial.trial_id, result)
+            heapq.heappush(going, (now + 1, number, epoch, trial, curve))
+
+
+_surrogate: Surrogate  # in each process of the pool
+
+
+def _start(surrogate: Surrogate) -> None:
+    import logging
+
+    import optuna
+
+    global _surrogate
+    _surrogate = surrogate
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
+    np.random.seed(0)
+
+
+def _run(task: tuple[str, int, int, int]) -> int:
+    name, slots, seed, budget = task
+    np.random.seed(seed)  # by which Ray's ASHA chooses a bracket, though it has one
+    return replay(ARMS[name](_surrogate.table, seed, slots), _surrogate, slots, budget)
+
+
+def plot(outcome: Mapping[int, Mapping[str, Sequence[int]]], budget: int, file: Path) -> None:
+    """Draw a box of epochs for each search and number of slots, on a logarithmic scale."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for name in next(iter(outcome.values())):
+        epochs = {slots: arms[name] for slots, arms in outcome.items()}
+        places = [f"{slots} slots" for slots, counts in epochs.items() for _ in counts]
+        figure.add_box(x=places, y=[count for counts in epochs.values() for count in counts], name=name)
+    title = f"epochs to 99.5 % of the best (budget {budget})"
+    figure.update_layout(boxmode="group", yaxis={"type": "log", "title": title})
+    figure.write_html(file, include_plotlyjs=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the benchmark; a table, and one line of JSON."""
+    from decouplenet.command_line import CommandParser
+
+    parser = CommandParser("python -m benchmarks.search_quality", "Epochs to come within 0.5 % of the best.")
+    parser.add_argument("--table", type=str, default="benchmarks/table.csv", help="table of trainings, csv")
+    parser.add_argument("--slots", type=int, nargs="+", default=[1, 4, 16], help="trials at a time")
+    parser.add_argument("--seeds", type=int, default=30, help="searches of each kind")
+    parser.add_argument("--budget", type=int, default=3000, help="epochs after which a search is given up")
+    parser.add_argument(
+        "--arms", type=str, nargs="+", default=[name for name in ARMS if "with" not in name], help="kinds of search"
+    )
+    parser.add_argument("--surrogate", type=str | None, default=None, help="regressor; default: the most exact one")
+    parser.add_argument("--plot", type=str | None, default=None, help="HTML file to plot to")
+    own, _ = parser.given(arguments)
+    if unknown := set(own["arms"]) - set(ARMS):
+        raise InputError(f"--arms: unknown '{unknown.pop()}'; valid: {', '.join(ARMS)}")
+    table = read_table(Path(own["table"]))
+    surrogate = Surrogate(table, own["surrogate"])
+    print(f"{len(table.points)} configurations, {table.curves.shape[1]} epochs; best {table.curves.max():.4f}")
+    for parameter in table.space.parameters:
+        print(f"  {parameter.key}: {parameter}")
+    errors = ", ".join(f"{name} {error:.4f}" for name, error in surrogate.errors.items())
+    print(f"surrogate: {surrogate.name}; mean error of the last epoch held out: {errors}")
+    print(f"target {CLOSE * surrogate.best:.4f}, met by {surrogate.share_close:.2%} of random configurations\n")
+    print(f"{'slots':>5} {'search':<22}{'median':>8}{'quartiles':>14}{'found':>7}  ours / it")
+    began = time.monotonic()
+    outcome: dict[int, dict[str, list[int]]] = {}
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count(), _start, (surrogate,)) as pool:
+        for slots in own["slots"]:
+            outcome[slots] = {}
+            for name in own["arms"]:
+                tasks = [(name, slots, seed, own["budget"]) for seed in range(own["seeds"])]
+                epochs = outcome[slots][name] = pool.map(_run, tasks, chunksize=1)
+                low, median, high = np.quantile(epochs, [0.25, 0.5, 0.75])
+                mine = outcome[slots].get("ours")
+                ratio = f"{np.median(mine) / median:9.2f}" if mine else ""
+                found = f"{sum(count < own['budget'] for count in epochs)}/{len(epochs)}"
+                span = f"{low:.0f}-{high:.0f}"
+                print(f"{slots:>5} {name:<22}{median:8.0f}{span:>14}{found:>7}{ratio}", flush=True)
+    print(f"\n{time.monotonic() - began:.0f} s")
+    print(json.dumps(outcome))
+    if own["plot"]:
+        plot(outcome, own["budget"], Path(own["plot"]))
+    return 0
+
+
+if __name__ == "__main__":
+    from decouplenet.command_line import run
+
+    sys.exit(run(main))

@@ -1,0 +1,50 @@
+"""When a search has spent its epochs or its patience. Trials and seconds are Tune's to count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+from ray.tune import Stopper
+
+from decouple_search.space import Space
+from decouple_search.study import own_trials
+
+
+class Budget(Stopper):
+    """Tune's stopper of a search.
+
+    Args:
+        study: the search's.
+        space: for the objective.
+        epochs: the most over all trials, with those of earlier runs; None for no limit.
+        patience: trials in a row that end without a better best; None for no limit.
+    """
+
+    def __init__(self, study: optuna.Study, space: Space, *, epochs: int | None, patience: int | None) -> None:
+        self._study, self._space, self._epochs, self._patience = study, space, epochs, patience
+        self._trained = sum(trial.user_attrs.get("epochs", 0) for trial in own_trials(study))
+        self.spent = ""
+        """What is spent, in words."""
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Count an epoch; no single trial is stopped."""
+        if "failed" not in result:
+            self._trained += 1
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the search is over."""
+        if self._epochs is not None and self._trained >= self._epochs:
+            self.spent = f"{self._trained} epochs trained (--epoch-budget)"
+        elif self._patience is not None and self._vain() >= self._patience:
+            self.spent = f"{self._patience} trials in a row without a better one (--patience)"
+        return bool(self.spent)
+
+    def _vain(self) -> int:
+        """Trials that have ended since the best one did."""
+        sign = 1 if self._space.mode == "max" else -1
+        ended = [trial for trial in own_trials(self._study) if trial.datetime_complete]
+        ended.sort(key=lambda trial: trial.datetime_complete.timestamp())  # type: ignore[union-attr]
+        values = [sign * trial.user_attrs.get("best_value", -sign * float("inf")) for trial in ended]
+        return len(values) - 1 - values.index(max(values)) if values else 0

@@ -1,0 +1,63 @@
+"""Whether a trial is stopped after an epoch, by rules over the learning curves of all trials.
+
+The curves are the study's, so a rule has no state of its own: a search that goes on after a crash stops what it would
+have stopped. A curve is a mapping of epoch to value, larger is better.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+Curve = Mapping[int, float]
+
+
+def rungs(grace: int, factor: float, epochs: int) -> list[int]:
+    """The epochs after which ASHA compares trials: `grace`, and each `factor` times the last, below `epochs`."""
+    count = int(math.log(epochs / grace) / math.log(factor) + 1e-9) + 1
+    return [rung for k in range(count) if (rung := int(grace * factor**k)) < epochs]
+
+
+def asha_stops(own: Curve, others: Sequence[Curve], epoch: int, *, at: Sequence[int], factor: float) -> bool:
+    """ASHA (Li et al., 2020), the stopping variant: at a rung, only the best `1/factor` so far go on.
+
+    Args:
+        own: the trial's.
+        others: those of the trials that it is compared with.
+        epoch: that has just ended.
+        at: the rungs.
+        factor: the reduction factor.
+    """
+    reached = [other[epoch] for other in others if epoch in other]
+    return epoch in at and bool(reached) and own[epoch] < float(np.percentile(reached, 100 * (1 - 1 / factor)))
+
+
+def brackets(grace: int, factor: float, epochs: int) -> list[int]:
+    """The first rung of the brackets of asynchronous Hyperband, in the order in which trials take them, over and over.
+
+    A bracket has as many trials as Hyperband (Li et al., 2018) gives it: the earlier it stops, the more.
+    """
+    graces = rungs(grace, factor, epochs) or [epochs]
+    counts = [math.ceil(len(graces) / (k + 1) * factor**k) for k in range(len(graces))]
+    sizes = zip(reversed(graces), counts, strict=True)
+    places = [((i + 0.5) / count, first) for first, count in sizes for i in range(count)]  # evenly mixed
+    return [first for _, first in sorted(places)]
+
+
+def median_stops(own: Curve, others: Sequence[Curve], epoch: int, *, grace: int, least: int = 3) -> bool:
+    """Vizier's median rule (Golovin et al., 2017): the best so far is below the median of the others' means so far.
+
+    Args:
+        own: the trial's.
+        others: those of the other trials.
+        epoch: that has just ended.
+        grace: the first epoch after which trials are stopped, and the first that the means are over.
+        least: trials that must have got as far.
+    """
+    if epoch < grace:
+        return False
+    means = [statistics.fmean(v for e, v in other.items() if grace <= e <= epoch) for other in others if epoch in other]
+    return len(means) >= least and max(own.values()) < statistics.median(means)

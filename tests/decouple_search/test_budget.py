@@ -1,0 +1,38 @@
+"""When a search is over before its trials are."""
+
+import pytest
+
+from decouple_search.budget import Budget
+from decouple_search.space import load_space
+from decouple_search.study import open_study
+
+
+@pytest.fixture
+def study(space_file, tmp_path):
+    space = load_space(space_file())
+    return open_study(tmp_path / "study.log", space), space
+
+
+def test_epochs_of_earlier_runs_count(study):
+    study, space = study
+    study.ask().set_user_attr("epochs", 3)
+    budget = Budget(study, space, epochs=5, patience=None)
+    assert not budget.stop_all()
+    assert budget("a", {"epoch": 1}) is False
+    budget("a", {"failed": "no"})
+    assert not budget.stop_all()
+    budget("b", {"epoch": 1})
+    assert budget.stop_all()
+    assert budget.spent == "5 epochs trained (--epoch-budget)"
+
+
+def test_patience_counts_trials_since_the_best(study):
+    study, space = study
+    budget = Budget(study, space, epochs=None, patience=2)
+    for value, over in ((0.3, False), (0.5, False), (0.4, False), (None, True)):
+        trial = study.ask()
+        if value:
+            trial.set_user_attr("best_value", value)
+        study.tell(trial, value or 0.0)
+        assert budget.stop_all() == over
+    assert "2 trials in a row" in budget.spent
