@@ -102,9 +102,9 @@ class StudySearcher(Searcher):
             seconds = result.get("train_seconds", 0.0) + result.get("eval_seconds", 0.0)
             trial.set_user_attr("seconds", round(known.get("seconds", 0.0) + seconds, 3))
             trial.set_user_attr("epochs", result["epoch"])
-        for name, key in (("lineage", "lineage"), ("weights", "parameters")):
-            if result.get(key) and result[key] != known.get(name):
-                trial.set_user_attr(name, result[key])
+        for name in ("lineage", "parameters"):
+            if result.get(name) and result[name] != known.get(name):
+                trial.set_user_attr(name, result[name])
         best, sign = known.get("best_value"), 1 if self._space.mode == "max" else -1
         if best is None or sign * result[metric] > sign * best:
             for name in ("val_map", "images_per_second"):
