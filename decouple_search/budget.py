@@ -46,5 +46,9 @@ class Budget(Stopper):
         sign = 1 if self._space.mode == "max" else -1
         ended = [trial for trial in own_trials(self._study) if trial.datetime_complete]
         ended.sort(key=lambda trial: trial.datetime_complete.timestamp())  # type: ignore[union-attr]
+        reached = [trial.user_attrs.get("best_value") for trial in own_trials(self._study)]
+        best = max((sign * value for value in reached if value is not None), default=0.0)
         values = [sign * trial.user_attrs.get("best_value", -sign * float("inf")) for trial in ended]
-        return len(values) - 1 - values.index(max(values)) if values else 0
+        if not values or max(values) < best:  # one that still trains is better than all
+            return 0
+        return len(values) - 1 - values.index(max(values))

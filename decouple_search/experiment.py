@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from decouple_search.results import replace_text
 from decouple_search.schedulers import Scheduler
 from decouple_search.space import Space
 from decouplenet.config import Config, flatten, load_yaml
@@ -52,7 +53,7 @@ def goes_on(folder: Path, resume: str) -> bool:
     return True
 
 
-def definition(space: Space, config: Config, scheduler: Scheduler) -> dict[str, Any]:
+def definition(space: Space, config: Config, scheduler: Scheduler, *, grid: bool) -> dict[str, Any]:
     """What decides a search's trials, as it is kept in its folder."""
     searched = {parameter.key for parameter in space.parameters}
     fixed = {k: v for k, v in flatten(config.to_dict()).items() if k not in searched and not k.startswith(MACHINE)}
@@ -60,17 +61,18 @@ def definition(space: Space, config: Config, scheduler: Scheduler) -> dict[str, 
         "search": {parameter.key: str(parameter) for parameter in space.parameters},
         "objectives": dict(space.objectives),
         "scheduler": vars(scheduler),
+        "sampler": {"grid": grid},  # others may take turns
         "fixed": fixed,
     }
 
 
-def check_same(folder: Path, space: Space, config: Config, scheduler: Scheduler) -> None:
+def check_same(folder: Path, space: Space, config: Config, scheduler: Scheduler, *, grid: bool) -> None:
     """Refuse to go on with a folder that was made by another search.
 
     Raises:
         InputError: all that is different.
     """
-    was, now = load_yaml(folder / DEFINITION), definition(space, config, scheduler)
+    was, now = load_yaml(folder / DEFINITION), definition(space, config, scheduler, grid=grid)
     apart = []
     for part, values in now.items():
         before = was.get(part, {})
@@ -82,9 +84,9 @@ def check_same(folder: Path, space: Space, config: Config, scheduler: Scheduler)
         raise InputError(f"--name: '{folder}' was made by another search ({'; '.join(apart)}); give another --name")
 
 
-def write_definition(folder: Path, space: Space, config: Config, scheduler: Scheduler) -> None:
+def write_definition(folder: Path, space: Space, config: Config, scheduler: Scheduler, *, grid: bool) -> None:
     """Keep what the search is made with."""
-    (folder / DEFINITION).write_text(yaml.safe_dump(definition(space, config, scheduler), sort_keys=False))
+    replace_text(folder / DEFINITION, yaml.safe_dump(definition(space, config, scheduler, grid=grid), sort_keys=False))
 
 
 @contextlib.contextmanager
@@ -102,7 +104,7 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
-def unfinished(study: Study, folder: Path, space: Space, run: int) -> list[Unfinished]:
+def unfinished(study: Study, folder: Path, space: Space, epochs: int, run: int) -> list[Unfinished]:
     """The trials that had begun when the search was killed or stopped, each with its newest whole checkpoint.
 
     Their checkpoints are renamed, from `checkpoint_000002` to `checkpoint_1-000002` of the first run that was cut
@@ -112,6 +114,7 @@ def unfinished(study: Study, folder: Path, space: Space, run: int) -> list[Unfin
         study: the search's.
         folder: the experiment's.
         space: what is searched.
+        epochs: of a full training.
         run: how often the search was cut off by now.
     """
     from optuna.trial import TrialState
@@ -122,7 +125,11 @@ def unfinished(study: Study, folder: Path, space: Space, run: int) -> list[Unfin
 
     found = []
     for trial in own_trials(study, [TrialState.RUNNING]):
-        if "stopped" in trial.user_attrs:  # and was to be told when its checkpoint was written
+        # What had ended, and was to be told when its checkpoint was written:
+        if trial.user_attrs.get("epochs", 0) >= epochs:
+            study.tell(trial.number, trial.user_attrs["objectives"])
+            continue
+        if "stopped" in trial.user_attrs:
             study.tell(trial.number, state=TrialState.PRUNED)
             continue
         kept = sorted((folder / "trials" / trial_name(trial.number)).glob("checkpoint_*"), key=_written)

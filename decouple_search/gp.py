@@ -26,6 +26,7 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 from scipy.stats import norm
 
+from decouple_search.searcher import CUT, LOST
 from decouple_search.space import Parameter, Space
 
 if TYPE_CHECKING:
@@ -91,15 +92,23 @@ class EpochSampler(BaseSampler):
         """What has been observed, and the configurations that are being trained."""
         observed: list[Observation] = []
         for trial in trials:
-            curve = {epoch: self._sign * value for epoch, value in trial.intermediate_values.items()}
+            if _cannot_be_trained(trial):
+                continue
+            told = trial.intermediate_values.items()  # of another search (--warm-start) perhaps more
+            curve = {epoch: self._sign * value for epoch, value in told if epoch <= self._epochs}
             observed += [Observation(trial.params, epoch, curve[epoch]) for epoch in rungs_of(curve)]
-        # What cannot be trained is as bad as the worst that can.
+        # What cannot be trained to the end is as bad as the worst that can; a budget or a machine says nothing of it.
         worst = min((one.value for one in observed if one.epoch == 1), default=0.0)
-        failed = [trial.params for trial in trials if trial.state == TrialState.FAIL and not trial.intermediate_values]
-        observed += [Observation(params, 1, worst) for params in failed if params]
+        observed += [
+            Observation(trial.params, 1, worst) for trial in trials if trial.params and _cannot_be_trained(trial)
+        ]
         observed.sort(key=lambda one: (one.epoch, one.value), reverse=True)
         running = [trial.params for trial in trials if trial.state == TrialState.RUNNING and trial.params]
         return observed[:MOST], running
+
+
+def _cannot_be_trained(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.FAIL and trial.user_attrs.get("failure") not in (CUT, LOST)
 
 
 def rungs_of(curve: Mapping[int, float]) -> list[int]:

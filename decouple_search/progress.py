@@ -83,6 +83,10 @@ class LiveProgress(Callback):
         if self._bar:
             self._bar.stop()
 
+    def known(self, value: float, name: str) -> None:
+        """Begin with the best trial of an earlier run."""
+        self._best = (value, name)
+
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """Print an epoch (plain) or move the bar's text (terminal)."""
         if "failed" in result:

@@ -71,8 +71,8 @@ class Retention(Callback):
         self._end(str(trial), well=False)
         self._delete(trials)
 
-    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
-        """Count interrupted trials as ended."""
+    def finish(self) -> None:
+        """Count trials that the budget ended as ended; not to be called where they go on another time."""
         for name in list(self._running):
             self._end(name, well=True)
         self._delete([])

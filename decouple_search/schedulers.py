@@ -168,7 +168,9 @@ def tune_scheduler(
         """Stops trials by a rule over the study's curves, and so needs no state of its own."""
 
         def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-            if not math.isfinite(value := result.get(space.metric, math.nan)):
+            known = study.get_trials(deepcopy=False)[trial.config["trial"]].user_attrs
+            again = result.get("epoch", 0) <= known.get("epochs", 0)  # decided before the search was cut off
+            if again or not math.isfinite(value := result.get(space.metric, math.nan)):
                 return str(TrialScheduler.CONTINUE)
             stops = scheduler.stops(study, space, trial.config["trial"], config["train.epochs"], result["epoch"], value)
             if stops:

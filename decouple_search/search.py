@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import time
@@ -115,7 +116,7 @@ class Search:
         self._lock.enter_context(held(self.experiment))
         try:
             if self.goes_on:
-                check_same(self.experiment, self.space, self.config, self._scheduler)
+                check_same(self.experiment, self.space, self.config, self._scheduler, grid=self._sampler == "grid")
             self._ours = connect()
             self.config, nodes = machines(self.config)
             self.running = min(slots(self.config, nodes), self._options.max_concurrent or self._trials, self._trials)
@@ -142,15 +143,23 @@ class Search:
         if not self.goes_on:
             file.unlink(missing_ok=True)  # of a beginning that was killed
         study = open_study(file, self.space, url=url, name=name)
+        known = study.get_trials(deepcopy=False)
+        if self.goes_on and not known:
+            raise InputError(
+                f"--optuna-storage: there is no study of '{name}' in {url or file}; give the one it was begun with"
+            )
         if not self.goes_on:
-            if study.get_trials(deepcopy=False):
+            if own_trials(study):
                 raise InputError(f"--optuna-storage: it has a study '{name}' already; give another --name")
+            if known:  # of a beginning that was killed
+                optuna.delete_study(study_name=study.study_name, storage=study._storage)
+                study = open_study(file, self.space, url=url, name=name)
             if self._options.warm_start:
                 self.taken = take_over(Path(self._options.warm_start), study, self.space, self.config)
             for point in () if self._sampler == "grid" else self.space.checked_start():
                 study.enqueue_trial(point)
             # Last, so that what is in the folder is whole once it can go on.
-            write_definition(self.experiment, self.space, self.config, self._scheduler)
+            write_definition(self.experiment, self.space, self.config, self._scheduler, grid=self._sampler == "grid")
         else:
             study.set_user_attr("runs", study.user_attrs.get("runs", 0) + 1)
             study.set_user_attr(INTERRUPTED, False)
@@ -178,7 +187,7 @@ class Search:
         def prepare(number: int) -> None:
             study.sampler = make_sampler(self._sampler, space, epochs, options.seed, number)
 
-        left = unfinished(study, self.experiment, space, study.user_attrs.get("runs", 0))
+        left = unfinished(study, self.experiment, space, epochs, study.user_attrs.get("runs", 0))
         # pbt trains all trials in turns, and needs a search that goes on for as long as one of them does.
         searcher = StudySearcher(
             study,
@@ -191,18 +200,28 @@ class Search:
             stay=pbt,
         )
         meter, budget = BusyMeter(self.running), self._budget()
+        retention = Retention(
+            options.keep_checkpoints,
+            space.metric,
+            space.mode,
+            recent=self._scheduler.recent_checkpoints,
+            found=self._found(),
+        )
         interrupted = False
         with LiveProgress(trials, epochs, space.metric, space.mode, ended=searcher.asked) as progress:
+            if best := results.best_trial(study, space):
+                progress.known(best.user_attrs["best_value"], trial_name(best.number))
             if searcher.asked < trials and not budget.stop_all():
                 began = time.monotonic()
                 with sigterm_as_sigint():
-                    self._tuner(searcher, meter, budget, progress, before).fit()
+                    self._tuner(searcher, meter, budget, progress, retention, before).fit()
                 seconds = options.time_budget
                 if seconds is not None and before + time.monotonic() - began >= seconds:
                     budget.spent = f"{seconds:g} s (--time-budget)"
                 interrupted = not budget.spent and (searcher.running > 0 or searcher.asked < trials)
         if not interrupted:
             searcher.end_running()
+            retention.finish()
         study.set_user_attr(INTERRUPTED, interrupted)
         study.set_user_attr("wall_seconds", round(before + time.monotonic() - self._started, 2))
         return self._finish(meter, budget, progress, interrupted=interrupted)
@@ -212,7 +231,13 @@ class Search:
         return Budget(self.study, self.space, epochs=options.epoch_budget, patience=options.patience)
 
     def _tuner(
-        self, searcher: StudySearcher, meter: BusyMeter, budget: Budget, progress: LiveProgress, before: float
+        self,
+        searcher: StudySearcher,
+        meter: BusyMeter,
+        budget: Budget,
+        progress: LiveProgress,
+        retention: Retention,
+        before: float,
     ) -> tune.Tuner:
         options, space = self._options, self.space
         seconds = None if options.time_budget is None else max(1.0, options.time_budget - before)
@@ -248,13 +273,7 @@ class Search:
                     ),
                     _Leaderboard(self, time.monotonic() - before),
                     meter,
-                    Retention(
-                        options.keep_checkpoints,
-                        space.metric,
-                        space.mode,
-                        recent=self._scheduler.recent_checkpoints,
-                        found=self._found(),
-                    ),
+                    retention,
                 ],
                 failure_config=tune.FailureConfig(max_failures=options.max_failures),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
@@ -291,8 +310,11 @@ class Search:
         wall = self.study.user_attrs["wall_seconds"]
         trained = sum(trial.user_attrs.get("seconds", 0.0) for trial in ended_trials(self.study))
         busy, warm = trained / (wall * self.running), meter.warm()
+        file = self.experiment / "summary.json"
+        if not warm and self.goes_on and file.exists():  # there was nothing left to train
+            warm = json.loads(file.read_text())["busy_fraction_warm"]
         summary = results.summary(self.study, self.space, wall_seconds=wall, busy=busy, busy_warm=warm)
-        results.write_json(self.experiment / "summary.json", summary)
+        results.write_json(file, summary)
         return summary
 
     def _export(self) -> None:
@@ -345,7 +367,7 @@ class _Leaderboard(tune.Callback):
         self._search, self._since = search, since
 
     def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any) -> None:
-        note(self._search.study, trial.config["trial"], "checkpoint", checkpoint.path)
+        note(self._search.study, int(str(trial)), "checkpoint", checkpoint.path)  # its config may be another's
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._write()

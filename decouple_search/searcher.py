@@ -17,6 +17,9 @@ from ray.tune.utils import flatten_dict
 from decouple_search.space import Space
 from decouple_search.study import own_trials
 
+CUT = "stopped before its first epoch ended"
+LOST = "a worker was lost"
+
 
 class Unfinished(NamedTuple):
     """A trial that a search before this one began."""
@@ -73,13 +76,13 @@ class StudySearcher(Searcher):
         if len(self._running) >= self._max_concurrent:
             return None
         self.asked += 1
-        trials = self._study.get_trials(deepcopy=False)
         if self._unfinished:
             number, since, changed = self._unfinished.pop(0)
             self._prepare(number)
-            trial = optuna.trial.Trial(self._study, trials[number]._trial_id)
+            trial = self._again(number)
         else:
-            self._prepare(len(trials))
+            trials = self._study.get_trials(deepcopy=False)  # a start point has its number already
+            self._prepare(next((t.number for t in trials if t.state == TrialState.WAITING), len(trials)))
             trial, since, changed = self._study.ask(), None, {}
         self._running[trial_id] = trial
         return {
@@ -125,7 +128,7 @@ class StudySearcher(Searcher):
         """Tell the study how a trial ended: COMPLETE after all epochs, PRUNED if stopped before, else FAIL."""
         if trial_id not in self._running:
             return
-        failure = (result or {}).get("failed") or ("a worker was lost" if error else None)
+        failure = (result or {}).get("failed") or (LOST if error else None)
         if result and not failure:
             self.on_trial_result(trial_id, result)  # Tune gives the last epoch to this call alone
         self._end(self._running.pop(trial_id), failure)
@@ -137,8 +140,15 @@ class StudySearcher(Searcher):
 
     def end_running(self) -> None:
         """Tell the study of trials that ended with the budget."""
+        for number, _, _ in self._unfinished:
+            self._running[f"unfinished {number}"] = self._again(number)
+        self._unfinished.clear()
         while self._running:
             self._end(self._running.popitem()[1], None)
+
+    def _again(self, number: int) -> optuna.Trial:
+        """A trial of the study, to go on telling of."""
+        return optuna.trial.Trial(self._study, self._study.get_trials(deepcopy=False)[number]._trial_id)
 
     def _report(self, trial: optuna.Trial, epoch: int, value: float) -> None:
         if len(self._space.objectives) == 1:
@@ -149,7 +159,7 @@ class StudySearcher(Searcher):
     def _end(self, trial: optuna.Trial, failure: str | None) -> None:
         epochs = trial.user_attrs.get("epochs", 0)
         if failure or not epochs:
-            trial.set_user_attr("failure", failure or "stopped before its first epoch ended")
+            trial.set_user_attr("failure", failure or CUT)
             self._study.tell(trial, state=TrialState.FAIL)
         elif epochs < self._config["train.epochs"]:
             self._study.tell(trial, state=TrialState.PRUNED)

@@ -315,6 +315,8 @@ def _objectives(spec: Any, path: Path) -> tuple[tuple[str, str], ...]:
     if not found:
         raise InputError(f"{where}: the list is empty; give {{metric: val_map, mode: max}}")
     metrics = [metric for metric, _ in found]
+    if metrics[0] in ("parameters", "latency_ms"):
+        raise InputError(f"{where}: {metrics[0]} is the same in every epoch; put one that tells epochs apart first")
     if twice := [metric for metric in metrics if metrics.count(metric) > 1]:
         raise InputError(f"{where}: '{twice[0]}' is there twice")
     return tuple(found)

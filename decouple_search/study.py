@@ -2,11 +2,11 @@
 
 Optuna's own tools open it. Attributes of a trial beside Optuna's own: `epochs` reported; `seconds` trained;
 `best_epoch` by the first objective, and that epoch's `best_value`, `objectives` (one a direction) and `val_map`;
-`images_per_second`; `parameters`, the number of weights; `checkpoint`, the newest one's folder; `failure`, why it failed;
-`stopped`, after which epoch the scheduler stopped it; `in_force`, the parameters of the best epoch where pbt changed
-them; `lineage`, the trials that its weights came through; `curve`, the first objective by epoch where there are
-several, of which Optuna keeps no intermediate values; `taken_from`, the trial of another study that it is a copy of
-(`--warm-start`).
+`images_per_second`; `parameters`, the number of weights; `checkpoint`, the newest one's folder when it was written;
+`failure`, why it failed; `stopped`, after which epoch the scheduler stopped it; `in_force`, the parameters of the best
+epoch where pbt changed them; `lineage`, the trials that its weights came through; `curve`, the first objective by epoch
+where there are several, of which Optuna keeps no intermediate values; `taken_from`, the trial of another study that it
+is a copy of (`--warm-start`).
 """
 
 from __future__ import annotations

@@ -94,7 +94,8 @@ class DecoupleTrial(tune.Trainable):
         if not self._started(nested):
             self.cleanup()
             self._guarded(lambda gang: gang.start(nested))
-        if config["since"] and self._failure is None:
+        # Once it has a newer one, retention deletes it, and Tune gives the newer one.
+        if config["since"] and Path(config["since"]).is_dir() and self._failure is None:
             self._go_on_from(read_files(config["since"]))
 
     def _started(self, config: dict[str, Any]) -> bool:

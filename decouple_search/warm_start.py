@@ -10,7 +10,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from decouple_search.experiment import DEFINITION
+from decouple_search.experiment import DEFINITION, held
 from decouple_search.results import parameters_of
 from decouple_search.space import Space
 from decouple_search.study import STUDY_NAME, journal, own_trials, trial_name
@@ -21,8 +21,8 @@ from decouplenet.errors import InputError
 def take_over(experiment: Path, study: optuna.Study, space: Space, config: Config) -> str:
     """Add the trials of another experiment to a study, where samplers learn from them and nothing else counts them.
 
-    A parameter that is new here has this config's value in them. A trial with a value that could not be proposed here
-    is left out.
+    A parameter that is new here has in them what it was fixed to there. A trial with a value that could not be
+    proposed here is left out.
 
     Args:
         experiment: the other's folder.
@@ -42,10 +42,12 @@ def take_over(experiment: Path, study: optuna.Study, space: Space, config: Confi
     was = load_yaml(experiment / DEFINITION)
     if list(was["objectives"].items()) != list(space.objectives):
         raise InputError(f"--warm-start: '{experiment}' has other objectives: {was['objectives']}")
-    other = optuna.load_study(study_name=STUDY_NAME, storage=journal(file))
+    with held(experiment):  # or what is read could be half written
+        other = optuna.load_study(study_name=STUDY_NAME, storage=journal(file))
     base, left_out, taken = flatten(config.to_dict()), Counter[str](), 0
+    there = base | {key: value for key, value in was["fixed"].items() if key in _keys(space)}
     for trial in own_trials(other, [TrialState.COMPLETE, TrialState.PRUNED]):
-        values, reason = _translated(trial, space, base)
+        values, reason = _translated(trial, space, there)
         if reason:
             left_out[reason] += 1
         elif "objectives" in trial.user_attrs:
@@ -69,7 +71,7 @@ def _translated(trial: FrozenTrial, space: Space, base: dict[str, Any]) -> tuple
     values = space.present(base | known)
     for parameter in space.parameters:
         if parameter.key in values and not parameter.contains(values[parameter.key]):
-            new = "" if parameter.key in known else " (the default, as it was not searched)"
+            new = "" if parameter.key in known else " (not searched there)"
             return {}, f"{parameter.key} = {values[parameter.key]}{new} is outside {parameter}"
     return values, ""
 

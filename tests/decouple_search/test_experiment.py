@@ -24,10 +24,10 @@ def space(space_file):
 
 def test_the_same_search_goes_on_and_another_is_refused_with_what_differs(space_file, space, tmp_path):
     config, asha = parse_config(space.base), Scheduler("asha")
-    write_definition(tmp_path, space, config, asha)
-    check_same(tmp_path, space, config, asha)
+    write_definition(tmp_path, space, config, asha, grid=False)
+    check_same(tmp_path, space, config, asha, grid=False)
     elsewhere = parse_config({**space.base, "scaling.workers_per_trial": 2, "data.workers": 7, "data.cache": "none"})
-    check_same(tmp_path, space, elsewhere, asha)
+    check_same(tmp_path, space, elsewhere, asha, grid=False)
     other = load_space(
         space_file(
             ("{float: [0.0, 1.0]}", "{float: [0.0, 0.5]}"),
@@ -36,12 +36,13 @@ def test_the_same_search_goes_on_and_another_is_refused_with_what_differs(space_
     )
     changed = parse_config({**other.base, "train.epochs": 5})
     with pytest.raises(InputError) as refused:
-        check_same(tmp_path, other, changed, Scheduler("asha", 2))
+        check_same(tmp_path, other, changed, Scheduler("asha", 2), grid=True)
     said = str(refused.value)
     assert "model.alpha: float 0.0 to 1.0 there, float 0.0 to 0.5 here" in said
     assert "model.k_pos: absent there, float 0.1 to 0.2 here" in said
     assert "train.epochs: 3 there, 5 here" in said
     assert "scheduler grace_epochs: 1 there, 2 here" in said
+    assert "sampler grid: False there, True here" in said
     assert "optim.lr" not in said
 
 
@@ -84,6 +85,9 @@ def test_running_trials_go_on_from_their_newest_whole_checkpoint(space, tmp_path
             study.tell(trial, 0.5)
     stopped = study.ask()
     stopped.set_user_attr("stopped", 1)
+    done = study.ask()
+    done.set_user_attr("epochs", 3)
+    done.set_user_attr("objectives", [0.7])
     trials = tmp_path / "trials"
     checkpoint(trials / "0000" / "checkpoint_000000", 1)
     checkpoint(trials / "0000" / "checkpoint_000001", 3, optim={"lr": 0.005})
@@ -91,14 +95,15 @@ def test_running_trials_go_on_from_their_newest_whole_checkpoint(space, tmp_path
     checkpoint(trials / "0001" / "checkpoint_000000", 3)
     checkpoint(trials / "0002" / "checkpoint_000000", 1, whole=False)
     (trials / "tuner.pkl").touch()
-    first = unfinished(study, tmp_path, space, 1)
+    first = unfinished(study, tmp_path, space, 3, 1)
     assert [(one.number, one.since and one.since.rpartition("/")[2]) for one in first] == [
         (0, "checkpoint_1-000001"), (2, None), (3, None),
     ]  # fmt: skip
     assert study.trials[4].state.name == "PRUNED"
+    assert (study.trials[5].state.name, study.trials[5].value) == ("COMPLETE", 0.7)
     assert first[0].changed == {"optim.lr": 0.005}
     checkpoint(trials / "0000" / "checkpoint_000000", 5)  # of the second run, which is killed too
-    again = unfinished(study, tmp_path, space, 2)
+    again = unfinished(study, tmp_path, space, 3, 2)
     assert again[0].since == str(trials / "0000" / "checkpoint_2-000000")
     assert (trials / "0001" / "checkpoint_000000").is_dir()
     forget_tunes_state(tmp_path)

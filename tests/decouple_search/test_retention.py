@@ -131,11 +131,11 @@ def test_what_another_trial_would_start_again_from_stays(folder):
     assert folder.there == [0.8, 0.4, 0.3]
 
 
-def test_interrupted_trials_count_as_ended(folder):
+def test_trials_that_the_budget_ended_count_as_ended(folder):
     folder = folder()
     for trial, value in (("a", 0.3), ("b", 0.1), ("c", 0.2)):
         folder.save(trial, value)
-    folder.retention.on_experiment_end([])
+    folder.retention.finish()
     assert folder.there == [0.3, 0.2]
 
 

@@ -184,13 +184,20 @@ def test_failed_and_running_trials_are_counted_in(space):
         trial = study.ask()
         point = space.suggest(trial)
         if i == 3:
+            trial.report(0.99, 1)  # before its loss was NaN
+            study.tell(trial, state=TrialState.FAIL)
+        elif i == 4:
+            trial.set_user_attr("failure", "a worker was lost")
             study.tell(trial, state=TrialState.FAIL)
         elif i < 10:
             trial.report(curve_of(point, 1), 1)
+            trial.report(0.5, 12)  # of a search with more epochs
             study.tell(trial, state=TrialState.PRUNED)
     known, running = EpochSampler(space, 9, seed=0)._known(study.trials)
     assert len(running) == 2
     failed = next(one for one in known if one.point == study.trials[3].params)
+    assert study.trials[4].params not in [one.point for one in known]
+    assert max(one.epoch for one in known) <= 9
     assert failed.value == min(one.value for one in known)
     model = EpochModel(space, known, 9)
     before = model.best_candidate(rng)

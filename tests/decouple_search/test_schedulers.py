@@ -1,5 +1,8 @@
 """Schedulers: their options, ASHA's rungs, and what PBT may change."""
 
+from types import SimpleNamespace
+
+import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,3 +119,19 @@ def test_exploring_changes_something(space):
     assert {0.008, 0.012} < {round(rate, 9) for rate in rates}
     assert len(rates) > 5  # and some are drawn anew
     assert {explore(donor)["config"]["train.batch_size"] for _ in range(50)} == {16, 32, 64}
+
+
+def test_a_rung_is_judged_once(space_file, tmp_path):
+    """An epoch that is done again, after the search was cut off, was decided then."""
+    space = load_space(space_file())
+    study = open_study(tmp_path / "study.log", space)
+    base = flatten(Config().to_dict()) | {"train.epochs": 9}
+    asha = tune_scheduler(Scheduler("asha"), space, base, study=study, seed=0, slots=1)
+    for value in (0.1, 0.5):
+        study.ask().report(value, 1)
+    first = SimpleNamespace(config={"trial": 0})
+    assert asha.on_trial_result(None, first, {"epoch": 1, "val_map": 0.1}) == "STOP"
+    assert study.trials[0].user_attrs["stopped"] == 1
+    optuna.trial.Trial(study, study.trials[0]._trial_id).set_user_attr("epochs", 2)
+    assert asha.on_trial_result(None, first, {"epoch": 1, "val_map": 0.1}) == "CONTINUE"
+    assert asha.on_trial_result(None, first, {"epoch": 3, "failed": "no"}) == "CONTINUE"

@@ -157,14 +157,27 @@ def test_parameters_that_stayed_are_not_noted_twice(search):
 
 
 def test_trials_that_the_budget_ends_keep_what_they_reached(search):
-    searcher, study, _ = search
+    searcher, study, space = search
     searcher.suggest("a")
     searcher.suggest("b")
     searcher.on_trial_result("a", epoch(1, 0.3))
     assert searcher.running == 2
-    searcher.end_running()
+    base = flatten(parse_config(space.base).to_dict())
+    left = [Unfinished(number, None, {}) for number in (0, 1)]
+    again = StudySearcher(study, space, base, trials=2, max_concurrent=1, unfinished=left)
+    again.suggest("x")  # and the other one waits to go on
+    again.end_running()
     assert [t.state for t in study.trials] == [TrialState.PRUNED, TrialState.FAIL]
-    assert searcher.running == 0
+    assert again.running == 0
+
+
+def test_start_points_that_leave_something_open_are_filled_in_differently(space_file, tmp_path):
+    points = "\n".join(f"  - {{model.maps_per_class: {maps}}}" for maps in (1, 2, 3))
+    old = "  - {model.maps_per_class: 2, model.alpha: 0.1, model.k_neg: 0.2}"
+    space = load_space(space_file((old, points)))
+    searcher = begun(tmp_path / "s.log", space, "gp", trials=4, max_concurrent=4)
+    rates = [searcher.suggest(name)["config"]["optim.lr"] for name in "abcd"]
+    assert len(set(rates)) == 4
 
 
 def test_trials_of_a_run_before_go_on_first_and_none_is_asked_for_twice(search, tmp_path):

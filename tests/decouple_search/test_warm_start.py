@@ -15,7 +15,7 @@ from decouplenet.errors import InputError
 def other(space, folder):
     """An experiment of three trials: one complete, one stopped, one failed."""
     folder.mkdir()
-    write_definition(folder, space, parse_config(space.base), Scheduler("asha"))
+    write_definition(folder, space, parse_config(space.base), Scheduler("asha"), grid=False)
     study = open_study(folder / "study.log", space)
     for alpha, state in ((0.1, TrialState.COMPLETE), (0.9, TrialState.PRUNED), (0.2, TrialState.FAIL)):
         study.enqueue_trial({"model.alpha": alpha})
@@ -32,7 +32,7 @@ def test_what_fits_is_taken_and_the_rest_is_said(space_file, tmp_path):
     smaller = load_space(
         space_file(
             ("{float: [0.0, 1.0]}", "{float: [0.0, 0.5]}"),
-            ("  model.attention: ", "  model.k_pos: {float: [0.1, 0.2]}\n  model.attention: "),
+            ("  model.attention: ", "  optim.name: {choice: [sgd, adamw]}\n  model.attention: "),
             ("epochs: 3", "epochs: 5"),
         )
     )
@@ -40,7 +40,7 @@ def test_what_fits_is_taken_and_the_rest_is_said(space_file, tmp_path):
     said = take_over(tmp_path / "other", study, smaller, parse_config(smaller.base))
     [taken] = study.trials
     first = was.trials[0]
-    assert taken.params == first.params | {"model.k_pos": 0.2}
+    assert taken.params == first.params | {"optim.name": "adamw"}  # as it was there
     assert (taken.value, taken.intermediate_values) == (0.1, {1: 0.05})
     assert taken.user_attrs["taken_from"] == f"{tmp_path / 'other'} 0000"
     assert own_trials(study) == ended_trials(study) == []

@@ -49,3 +49,5 @@ def test_what_ends_a_trial_and_what_does_not(trial, tmp_path):
     # So it does where the search before this one left it.
     trial.reset(proposed() | {"since": str(tmp_path)})
     assert trial.train()["epoch"] == 2
+    trial.reset(proposed() | {"since": str(tmp_path / "deleted")})  # as there is a newer one, that Tune gives
+    assert trial.train()["epoch"] == 1
