@@ -366,6 +366,9 @@ class _Leaderboard(tune.Callback):
     def __init__(self, search: Search, since: float) -> None:
         self._search, self._since = search, since
 
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
+        self._note_time()
+
     def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any) -> None:
         note(self._search.study, int(str(trial)), "checkpoint", checkpoint.path)  # its config may be another's
 
@@ -375,8 +378,11 @@ class _Leaderboard(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._write()
 
-    def _write(self) -> None:
+    def _note_time(self) -> None:
         self._search.study.set_user_attr("wall_seconds", round(time.monotonic() - self._since, 2))
+
+    def _write(self) -> None:
+        self._note_time()
         try:
             self._search.write_tables()
         except OSError as error:  # Tune would take it for the trial's; the end of the search writes them again
