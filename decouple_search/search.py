@@ -143,21 +143,21 @@ class Search:
         if not self.goes_on:
             file.unlink(missing_ok=True)  # of a beginning that was killed
         study = open_study(file, self.space, url=url, name=name)
-        known = study.get_trials(deepcopy=False)
-        if self.goes_on and not known:
+        if self.goes_on and "runs" not in study.user_attrs:
             raise InputError(
                 f"--optuna-storage: there is no study of '{name}' in {url or file}; give the one it was begun with"
             )
         if not self.goes_on:
             if own_trials(study):
                 raise InputError(f"--optuna-storage: it has a study '{name}' already; give another --name")
-            if known:  # of a beginning that was killed
+            if study.get_trials(deepcopy=False):  # of a beginning that was killed
                 optuna.delete_study(study_name=study.study_name, storage=study._storage)
                 study = open_study(file, self.space, url=url, name=name)
             if self._options.warm_start:
                 self.taken = take_over(Path(self._options.warm_start), study, self.space, self.config)
             for point in () if self._sampler == "grid" else self.space.checked_start():
                 study.enqueue_trial(point)
+            study.set_user_attr("runs", 0)
             # Last, so that what is in the folder is whole once it can go on.
             write_definition(self.experiment, self.space, self.config, self._scheduler, grid=self._sampler == "grid")
         else:

@@ -131,3 +131,23 @@ def test_a_study_in_a_database(space, tmp_path):
     assert open_study(tmp_path / "study.log", space, url=url, name="x").best_value == 0.5
     with pytest.raises(InputError, match="--optuna-storage: 'nothing://x' cannot be used"):
         open_study(tmp_path / "study.log", space, url="nothing://x", name="x")
+
+
+def test_a_search_that_was_killed_before_its_first_trial_goes_on_and_without_its_study_does_not(space_file, tmp_path):
+    from decouple_search.search import Search
+    from decouple_search.tune import read
+
+    start = "start:\n  - {model.maps_per_class: 2, model.alpha: 0.1, model.k_neg: 0.2}\n"
+    options, space, config = read(["--space", str(space_file((start, "")))])
+
+    def opened(*, goes_on):
+        search = Search(tmp_path, space, config, Scheduler("asha"), options, 4, "gp")
+        search.goes_on = goes_on
+        return search._open_study()
+
+    opened(goes_on=False)
+    assert opened(goes_on=True).user_attrs["runs"] == 1
+    assert opened(goes_on=True).user_attrs["runs"] == 2
+    (tmp_path / "study.log").unlink()
+    with pytest.raises(InputError, match="there is no study of"):
+        opened(goes_on=True)
