@@ -1,7 +1,8 @@
-"""When a search has spent its epochs or its patience. Trials and seconds are Tune's to count."""
+"""When a search has spent its seconds, its epochs or its patience; the number of trials is the searcher's to count."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import optuna
@@ -19,11 +20,23 @@ class Budget(Stopper):
         space: for the objective.
         epochs: the most over all trials, with those of earlier runs; None for no limit.
         patience: trials in a row that end without a better best; None for no limit.
+        seconds: the most, with those of earlier runs; None for no limit.
+        before: seconds of earlier runs.
     """
 
-    def __init__(self, study: optuna.Study, space: Space, *, epochs: int | None, patience: int | None) -> None:
+    def __init__(
+        self,
+        study: optuna.Study,
+        space: Space,
+        *,
+        epochs: int | None = None,
+        patience: int | None = None,
+        seconds: float | None = None,
+        before: float = 0.0,
+    ) -> None:
         self._study, self._space, self._epochs, self._patience = study, space, epochs, patience
         self._trained = sum(trial.user_attrs.get("epochs", 0) for trial in own_trials(study))
+        self._seconds, self._since = seconds, time.monotonic() - before
         self.spent = ""
         """What is spent, in words."""
 
@@ -35,7 +48,9 @@ class Budget(Stopper):
 
     def stop_all(self) -> bool:
         """Whether the search is over."""
-        if self._epochs is not None and self._trained >= self._epochs:
+        if self._seconds is not None and time.monotonic() - self._since >= self._seconds:
+            self.spent = f"{self._seconds:g} s (--time-budget)"
+        elif self._epochs is not None and self._trained >= self._epochs:
             self.spent = f"{self._trained} epochs trained (--epoch-budget)"
         elif self._patience is not None and self._vain() >= self._patience:
             self.spent = f"{self._patience} trials in a row without a better one (--patience)"

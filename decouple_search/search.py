@@ -199,7 +199,15 @@ class Search:
             unfinished=left,
             stay=pbt,
         )
-        meter, budget = BusyMeter(self.running), self._budget()
+        meter = BusyMeter(self.running)
+        budget = Budget(
+            study,
+            space,
+            epochs=options.epoch_budget,
+            patience=options.patience,
+            seconds=options.time_budget,
+            before=before,
+        )
         retention = Retention(
             options.keep_checkpoints,
             space.metric,
@@ -212,12 +220,8 @@ class Search:
             if best := results.best_trial(study, space):
                 progress.known(best.user_attrs["best_value"], trial_name(best.number))
             if searcher.asked < trials and not budget.stop_all():
-                began = time.monotonic()
                 with sigterm_as_sigint():
                     self._tuner(searcher, meter, budget, progress, retention, before).fit()
-                seconds = options.time_budget
-                if seconds is not None and before + time.monotonic() - began >= seconds:
-                    budget.spent = f"{seconds:g} s (--time-budget)"
                 interrupted = not budget.spent and (searcher.running > 0 or searcher.asked < trials)
         if not interrupted:
             searcher.end_running()
@@ -225,10 +229,6 @@ class Search:
         study.set_user_attr(INTERRUPTED, interrupted)
         study.set_user_attr("wall_seconds", round(before + time.monotonic() - self._started, 2))
         return self._finish(meter, budget, progress, interrupted=interrupted)
-
-    def _budget(self) -> Budget:
-        options = self._options
-        return Budget(self.study, self.space, epochs=options.epoch_budget, patience=options.patience)
 
     def _tuner(
         self,
@@ -240,7 +240,6 @@ class Search:
         before: float,
     ) -> tune.Tuner:
         options, space = self._options, self.space
-        seconds = None if options.time_budget is None else max(1.0, options.time_budget - before)
         return tune.Tuner(
             tune.with_resources(DecoupleTrial, _trial_resources(self.config)),
             tune_config=tune.TuneConfig(
@@ -254,7 +253,6 @@ class Search:
                     slots=self.running,
                 ),
                 num_samples=self._trials + (self._scheduler.name == "pbt"),
-                time_budget_s=seconds,
                 reuse_actors=True,
                 trial_name_creator=_proposed_name,
                 trial_dirname_creator=_proposed_name,
