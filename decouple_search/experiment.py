@@ -129,7 +129,7 @@ def unfinished(study: Study, folder: Path, space: Space, epochs: int, run: int) 
         if trial.user_attrs.get("epochs", 0) >= epochs:
             study.tell(trial.number, trial.user_attrs["objectives"])
             continue
-        if "stopped" in trial.user_attrs:
+        if trial.user_attrs.get("stopped", epochs) <= trial.user_attrs.get("epochs", 0):
             study.tell(trial.number, state=TrialState.PRUNED)
             continue
         kept = sorted((folder / "trials" / trial_name(trial.number)).glob("checkpoint_*"), key=_written)

@@ -100,11 +100,9 @@ class StudySearcher(Searcher):
         if metric not in result or not math.isfinite(result[metric]):
             return
         known = trial.user_attrs
-        if result["epoch"] > known.get("epochs", 0):  # not one done again, after a worker was lost
+        new = result["epoch"] > known.get("epochs", 0)  # and not one done again, after a worker was lost
+        if new:
             self._report(trial, result["epoch"], result[metric])
-            seconds = result.get("train_seconds", 0.0) + result.get("eval_seconds", 0.0)
-            trial.set_user_attr("seconds", round(known.get("seconds", 0.0) + seconds, 3))
-            trial.set_user_attr("epochs", result["epoch"])
         for name in ("lineage", "parameters"):
             if result.get(name) and result[name] != known.get(name):
                 trial.set_user_attr(name, result[name])
@@ -121,6 +119,10 @@ class StudySearcher(Searcher):
                 config = {key: result.get(f"config/config/{key}", value) for key, value in self._config.items()}
                 if (used := self._space.present(config)) != trial.params:
                     trial.set_user_attr("in_force", used)
+        if new:  # last, so that an epoch that counts is known in full
+            seconds = result.get("train_seconds", 0.0) + result.get("eval_seconds", 0.0)
+            trial.set_user_attr("seconds", round(known.get("seconds", 0.0) + seconds, 3))
+            trial.set_user_attr("epochs", result["epoch"])
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False, **_: Any

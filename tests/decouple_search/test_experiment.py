@@ -85,6 +85,7 @@ def test_running_trials_go_on_from_their_newest_whole_checkpoint(space, tmp_path
             study.tell(trial, 0.5)
     stopped = study.ask()
     stopped.set_user_attr("stopped", 1)
+    stopped.set_user_attr("epochs", 1)
     done = study.ask()
     done.set_user_attr("epochs", 3)
     done.set_user_attr("objectives", [0.7])
