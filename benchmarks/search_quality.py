@@ -35,7 +35,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from decouple_search.space import Parameter, Space
+from decouple_search.parameter import Parameter
+from decouple_search.space import Space
 from decouplenet.errors import InputError
 
 DEFAULT = Path(__file__).with_name("table.csv")

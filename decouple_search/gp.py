@@ -26,8 +26,9 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 from scipy.stats import norm
 
+from decouple_search.parameter import Parameter
 from decouple_search.searcher import CUT, LOST
-from decouple_search.space import Parameter, Space
+from decouple_search.space import Space
 
 if TYPE_CHECKING:
     from optuna import Study

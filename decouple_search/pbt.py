@@ -10,8 +10,9 @@ from typing import Any
 
 from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 
+from decouple_search.parameter import Parameter
 from decouple_search.schedulers import CHANGEABLE
-from decouple_search.space import Parameter, Space
+from decouple_search.space import Space
 
 
 def population_scheduler(

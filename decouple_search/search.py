@@ -23,6 +23,7 @@ import ray
 from ray import tune
 
 from decouple_search import results
+from decouple_search.best import export_best
 from decouple_search.budget import Budget
 from decouple_search.busy import BusyMeter
 from decouple_search.cluster import connect, machines, sigterm_as_sigint
@@ -34,7 +35,6 @@ from decouple_search.experiment import (
     unfinished,
     write_definition,
 )
-from decouple_search.gang import Gang, GangHungError, read_files
 from decouple_search.plan import Options, slots
 from decouple_search.prepare import check_weights, prepare_data
 from decouple_search.progress import LiveProgress
@@ -48,7 +48,7 @@ from decouple_search.tensorboard import TensorBoardRuns
 from decouple_search.trial import DecoupleTrial
 from decouple_search.warm_start import take_over
 from decouplenet.command_line import say
-from decouplenet.config import Config, flatten, load_yaml
+from decouplenet.config import Config, flatten
 from decouplenet.errors import InputError
 
 
@@ -298,7 +298,7 @@ class Search:
     def _finish(self, meter: BusyMeter, budget: Budget, progress: LiveProgress, *, interrupted: bool) -> Outcome:
         self.write_tables()
         self._summarise(meter)  # there before the measuring, which may be interrupted
-        self._export()
+        export_best(self.experiment, self.study, self.space)
         best = results.best_trial(self.study, self.space)
         parameters = results.parameters_of(best) if best else None
         failure = next(iter(progress.failures), None)
@@ -314,43 +314,6 @@ class Search:
         summary = results.summary(self.study, self.space, wall_seconds=wall, busy=busy, busy_warm=warm)
         results.write_json(file, summary)
         return summary
-
-    def _export(self) -> None:
-        """Write the best checkpoint, and measure it again."""
-        target, study = self.experiment / "best_checkpoint", self.study
-        kept = results.best_kept(self.experiment, study, self.space)
-        best = results.best_trial(study, self.space)
-        if kept is None:
-            if best:
-                say("warning: no trial's checkpoint was written to the end, so there is no best_checkpoint")
-            return
-        trial, source, told = kept
-        if best != trial or told["epoch"] != trial.user_attrs["best_epoch"]:
-            say(
-                "warning: the best epoch's checkpoint was not written to the end; best_checkpoint is trial "
-                f"{trial_name(trial.number)}'s of epoch {told['epoch']}, val_map {told['val_map']:.4f}"
-            )
-        results.export_checkpoint(source, target, {})  # there before the measuring, too
-        say("measuring the best checkpoint again")
-        try:
-            measured = self._measure_again(source)
-        except (ray.exceptions.RayError, GangHungError, KeyboardInterrupt) as error:
-            say(f"warning: the best checkpoint was not measured again ({type(error).__name__})")
-            return
-        results.export_checkpoint(source, target, measured)
-        if abs(measured["val_map"] - told["val_map"]) > 1e-6:
-            say(f"warning: val_map is {measured['val_map']:.6f}, its trial had {told['val_map']:.6f}")
-
-    def _measure_again(self, source: Path) -> dict[str, Any]:
-        """Evaluate a kept checkpoint anew, on workers like those that trained it."""
-        config = Config.from_dict(load_yaml(source / "config.yaml"))
-        gang = Gang(config.scaling)
-        try:
-            gang.start(config.to_dict())
-            gang.restore(read_files(source))
-            return gang.evaluate()
-        finally:
-            gang.stop()
 
 
 class _Leaderboard(tune.Callback):
