@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from decouple_search.results import replace_text
 from decouple_search.schedulers import Scheduler
 from decouple_search.space import Space
+from decouple_search.storage import replace_text
 from decouplenet.config import Config, flatten, load_yaml
 from decouplenet.errors import InputError
 

@@ -14,7 +14,7 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from decouple_search.space import Space
-from decouple_search.storage import CHECKPOINT_FILES
+from decouple_search.storage import CHECKPOINT_FILES, replace_text
 from decouple_search.study import ended_trials, trial_name
 from decouplenet.checkpoint import is_whole
 from decouplenet.config import Config
@@ -159,13 +159,6 @@ def summary(study: optuna.Study, space: Space, *, wall_seconds: float, busy: flo
 def write_json(file: Path, content: dict[str, Any]) -> None:
     """Write JSON as `replace_text` does."""
     replace_text(file, json.dumps(content, indent=1) + "\n")
-
-
-def replace_text(file: Path, text: str) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part."""
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text)
-    partial.replace(file)
 
 
 def _usable(trial: FrozenTrial) -> bool:

@@ -131,3 +131,10 @@ def open_checkpoint(place: str, stack: contextlib.ExitStack) -> tuple[str, Path]
     for file in CHECKPOINT_FILES:
         folder.pull(file)
     return folder.shown, folder.local
+
+
+def replace_text(file: Path, text: str) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part."""
+    partial = file.with_name(f".{file.name}.partial")
+    partial.write_text(text)
+    partial.replace(file)

@@ -28,7 +28,7 @@ from decouple_search.cluster import connect, machines, sigterm_as_sigint
 from decouple_search.gang import START
 from decouple_search.plan import slots
 from decouple_search.prepare import check_weights, prepare_data
-from decouple_search.storage import Folder
+from decouple_search.storage import Folder, replace_text
 from decouple_search.tensorboard import Run
 from decouple_search.train_loop import WANTED, Told, culprit, train_loop
 from decouplenet.command_line import say
@@ -68,7 +68,7 @@ class Training:
             try:
                 self.folder.local.mkdir(parents=True, exist_ok=True)
                 results.write_best_config(self.folder.local / "config.yaml", self.config)
-                results.replace_text(self.folder.local / "flags.yaml", "workers: '{}:{}'\n".format(*self._workers))
+                replace_text(self.folder.local / "flags.yaml", "workers: '{}:{}'\n".format(*self._workers))
                 self._since = rescued(self.folder.local)
             except OSError as error:
                 where = self.folder.local

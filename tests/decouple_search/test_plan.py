@@ -197,3 +197,10 @@ def test_an_unknown_key_from_the_shell():
     assert done.returncode == 2
     assert done.stderr == "error: unknown flag '--model.alpah'; did you mean '--model.alpha'?\n"
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["tune", "train", "evaluate"])
+def test_a_command_answers_without_what_takes_seconds_to_import(command):
+    code = f"import sys, decouple_search.{command}\nprint(*{{'torch', 'ray', 'optuna', 'scipy'}} & set(sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ended.stdout.split() == []
