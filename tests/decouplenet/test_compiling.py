@@ -34,6 +34,8 @@ def quick_compiler(monkeypatch):
         self._compiled_call_impl = torch.compile(self._call_impl, backend="eager", **options)
 
     monkeypatch.setattr(nn.Module, "compile", compile_module)
+    yield
+    torch.compiler.reset()  # what is compiled keeps its networks
 
 
 @pytest.mark.parametrize(("slow_compiled", "said"), [(True, "left out; a step takes "), (False, "used; a step takes ")])
