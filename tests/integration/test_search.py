@@ -404,6 +404,7 @@ def test_two_objectives_and_a_budget_of_epochs(ray_cluster, space_file, tmp_path
     assert str(config.model.maps_per_class) == rows[0]["model.maps_per_class"]
 
 
+@pytest.mark.slow
 def test_a_budget_of_seconds_ends_the_search_well(ray_cluster, space_file, tmp_path, capsys):
     file = space_file(("trials: 4", "trials: 500"), ("epochs: 3", "epochs: 50"))
     assert main(["--space", str(file), "--storage", str(tmp_path), "--name", "x", "--time-budget", "40"]) == 0
