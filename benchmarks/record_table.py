@@ -5,7 +5,7 @@
 `benchmarks/table.csv` was made by it with its defaults (`benchmarks.search_quality` replays it): 320 configurations of
 the demo's space, each trained for 9 epochs on 800 drawn scenes. A row an epoch: the searched parameters under their
 dotted names (empty where absent), `epoch`, `val_map`, and `seconds` to train and measure that epoch on one core. Needs
-no Ray; 35 minutes on 2 cores. What is in the file already is kept, so it can be stopped and started again.
+no Ray; under an hour on 2 cores. What is in the file already is kept, so it can be stopped and started again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from decouple_search.space import Space, load_space
 from decouplenet.command_line import CommandParser, parse_config, run, say
 from decouplenet.config import Config
 
-DEFAULTS = {"data.synthetic_images": 1000, "train.precision": "fp32"}
+DEFAULTS = {"data.synthetic_images": 1000}
 
 
 def drawn(space: Space, count: int, seed: int) -> list[dict[str, Any]]:
