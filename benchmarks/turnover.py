@@ -114,7 +114,7 @@ def gang_arm(base: dict[str, Any], count: int, folder: Path) -> tuple[Any, Any, 
     from decouple_search.retention import Retention
     from decouple_search.samplers import make_sampler
     from decouple_search.searcher import StudySearcher
-    from decouple_search.space import load_space
+    from decouple_search.space_file import load_space
     from decouple_search.study import open_study, trial_name
     from decouple_search.tensorboard import TensorBoardRuns
     from decouple_search.trial import DecoupleTrial

@@ -1,4 +1,4 @@
-"""The folder of a search: what it was made with, that one search writes in it, and what is left when it goes on."""
+"""The folder of a search: what it was made with, whether a search goes on with it, and that one writes in it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
@@ -15,11 +15,6 @@ from decouple_search.space import Space
 from decouple_search.storage import replace_text
 from decouplenet.config import Config, flatten, load_yaml
 from decouplenet.errors import InputError
-
-if TYPE_CHECKING:
-    from optuna import Study
-
-    from decouple_search.searcher import Unfinished
 
 DEFINITION = "experiment.yaml"
 """What a search is made with."""
@@ -102,57 +97,3 @@ def held(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise InputError(f"--name: another search is writing in '{folder}'; wait for it, or stop it") from None
         yield
-
-
-def unfinished(study: Study, folder: Path, space: Space, epochs: int, run: int) -> list[Unfinished]:
-    """The trials that had begun when the search was killed or stopped, each with its newest whole checkpoint.
-
-    Their checkpoints are renamed, from `checkpoint_000002` to `checkpoint_1-000002` of the first run that was cut
-    off, and so on: Tune numbers the new ones from 0 again.
-
-    Args:
-        study: the search's.
-        folder: the experiment's.
-        space: what is searched.
-        epochs: of a full training.
-        run: how often the search was cut off by now.
-    """
-    from optuna.trial import TrialState
-
-    from decouple_search.searcher import Unfinished
-    from decouple_search.study import own_trials, trial_name
-    from decouplenet.checkpoint import is_whole
-
-    found = []
-    for trial in own_trials(study, [TrialState.RUNNING]):
-        # What had ended, and was to be told when its checkpoint was written:
-        if trial.user_attrs.get("epochs", 0) >= epochs:
-            study.tell(trial.number, trial.user_attrs["objectives"])
-            continue
-        if trial.user_attrs.get("stopped", epochs) <= trial.user_attrs.get("epochs", 0):
-            study.tell(trial.number, state=TrialState.PRUNED)
-            continue
-        kept = sorted((folder / "trials" / trial_name(trial.number)).glob("checkpoint_*"), key=_written)
-        for i, checkpoint in enumerate(kept):
-            if "-" not in (number := checkpoint.name.removeprefix("checkpoint_")):
-                kept[i] = checkpoint.rename(checkpoint.with_name(f"checkpoint_{run}-{number}"))
-        whole = [checkpoint for checkpoint in kept if is_whole(checkpoint)]
-        changed: dict[str, Any] = {}
-        if whole:
-            used = flatten(load_yaml(whole[-1] / "config.yaml"))  # pbt may have changed what was proposed
-            changed = {p.key: used[p.key] for p in space.parameters if p.key in used}
-        found.append(Unfinished(trial.number, str(whole[-1]) if whole else None, changed))
-    return found
-
-
-def forget_tunes_state(folder: Path) -> None:
-    """Remove what Tune keeps to restore a search by itself; the study has all that is needed."""
-    for file in (folder / "trials").glob("*"):
-        if file.is_file():
-            file.unlink()
-
-
-def _written(checkpoint: Path) -> tuple[int, str]:
-    """By age: those of earlier runs first, and by number within a run."""
-    run, _, number = checkpoint.name.removeprefix("checkpoint_").rpartition("-")
-    return (int(run) if run else 10**9), number

@@ -6,17 +6,29 @@ import math
 import random
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ray.tune import Checkpoint
 from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 
 from decouple_search.parameter import Parameter
 from decouple_search.schedulers import CHANGEABLE
 from decouple_search.space import Space
+from decouple_search.study import curve
+
+if TYPE_CHECKING:
+    from optuna import Study
 
 
 def population_scheduler(
-    told: dict[str, Any], interval: int, space: Space, config: Mapping[str, Any], *, seed: int, slots: int
+    told: dict[str, Any],
+    interval: int,
+    space: Space,
+    config: Mapping[str, Any],
+    *,
+    study: Study,
+    seed: int,
+    slots: int,
 ) -> TrialScheduler:
     """Tune's scheduler of a population.
 
@@ -25,9 +37,12 @@ def population_scheduler(
         interval: epochs between two comparisons of a trial with the others.
         space: what is searched.
         config: the complete base configuration, dotted.
+        study: from which the trials of a search that was cut off come back into the population.
         seed: of its choices.
         slots: trials that can run at a time.
     """
+    sign = 1.0 if space.mode == "max" else -1.0
+    seed += study.user_attrs.get("runs", 0)  # not the same choices again
 
     class Population(PopulationBasedTraining):
         """With a searcher, and with gangs, whose start costs more than some epochs."""
@@ -35,6 +50,18 @@ def population_scheduler(
         def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
             # It refuses a searcher, as most would learn from what they did not propose.
             super().on_trial_add(SimpleNamespace(search_alg=None), trial)  # type: ignore[arg-type]
+            if trial.config["since"]:
+                self._come_back(trial)
+
+        def _come_back(self, trial: Any) -> None:
+            """Give a trial that goes on the standing that it had, and what it had saved to those that take it over."""
+            state, told = self._trial_state[trial], curve(study.get_trials(deepcopy=False)[trial.config["trial"]])
+            compared = [epoch for epoch in told if epoch % interval == 0]
+            if compared:
+                state.last_train_time = state.last_perturbation_time = max(compared)
+                state.last_score = sign * told[max(compared)]
+                state.last_checkpoint = Checkpoint(trial.config["since"])
+                state.last_result = {"epoch": max(compared), space.metric: told[max(compared)]}
 
         def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
             decision = super().on_trial_result(tune_controller, trial, result)

@@ -80,6 +80,13 @@ def write_leaderboard(file: Path, study: optuna.Study, space: Space) -> None:
     replace_text(file, text.getvalue())
 
 
+def write_tables(experiment: Path, study: optuna.Study, space: Space, base: Config) -> None:
+    """Write the leaderboard and the best config as they stand."""
+    write_leaderboard(experiment / "leaderboard.csv", study, space)
+    if best := best_trial(study, space):
+        write_best_config(experiment / "best_config.yaml", best_config(base, best))
+
+
 def best_config(base: Config, trial: FrozenTrial) -> Config:
     """The complete configuration of a trial."""
     nested = base.to_dict()

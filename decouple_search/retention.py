@@ -83,7 +83,7 @@ class Retention(Callback):
     def _whole(self, trial: Path) -> list[Kept]:
         """A trial's checkpoints on disk, oldest first; what was not written to the end is deleted."""
         whole = []
-        for folder in sorted(trial.glob("checkpoint_*")):
+        for folder in sorted(trial.glob("checkpoint_*"), key=written):
             if is_whole(folder):
                 whole.append(self._kept(folder))
             else:
@@ -113,6 +113,12 @@ class Retention(Callback):
             if one.folder not in pinned:
                 shutil.rmtree(one.folder, ignore_errors=True)  # Tune would take an error for the trial's
         self._unneeded = [one for one in self._unneeded if one.folder in pinned]
+
+
+def written(checkpoint: Path) -> tuple[int, str]:
+    """By age: those of earlier runs first, and by number within a run."""
+    run, _, number = checkpoint.name.removeprefix("checkpoint_").rpartition("-")
+    return (int(run) if run else 10**9), number
 
 
 def _best(kept: list[Kept]) -> Kept:

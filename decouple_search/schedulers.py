@@ -148,7 +148,7 @@ def tune_scheduler(
         scheduler: which, and its options.
         space: what is searched.
         config: the complete base configuration, dotted.
-        study: whose curves stop trials.
+        study: whose curves stop trials, and bring back pbt's population.
         seed: of pbt's choices.
         slots: trials that can run at a time.
     """
@@ -162,7 +162,8 @@ def tune_scheduler(
         from decouple_search.pbt import population_scheduler
 
         told = {"time_attr": "epoch", "metric": space.metric, "mode": space.mode}
-        return population_scheduler(told, scheduler.interval_epochs, space, config, seed=seed, slots=slots)
+        interval = scheduler.interval_epochs
+        return population_scheduler(told, interval, space, config, study=study, seed=seed, slots=slots)
 
     class Stopping(FIFOScheduler):
         """Stops trials by a rule over the study's curves, and so needs no state of its own."""

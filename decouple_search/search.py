@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -12,42 +11,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the leaderboard and TensorBoard are ours
-os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")  # a failed trial has no metric, and none is made up
-
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its tables ignore verbose=0
-
-import optuna
 import ray
-from ray import tune
 
 from decouple_search import results
 from decouple_search.best import export_best
 from decouple_search.budget import Budget
 from decouple_search.busy import BusyMeter
 from decouple_search.cluster import connect, machines, sigterm_as_sigint
-from decouple_search.experiment import (
-    check_same,
-    forget_tunes_state,
-    goes_on,
-    held,
-    unfinished,
-    write_definition,
-)
+from decouple_search.experiment import check_same, goes_on, held
+from decouple_search.live_tables import LiveTables
 from decouple_search.plan import Options, slots
 from decouple_search.prepare import check_weights, prepare_data
 from decouple_search.progress import LiveProgress
+from decouple_search.resume import begin, go_on, trial_folders, unfinished
 from decouple_search.retention import Retention
 from decouple_search.samplers import make_sampler
 from decouple_search.schedulers import Scheduler, tune_scheduler
 from decouple_search.searcher import Reports, StudySearcher
 from decouple_search.space import Space
-from decouple_search.study import INTERRUPTED, ended_trials, note, open_study, own_trials, trial_name
+from decouple_search.study import INTERRUPTED, ended_trials, trial_name
 from decouple_search.tensorboard import TensorBoardRuns
-from decouple_search.trial import DecoupleTrial
-from decouple_search.warm_start import take_over
-from decouplenet.command_line import say
+from decouple_search.tuner import make_tuner
 from decouplenet.config import Config, flatten
 from decouplenet.errors import InputError
 
@@ -115,8 +99,9 @@ class Search:
         self._ours = False
         self._lock.enter_context(held(self.experiment))
         try:
+            grid = self._sampler == "grid"
             if self.goes_on:
-                check_same(self.experiment, self.space, self.config, self._scheduler, grid=self._sampler == "grid")
+                check_same(self.experiment, self.space, self.config, self._scheduler, grid=grid)
             self._ours = connect()
             self.config, nodes = machines(self.config)
             self.running = min(slots(self.config, nodes), self._options.max_concurrent or self._trials, self._trials)
@@ -125,46 +110,25 @@ class Search:
             if not prepare_data(self.config, decode=here):
                 raise InputError("data.holdout: 0 leaves no image to measure trials on; give a share, such as 0.1")
             check_weights(self.config)
-            self.study = self._open_study()
+            url, other = self._options.optuna_storage, self._options.warm_start
+            if self.goes_on:
+                self.study = go_on(self.experiment, self.space, url=url)
+            else:
+                self.study, self.taken = begin(
+                    self.experiment,
+                    self.space,
+                    self.config,
+                    self._scheduler,
+                    grid=grid,
+                    url=url,
+                    other=Path(other) if other else None,
+                )
         except BaseException:
             self._disconnect()
             if not self.goes_on:
                 shutil.rmtree(self.experiment)  # nothing of worth is in it yet, and its name stays free
             raise
         return self
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the lock: Tune pickles its callbacks at the start, and this with them."""
-        return self.__dict__ | {"_lock": None}
-
-    def _open_study(self) -> optuna.Study:
-        """The study, with the start points in it; what an earlier run left is made ready to go on."""
-        file, name, url = self.experiment / "study.log", self.experiment.name, self._options.optuna_storage
-        if not self.goes_on:
-            file.unlink(missing_ok=True)  # of a beginning that was killed
-        study = open_study(file, self.space, url=url, name=name)
-        if self.goes_on and "runs" not in study.user_attrs:
-            raise InputError(
-                f"--optuna-storage: there is no study of '{name}' in {url or file}; give the one it was begun with"
-            )
-        if not self.goes_on:
-            if own_trials(study):
-                raise InputError(f"--optuna-storage: it has a study '{name}' already; give another --name")
-            if study.get_trials(deepcopy=False):  # of a beginning that was killed
-                optuna.delete_study(study_name=study.study_name, storage=study._storage)
-                study = open_study(file, self.space, url=url, name=name)
-            if self._options.warm_start:
-                self.taken = take_over(Path(self._options.warm_start), study, self.space, self.config)
-            for point in () if self._sampler == "grid" else self.space.checked_start():
-                study.enqueue_trial(point)
-            study.set_user_attr("runs", 0)
-            # Last, so that what is in the folder is whole once it can go on.
-            write_definition(self.experiment, self.space, self.config, self._scheduler, grid=self._sampler == "grid")
-        else:
-            study.set_user_attr("runs", study.user_attrs.get("runs", 0) + 1)
-            study.set_user_attr(INTERRUPTED, False)
-            forget_tunes_state(self.experiment)
-        return study
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -181,11 +145,10 @@ class Search:
         options, space, trials, study = self._options, self.space, self._trials, self.study
         base = flatten(self.config.to_dict())
         epochs, before = self.config.train.epochs, study.user_attrs.get("wall_seconds", 0.0)
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.running)  # all slots start at once, not in turn
-        pbt = self._scheduler.name == "pbt"
+        pbt, sampler = self._scheduler.name == "pbt", self._sampler
 
-        def prepare(number: int) -> None:
-            study.sampler = make_sampler(self._sampler, space, epochs, options.seed, number)
+        def prepare(number: int) -> None:  # without self, as Tune pickles it
+            study.sampler = make_sampler(sampler, space, epochs, options.seed, number)
 
         left = unfinished(study, self.experiment, space, epochs, study.user_attrs.get("runs", 0))
         # pbt trains all trials in turns, and needs a search that goes on for as long as one of them does.
@@ -213,15 +176,35 @@ class Search:
             space.metric,
             space.mode,
             recent=self._scheduler.recent_checkpoints,
-            found=self._found(),
+            found=trial_folders(study, self.experiment),
         )
         interrupted = False
         with LiveProgress(trials, epochs, space.metric, space.mode, ended=searcher.asked) as progress:
             if best := results.best_trial(study, space):
                 progress.known(best.user_attrs["best_value"], trial_name(best.number))
             if searcher.asked < trials and not budget.stop_all():
+                tuner = make_tuner(
+                    self.experiment,
+                    self.config,
+                    searcher,
+                    tune_scheduler(self._scheduler, space, base, study=study, seed=options.seed, slots=self.running),
+                    budget,
+                    [
+                        Reports(searcher),
+                        progress,
+                        TensorBoardRuns(
+                            self.experiment / "tensorboard", tuple(p.key for p in space.parameters), space.metric
+                        ),
+                        LiveTables(self.experiment, study, space, self.config, self._started - before),
+                        meter,
+                        retention,
+                    ],
+                    samples=trials + pbt,
+                    running=self.running,
+                    max_failures=options.max_failures,
+                )
                 with sigterm_as_sigint():
-                    self._tuner(searcher, meter, budget, progress, retention, before).fit()
+                    tuner.fit()
                 interrupted = not budget.spent and (searcher.running > 0 or searcher.asked < trials)
         if not interrupted:
             searcher.end_running()
@@ -230,73 +213,8 @@ class Search:
         study.set_user_attr("wall_seconds", round(before + time.monotonic() - self._started, 2))
         return self._finish(meter, budget, progress, interrupted=interrupted)
 
-    def _tuner(
-        self,
-        searcher: StudySearcher,
-        meter: BusyMeter,
-        budget: Budget,
-        progress: LiveProgress,
-        retention: Retention,
-        before: float,
-    ) -> tune.Tuner:
-        options, space = self._options, self.space
-        return tune.Tuner(
-            tune.with_resources(DecoupleTrial, _trial_resources(self.config)),
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                scheduler=tune_scheduler(
-                    self._scheduler,
-                    space,
-                    flatten(self.config.to_dict()),
-                    study=self.study,
-                    seed=options.seed,
-                    slots=self.running,
-                ),
-                num_samples=self._trials + (self._scheduler.name == "pbt"),
-                reuse_actors=True,
-                trial_name_creator=_proposed_name,
-                trial_dirname_creator=_proposed_name,
-            ),
-            run_config=tune.RunConfig(
-                name="trials",
-                storage_path=str(self.experiment),
-                stop=budget,
-                callbacks=[
-                    Reports(searcher),
-                    progress,
-                    TensorBoardRuns(
-                        self.experiment / "tensorboard",
-                        tuple(parameter.key for parameter in space.parameters),
-                        space.metric,
-                    ),
-                    _Leaderboard(self, time.monotonic() - before),
-                    meter,
-                    retention,
-                ],
-                failure_config=tune.FailureConfig(max_failures=options.max_failures),
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                verbose=0,
-            ),
-        )
-
-    def _found(self) -> dict[Path, tuple[bool, bool]]:
-        """The folders of trials of earlier runs, and whether each has ended, and well."""
-        trials = ((self.experiment / "trials" / trial_name(trial.number), trial) for trial in own_trials(self.study))
-        return {
-            folder: (trial.state.is_finished(), results.state_of(trial) != "FAIL")
-            for folder, trial in trials
-            if folder.is_dir()
-        }
-
-    def write_tables(self) -> None:
-        """Write the leaderboard and the best config as they stand."""
-        results.write_leaderboard(self.experiment / "leaderboard.csv", self.study, self.space)
-        if best := results.best_trial(self.study, self.space):
-            config = results.best_config(self.config, best)
-            results.write_best_config(self.experiment / "best_config.yaml", config)
-
     def _finish(self, meter: BusyMeter, budget: Budget, progress: LiveProgress, *, interrupted: bool) -> Outcome:
-        self.write_tables()
+        results.write_tables(self.experiment, self.study, self.space, self.config)
         self._summarise(meter)  # there before the measuring, which may be interrupted
         export_best(self.experiment, self.study, self.space)
         best = results.best_trial(self.study, self.space)
@@ -314,52 +232,3 @@ class Search:
         summary = results.summary(self.study, self.space, wall_seconds=wall, busy=busy, busy_warm=warm)
         results.write_json(file, summary)
         return summary
-
-
-class _Leaderboard(tune.Callback):
-    """Rewrites the leaderboard and the best config whenever a trial has ended, and notes the time spent.
-
-    Args:
-        search: whose.
-        since: when the search would have begun had it not been cut off, on the monotonic clock.
-    """
-
-    def __init__(self, search: Search, since: float) -> None:
-        self._search, self._since = search, since
-
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
-        self._note_time()
-
-    def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any) -> None:
-        note(self._search.study, int(str(trial)), "checkpoint", checkpoint.path)  # its config may be another's
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._write()
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._write()
-
-    def _note_time(self) -> None:
-        self._search.study.set_user_attr("wall_seconds", round(time.monotonic() - self._since, 2))
-
-    def _write(self) -> None:
-        self._note_time()
-        try:
-            self._search.write_tables()
-        except OSError as error:  # Tune would take it for the trial's; the end of the search writes them again
-            say(f"warning: the leaderboard was not written ({error.strerror}: {error.filename})")
-
-
-def _trial_resources(config: Config) -> tune.PlacementGroupFactory:
-    """An empty bundle for the trial itself, which only waits for its gang, and one a worker."""
-    scaling = config.scaling
-    worker = {"CPU": scaling.cpus_per_worker}
-    if scaling.gpus_per_worker:
-        worker["GPU"] = scaling.gpus_per_worker
-    bundles = [{}, *[worker] * scaling.workers_per_trial]
-    return tune.PlacementGroupFactory(bundles, strategy=scaling.placement_strategy)
-
-
-def _proposed_name(trial: Any) -> str:
-    """The name that a trial keeps; under pbt its config may later be another's."""
-    return trial_name(trial.config["trial"])

@@ -15,7 +15,8 @@ from decouple_search.plan import Options, describe, disk_use, local_nodes, resol
 from decouple_search.portable import self_contained
 from decouple_search.samplers import SAMPLERS, choose_sampler
 from decouple_search.schedulers import SCHEDULERS, make_scheduler
-from decouple_search.space import Space, load_space
+from decouple_search.space import Space
+from decouple_search.space_file import load_space
 from decouplenet.command_line import CommandParser, parse_config, run, say
 from decouplenet.config import Config
 from decouplenet.errors import InputError

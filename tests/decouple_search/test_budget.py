@@ -3,7 +3,7 @@
 import pytest
 
 from decouple_search.budget import Budget
-from decouple_search.space import load_space
+from decouple_search.space_file import load_space
 from decouple_search.study import open_study
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from decouple_search.plan import checkpoint_bytes, slots, with_growth
-from decouple_search.space import load_space
+from decouple_search.space_file import load_space
 from decouple_search.tune import main, read
 from decouplenet.command_line import parse_config
 from decouplenet.config import Config, nest

@@ -11,7 +11,7 @@ from scipy.optimize import check_grad
 from decouple_search.gp import EpochModel, EpochSampler, Observation, typical_curve
 from decouple_search.grid import GridSampler
 from decouple_search.samplers import SAMPLERS, choose_sampler
-from decouple_search.space import load_space
+from decouple_search.space_file import load_space
 from decouplenet.errors import InputError
 
 SPACE = """

@@ -1,16 +1,13 @@
-"""Schedulers: their options, ASHA's rungs, and what PBT may change."""
+"""Schedulers: their options, and ASHA's rungs."""
 
 from types import SimpleNamespace
 
 import optuna
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from ray import cloudpickle
 
-from decouple_search.pbt import Explorer
-from decouple_search.schedulers import CHANGEABLE, SCHEDULERS, Scheduler, make_scheduler, tune_scheduler
-from decouple_search.space import load_space
+from decouple_search.schedulers import SCHEDULERS, Scheduler, make_scheduler, tune_scheduler
+from decouple_search.space_file import load_space
 from decouple_search.study import open_study
 from decouplenet.config import Config, flatten
 from decouplenet.errors import InputError
@@ -61,64 +58,6 @@ def test_tune_can_pickle_its_scheduler(space_file, tmp_path):
     for name in SCHEDULERS:
         study = open_study(tmp_path / f"{name}.log", space)
         cloudpickle.dumps(tune_scheduler(Scheduler(name), space, base, study=study, seed=0, slots=2))
-
-
-SEARCH = """
-base: {model: {backbone: tiny, pretrained: false}}
-search:
-  model.maps_per_class: {int: [1, 16], log: true}
-  model.attention: {choice: [none, arch1]}
-  model.alpha: {float: [0.0, 1.0]}
-  model.k_neg: {float: [0.05, 1.0], log: true, when: {model.alpha: {gt: 0.5}}}
-  optim.lr: {float: [1e-4, 1e-1], log: true}
-  optim.momentum: {float: [0.5, 0.95], step: 0.05}
-  train.batch_size: {choice: [16, 32, 64]}
-"""
-
-
-@pytest.fixture(scope="module")
-def space(tmp_path_factory):
-    file = tmp_path_factory.mktemp("space") / "pbt.yaml"
-    file.write_text(SEARCH)
-    return load_space(file)
-
-
-@given(st.integers(0, 1000), st.data())
-def test_exploring_stays_in_the_space_and_leaves_the_network(space, seed, data):
-    point = {
-        "model.maps_per_class": 3,
-        "model.attention": "arch1",
-        "model.alpha": data.draw(st.floats(0, 1)),
-        "model.k_neg": 0.3,
-        "optim.lr": data.draw(st.floats(1e-4, 1e-1)),
-        "optim.momentum": data.draw(st.sampled_from([0.5, 0.7, 0.95])),
-        "train.batch_size": data.draw(st.sampled_from([16, 32, 64])),
-    }
-    donor = {"trial": 4, "config": flatten(Config().to_dict()) | point}
-    before = dict(donor["config"])
-    explored = Explorer(space, flatten(Config().to_dict()) | {"model.k_neg": 0.25}, seed)(donor)
-    assert donor["config"] == before
-    assert explored["trial"] == 4
-    for parameter in space.parameters:
-        new, old = explored["config"][parameter.key], before[parameter.key]
-        absent = parameter.key == "model.k_neg" and explored["config"]["model.alpha"] <= 0.5
-        assert absent or parameter.contains(new)
-        assert type(new) is type(old)
-        if parameter.key not in CHANGEABLE:
-            assert new == old
-    if explored["config"]["model.alpha"] <= 0.5:
-        assert explored["config"]["model.k_neg"] == 0.25  # the base's: it is absent there
-    unsearched = {key for key in before if key not in point}
-    assert all(explored["config"][key] == before[key] for key in unsearched)
-
-
-def test_exploring_changes_something(space):
-    donor = {"trial": 0, "config": flatten(Config().to_dict()) | {"optim.lr": 0.01, "train.batch_size": 32}}
-    explore = Explorer(space, flatten(Config().to_dict()), 0)
-    rates = {explore(donor)["config"]["optim.lr"] for _ in range(50)}
-    assert {0.008, 0.012} < {round(rate, 9) for rate in rates}
-    assert len(rates) > 5  # and some are drawn anew
-    assert {explore(donor)["config"]["train.batch_size"] for _ in range(50)} == {16, 32, 64}
 
 
 def test_a_rung_is_judged_once(space_file, tmp_path):

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from decouple_search import results
 from decouple_search.samplers import SAMPLERS, make_sampler
 from decouple_search.searcher import StudySearcher, Unfinished
-from decouple_search.space import load_space
+from decouple_search.space_file import load_space
 from decouple_search.study import INTERRUPTED, STUDY_NAME, curve, open_study
 from decouplenet.command_line import parse_config
 from decouplenet.config import flatten

@@ -5,7 +5,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from decouple_search.space import OBJECTIVES, load_space
+from decouple_search.space_file import OBJECTIVES, load_space
 from decouplenet.command_line import parse_config
 from decouplenet.errors import InputError
 

@@ -5,7 +5,7 @@ from optuna.trial import TrialState
 
 from decouple_search.experiment import write_definition
 from decouple_search.schedulers import Scheduler
-from decouple_search.space import load_space
+from decouple_search.space_file import load_space
 from decouple_search.study import ended_trials, open_study, own_trials
 from decouple_search.warm_start import take_over
 from decouplenet.command_line import parse_config

@@ -377,6 +377,32 @@ def test_cut_off_and_begun_again_it_ends_with_the_same_trials(ray_cluster, space
     assert alive() == []
 
 
+@pytest.mark.slow
+def test_a_population_that_was_killed_goes_on_as_one(ray_cluster, space_file, tmp_path):
+    asha = "{name: asha, grace_epochs: 1, reduction_factor: 3}"
+    file = space_file((asha, "{name: pbt, interval_epochs: 1}"), ("trials: 4", "trials: 5"))
+    flags = ("--train.epochs", "6", "--keep-checkpoints", "5")
+    for epochs in (8, 6):
+        process = start(ray_cluster, file, tmp_path, *flags)
+        assert run_until(process, "  epoch ", epochs)
+        process.kill()
+        process.stdout.read()
+        process.wait(timeout=60)
+        while gang_pids():
+            time.sleep(0.1)
+    process = start(ray_cluster, file, tmp_path, *flags)
+    out = process.stdout.read()
+    assert process.wait(timeout=120) == 0, out
+    assert "went on from trial" in out
+    rows = leaderboard(tmp_path / "x")
+    assert sorted(row["trial_id"] for row in rows) == [f"{number:04d}" for number in range(5)]
+    assert [(row["state"], row["epochs"]) for row in rows] == [("COMPLETE", "6")] * 5
+    best = read_checkpoint(tmp_path / "x" / "best_checkpoint")
+    assert best.metrics["val_map"] == pytest.approx(float(rows[0]["val_map"]), abs=1e-9)
+    assert flatten(best.config.to_dict())["optim.lr"] == float(rows[0]["optim.lr"])
+    assert alive() == []
+
+
 def test_two_objectives_and_a_budget_of_epochs(ray_cluster, space_file, tmp_path, capsys):
     goals = "objective: [{metric: val_map}, {metric: parameters}, {metric: latency_ms}]"
     file = space_file(("trials: 4", f"trials: 50\n{goals}"))

@@ -1,0 +1,58 @@
+"""Tune callback: the leaderboard, the best config and the time spent are kept up to date while a search runs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+from ray.tune import Callback
+
+from decouple_search.results import write_tables
+from decouple_search.space import Space
+from decouple_search.study import note
+from decouplenet.command_line import say
+from decouplenet.config import Config
+
+
+class LiveTables(Callback):
+    """Rewrites the tables whenever a trial has ended, and notes the time and the checkpoints in the study.
+
+    Args:
+        experiment: the folder of the search.
+        study: its record.
+        space: what is searched.
+        config: the base configuration.
+        since: when the search would have begun had it not been cut off, on the monotonic clock.
+    """
+
+    def __init__(self, experiment: Path, study: optuna.Study, space: Space, config: Config, since: float) -> None:
+        self._experiment, self._study, self._space, self._config = experiment, study, space, config
+        self._since = since
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
+        """Note the time spent."""
+        self._note_time()
+
+    def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any) -> None:
+        """Note the newest checkpoint."""
+        note(self._study, int(str(trial)), "checkpoint", checkpoint.path)  # its config may be another's
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Write the tables."""
+        self._write()
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Write the tables."""
+        self._write()
+
+    def _note_time(self) -> None:
+        self._study.set_user_attr("wall_seconds", round(time.monotonic() - self._since, 2))
+
+    def _write(self) -> None:
+        self._note_time()
+        try:
+            write_tables(self._experiment, self._study, self._space, self._config)
+        except OSError as error:  # Tune would take it for the trial's; the end of the search writes them again
+            say(f"warning: the leaderboard was not written ({error.strerror}: {error.filename})")

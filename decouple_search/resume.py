@@ -1,0 +1,134 @@
+"""The study of a search made ready, as it begins or goes on, and what an earlier run left of its trials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from decouple_search.experiment import write_definition
+from decouple_search.results import state_of
+from decouple_search.retention import written
+from decouple_search.schedulers import Scheduler
+from decouple_search.searcher import Unfinished
+from decouple_search.space import Space
+from decouple_search.study import INTERRUPTED, open_study, own_trials, trial_name
+from decouple_search.warm_start import take_over
+from decouplenet.checkpoint import is_whole
+from decouplenet.config import Config, flatten, load_yaml
+from decouplenet.errors import InputError
+
+JOURNAL = "study.log"
+
+
+def begin(
+    experiment: Path,
+    space: Space,
+    config: Config,
+    scheduler: Scheduler,
+    *,
+    grid: bool,
+    url: str | None = None,
+    other: Path | None = None,
+) -> tuple[optuna.Study, str]:
+    """The study of a new search, with the trials of another one and the start points in it, if wanted.
+
+    Args:
+        experiment: the folder of the search.
+        space: what to search.
+        config: the base configuration.
+        scheduler: when trials are stopped.
+        grid: whether the sampler is `grid`, which takes no start points.
+        url: a database for the study.
+        other: the folder of a search whose trials are taken over.
+
+    Returns:
+        The study, and what was taken from another one, in words.
+
+    Raises:
+        InputError: the database has a study of that name, or the other search has none.
+    """
+    file, name = experiment / JOURNAL, experiment.name
+    file.unlink(missing_ok=True)  # of a beginning that was killed
+    study = open_study(file, space, url=url, name=name)
+    if own_trials(study):
+        raise InputError(f"--optuna-storage: it has a study '{name}' already; give another --name")
+    if study.get_trials(deepcopy=False):  # of a beginning that was killed
+        optuna.delete_study(study_name=study.study_name, storage=study._storage)
+        study = open_study(file, space, url=url, name=name)
+    taken = take_over(other, study, space, config) if other else ""
+    for point in () if grid else space.checked_start():
+        study.enqueue_trial(point)
+    study.set_user_attr("runs", 0)
+    # Last, so that what is in the folder is whole once it can go on.
+    write_definition(experiment, space, config, scheduler, grid=grid)
+    return study, taken
+
+
+def go_on(experiment: Path, space: Space, *, url: str | None = None) -> optuna.Study:
+    """The study of a search that was killed or stopped.
+
+    Args:
+        experiment: its folder.
+        space: what it searches.
+        url: the database that the study is in.
+
+    Raises:
+        InputError: the database does not have it.
+    """
+    file = experiment / JOURNAL
+    study = open_study(file, space, url=url, name=experiment.name)
+    if "runs" not in study.user_attrs:
+        raise InputError(
+            f"--optuna-storage: there is no study of '{experiment.name}' in {url or file}; "
+            "give the one it was begun with"
+        )
+    study.set_user_attr("runs", study.user_attrs["runs"] + 1)
+    study.set_user_attr(INTERRUPTED, False)
+    for kept in (experiment / "trials").glob("*"):  # by which Tune would restore the search itself
+        if kept.is_file():
+            kept.unlink()
+    return study
+
+
+def unfinished(study: optuna.Study, folder: Path, space: Space, epochs: int, run: int) -> list[Unfinished]:
+    """The trials that had begun when the search was killed or stopped, each with its newest whole checkpoint.
+
+    Their checkpoints are renamed, from `checkpoint_000002` to `checkpoint_1-000002` of the first run that was cut
+    off, and so on: Tune numbers the new ones from 0 again.
+
+    Args:
+        study: the search's.
+        folder: the experiment's.
+        space: what is searched.
+        epochs: of a full training.
+        run: how often the search was cut off by now.
+    """
+    found = []
+    for trial in own_trials(study, [TrialState.RUNNING]):
+        # What had ended, and was to be told when its checkpoint was written:
+        if trial.user_attrs.get("epochs", 0) >= epochs:
+            study.tell(trial.number, trial.user_attrs["objectives"])
+            continue
+        if trial.user_attrs.get("stopped", epochs) <= trial.user_attrs.get("epochs", 0):
+            study.tell(trial.number, state=TrialState.PRUNED)
+            continue
+        kept = sorted((folder / "trials" / trial_name(trial.number)).glob("checkpoint_*"), key=written)
+        for i, checkpoint in enumerate(kept):
+            if "-" not in (number := checkpoint.name.removeprefix("checkpoint_")):
+                kept[i] = checkpoint.rename(checkpoint.with_name(f"checkpoint_{run}-{number}"))
+        whole = [checkpoint for checkpoint in kept if is_whole(checkpoint)]
+        changed: dict[str, Any] = {}
+        if whole:
+            used = flatten(load_yaml(whole[-1] / "config.yaml"))  # pbt may have changed what was proposed
+            changed = {p.key: used[p.key] for p in space.parameters if p.key in used}
+        found.append(Unfinished(trial.number, str(whole[-1]) if whole else None, changed))
+    return found
+
+
+def trial_folders(study: optuna.Study, folder: Path) -> dict[Path, tuple[bool, bool]]:
+    """The folders of trials of earlier runs, and whether each has ended, and well."""
+    trials = ((folder / "trials" / trial_name(trial.number), trial) for trial in own_trials(study))
+    return {each: (trial.state.is_finished(), state_of(trial) != "FAIL") for each, trial in trials if each.is_dir()}

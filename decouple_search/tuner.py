@@ -1,0 +1,83 @@
+"""Ray Tune's side of a search: how it runs the trials that the study proposes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the leaderboard and TensorBoard are ours
+os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")  # a failed trial has no metric, and none is made up
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its tables ignore verbose=0
+
+from ray import tune
+from ray.tune.schedulers import TrialScheduler
+
+from decouple_search.searcher import StudySearcher
+from decouple_search.study import trial_name
+from decouple_search.trial import DecoupleTrial
+from decouplenet.config import Config, ScalingConfig
+
+
+def make_tuner(
+    experiment: Path,
+    config: Config,
+    searcher: StudySearcher,
+    scheduler: TrialScheduler,
+    stop: tune.Stopper,
+    callbacks: Sequence[tune.Callback],
+    *,
+    samples: int,
+    running: int,
+    max_failures: int,
+) -> tune.Tuner:
+    """A Tuner of `DecoupleTrial`s, each in a placement group of its own.
+
+    Args:
+        experiment: the folder of the search; checkpoints go to `trials/` in it.
+        config: the base configuration, for what a trial needs.
+        searcher: what proposes trials.
+        scheduler: when trials are stopped.
+        stop: when all are.
+        callbacks: what is told of every event, in this order.
+        samples: trials that Tune may ask for.
+        running: trials that run at a time.
+        max_failures: times a trial is started again after a lost or hung worker.
+    """
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(running)  # all slots start at once, not in turn
+    return tune.Tuner(
+        tune.with_resources(DecoupleTrial, trial_resources(config.scaling)),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=scheduler,
+            num_samples=samples,
+            reuse_actors=True,
+            trial_name_creator=_proposed_name,
+            trial_dirname_creator=_proposed_name,
+        ),
+        run_config=tune.RunConfig(
+            name="trials",
+            storage_path=str(experiment),
+            stop=stop,
+            callbacks=list(callbacks),
+            failure_config=tune.FailureConfig(max_failures=max_failures),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            verbose=0,
+        ),
+    )
+
+
+def trial_resources(scaling: ScalingConfig) -> tune.PlacementGroupFactory:
+    """An empty bundle for the trial itself, which only waits for its gang, and one a worker."""
+    worker = {"CPU": scaling.cpus_per_worker}
+    if scaling.gpus_per_worker:
+        worker["GPU"] = scaling.gpus_per_worker
+    bundles = [{}, *[worker] * scaling.workers_per_trial]
+    return tune.PlacementGroupFactory(bundles, strategy=scaling.placement_strategy)
+
+
+def _proposed_name(trial: Any) -> str:
+    """The name that a trial keeps; under pbt its config may later be another's."""
+    return trial_name(trial.config["trial"])

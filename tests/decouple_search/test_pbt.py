@@ -1,0 +1,99 @@
+"""Population-based training: what it may change, and how a population comes back after a crash."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ray.tune.experiment import Trial
+
+from decouple_search.pbt import Explorer
+from decouple_search.schedulers import CHANGEABLE, Scheduler, tune_scheduler
+from decouple_search.space_file import load_space
+from decouple_search.study import open_study
+from decouplenet.config import Config, flatten
+
+SEARCH = """
+base: {model: {backbone: tiny, pretrained: false}}
+search:
+  model.maps_per_class: {int: [1, 16], log: true}
+  model.attention: {choice: [none, arch1]}
+  model.alpha: {float: [0.0, 1.0]}
+  model.k_neg: {float: [0.05, 1.0], log: true, when: {model.alpha: {gt: 0.5}}}
+  optim.lr: {float: [1e-4, 1e-1], log: true}
+  optim.momentum: {float: [0.5, 0.95], step: 0.05}
+  train.batch_size: {choice: [16, 32, 64]}
+"""
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory):
+    file = tmp_path_factory.mktemp("space") / "pbt.yaml"
+    file.write_text(SEARCH)
+    return load_space(file)
+
+
+@given(st.integers(0, 1000), st.data())
+def test_exploring_stays_in_the_space_and_leaves_the_network(space, seed, data):
+    point = {
+        "model.maps_per_class": 3,
+        "model.attention": "arch1",
+        "model.alpha": data.draw(st.floats(0, 1)),
+        "model.k_neg": 0.3,
+        "optim.lr": data.draw(st.floats(1e-4, 1e-1)),
+        "optim.momentum": data.draw(st.sampled_from([0.5, 0.7, 0.95])),
+        "train.batch_size": data.draw(st.sampled_from([16, 32, 64])),
+    }
+    donor = {"trial": 4, "config": flatten(Config().to_dict()) | point}
+    before = dict(donor["config"])
+    explored = Explorer(space, flatten(Config().to_dict()) | {"model.k_neg": 0.25}, seed)(donor)
+    assert donor["config"] == before
+    assert explored["trial"] == 4
+    for parameter in space.parameters:
+        new, old = explored["config"][parameter.key], before[parameter.key]
+        absent = parameter.key == "model.k_neg" and explored["config"]["model.alpha"] <= 0.5
+        assert absent or parameter.contains(new)
+        assert type(new) is type(old)
+        if parameter.key not in CHANGEABLE:
+            assert new == old
+    if explored["config"]["model.alpha"] <= 0.5:
+        assert explored["config"]["model.k_neg"] == 0.25  # the base's: it is absent there
+    unsearched = {key for key in before if key not in point}
+    assert all(explored["config"][key] == before[key] for key in unsearched)
+
+
+def test_exploring_changes_something(space):
+    donor = {"trial": 0, "config": flatten(Config().to_dict()) | {"optim.lr": 0.01, "train.batch_size": 32}}
+    explore = Explorer(space, flatten(Config().to_dict()), 0)
+    rates = {explore(donor)["config"]["optim.lr"] for _ in range(50)}
+    assert {0.008, 0.012} < {round(rate, 9) for rate in rates}
+    assert len(rates) > 5  # and some are drawn anew
+    assert {explore(donor)["config"]["train.batch_size"] for _ in range(50)} == {16, 32, 64}
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_trials_that_go_on_are_compared_with_the_standing_that_they_had(space, tmp_path, mode):
+    space = replace(space, objectives=(("val_map" if mode == "max" else "val_loss", mode),))
+    study = open_study(tmp_path / "study.log", space)
+    base = flatten(Config().to_dict())
+    for value in (0.2, 0.4, 0.6, 0.8):
+        trial = study.ask()
+        for epoch in (1, 2, 3, 4, 5):
+            trial.report(value + epoch / 100, epoch)
+    pbt = tune_scheduler(Scheduler("pbt", interval_epochs=2), space, base, study=study, seed=0, slots=4)
+    trials = []
+    for number in range(5):  # the last one had not begun
+        config = {"trial": number, "config": base, "since": str(tmp_path / str(number)) if number < 4 else None}
+        trials.append(Trial("decouple", config=config, stub=True))
+        pbt.on_trial_add(None, trials[-1])
+    worst, best = (trials[0], trials[3]) if mode == "max" else (trials[3], trials[0])
+    lower, upper = pbt._quantiles()
+    assert (lower, upper) == ([worst], [best])
+    state = pbt._trial_state[best]
+    assert state.last_checkpoint.path == best.config["since"]
+    assert (state.last_train_time, pbt._trial_state[trials[4]].last_train_time) == (4, 0)
+    assert pbt.choose_trial_to_run(SimpleNamespace(get_trials=lambda: trials)) is trials[4]
+    # An epoch before the next comparison decides nothing.
+    result = {"epoch": 5, space.metric: 0.9}
+    assert pbt.on_trial_result(SimpleNamespace(get_trials=lambda: trials), worst, result) == "CONTINUE"
