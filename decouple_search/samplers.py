@@ -34,7 +34,7 @@ def _gp(space: Space, epochs: int, seed: int) -> BaseSampler:
         from optuna.samplers import GPSampler
 
         return GPSampler(seed=seed, deterministic_objective=False)
-    from decouple_search.gp import EpochSampler
+    from decouple_search.epoch_sampler import EpochSampler
 
     return EpochSampler(space, epochs, seed=seed)
 

@@ -10,28 +10,8 @@ from ray.tune.experiment import Trial
 
 from decouple_search.pbt import Explorer
 from decouple_search.schedulers import CHANGEABLE, Scheduler, tune_scheduler
-from decouple_search.space_file import load_space
 from decouple_search.study import open_study
 from decouplenet.config import Config, flatten
-
-SEARCH = """
-base: {model: {backbone: tiny, pretrained: false}}
-search:
-  model.maps_per_class: {int: [1, 16], log: true}
-  model.attention: {choice: [none, arch1]}
-  model.alpha: {float: [0.0, 1.0]}
-  model.k_neg: {float: [0.05, 1.0], log: true, when: {model.alpha: {gt: 0.5}}}
-  optim.lr: {float: [1e-4, 1e-1], log: true}
-  optim.momentum: {float: [0.5, 0.95], step: 0.05}
-  train.batch_size: {choice: [16, 32, 64]}
-"""
-
-
-@pytest.fixture(scope="module")
-def space(tmp_path_factory):
-    file = tmp_path_factory.mktemp("space") / "pbt.yaml"
-    file.write_text(SEARCH)
-    return load_space(file)
 
 
 @given(st.integers(0, 1000), st.data())

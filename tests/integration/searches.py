@@ -1,0 +1,89 @@
+"""Searches as tests run and look at them: in a process of their own, their files, and what lives on Ray."""
+
+import csv
+import os
+import subprocess
+import sys
+
+import optuna
+
+from decouple_search.study import STUDY_NAME
+
+FILES = ("best_config.yaml", "best_checkpoint", "leaderboard.csv", "study.log", "summary.json", "tensorboard")
+
+
+def leaderboard(experiment):
+    """Its rows."""
+    with (experiment / "leaderboard.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def kept_study(experiment):
+    """The study, opened with Optuna alone."""
+    journal = optuna.storages.journal.JournalFileBackend(str(experiment / "study.log"))
+    return optuna.load_study(study_name=STUDY_NAME, storage=optuna.storages.JournalStorage(journal))
+
+
+def checkpoints(experiment):
+    """Checkpoint folders of trials, by trial."""
+    return sorted(folder.parent.name for folder in experiment.glob("trials/*/checkpoint_*"))
+
+
+def alive():
+    """Actors, and placement groups that are not removed."""
+    from ray.util.state import list_actors, list_placement_groups
+
+    actors = [actor.class_name for actor in list_actors(filters=[("state", "!=", "DEAD")])]
+    return actors + [group.placement_group_id for group in list_placement_groups(filters=[("state", "!=", "REMOVED")])]
+
+
+def gang_pids():
+    """Processes of the gang workers that live."""
+    from ray.util.state import list_actors
+
+    return [a.pid for a in list_actors(filters=[("state", "=", "ALIVE"), ("class_name", "=", "GangWorker")])]
+
+
+def workers_started():
+    """Gang workers since this Ray began, ended ones too."""
+    from ray.util.state import list_actors
+
+    return len(list_actors(filters=[("class_name", "=", "GangWorker")], limit=1000))
+
+
+def start(ray_cluster, file, folder, *flags):
+    """A search in a process of its own, on the same Ray; returns once a trial has ended an epoch."""
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "decouple_search.tune",
+            "--space",
+            str(file),
+            "--storage",
+            str(folder),
+            "--name",
+            "x",
+            *flags,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "RAY_ADDRESS": ray_cluster},
+    )
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if "  epoch " in line:
+            return process
+    raise AssertionError(f"no epoch was reported: {''.join(seen)}")
+
+
+def run_until(process, text, count=1):
+    """Read a search's lines until some has been there a number of times; False where it ended before."""
+    seen = 0
+    for line in process.stdout:
+        seen += text in line
+        if seen == count:
+            return True
+    return False
