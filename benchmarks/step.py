@@ -19,7 +19,7 @@ from torch import nn
 
 from decouplenet.command_line import CommandParser, parse_config, run
 from decouplenet.config import Config
-from decouplenet.engine import LOSSES
+from decouplenet.losses import bce_loss
 from decouplenet.model import build_model
 from decouplenet.optim import make_optimizer
 from decouplenet.strategies import AUTOCAST
@@ -38,7 +38,7 @@ def make_step(config: Config, classes: int, device: torch.device, *, bare: bool)
     def step() -> None:
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
             out = network(images)
-        loss = out.float().mean() if bare else LOSSES["bce"](out.float(), targets) / targets.numel()
+        loss = out.float().mean() if bare else bce_loss(out.float(), targets) / targets.numel()
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

@@ -74,13 +74,13 @@ def evaluate(members: Sequence[Member], *, split: str, workers: int | None) -> d
     finally:
         if ours:
             ray.shutdown()
-    targets = sets[0].targets
+    targets, ignored = sets[0].targets, sets[0].ignored
     each = [
-        {"checkpoint": name, **multilabel_metrics(own, targets)}
+        {"checkpoint": name, **multilabel_metrics(own, targets, ignored=ignored)}
         for (name, *_), own in zip(checkpoints, scores, strict=True)
     ]
     about = {"split": split, "images": len(targets), "class_names": list(sets[0].class_names)}
-    measured = multilabel_metrics(np.mean(scores, axis=0, dtype=np.float64), targets)
+    measured = multilabel_metrics(np.mean(scores, axis=0, dtype=np.float64), targets, ignored=ignored)
     return {**measured, **about, "seconds": round(time.monotonic() - began, 2), "checkpoints": each}
 
 

@@ -68,14 +68,14 @@ class ModelConfig:
 class DataConfig:
     """Where the images and labels are and how they are read."""
 
-    format: Literal["synthetic", "coco"] = "synthetic"
-    """coco reads instances JSON files; synthetic draws scenes once and then reads them as coco."""
+    format: Literal["synthetic", "coco", "nuswide", "voc", "table"] = "synthetic"
+    """How labels are written: COCO instances JSON, NUS-WIDE's lists, VOC's XML, a csv or parquet table, or drawn."""
     train_annotations: str | None = None
-    """COCO instances JSON of the training images."""
+    """Labels of the training images: a JSON, a folder of NUS-WIDE's lists, a VOC image list, or a table."""
     train_images: str | None = None
     """Folder of the training images."""
     val_annotations: str | None = None
-    """COCO instances JSON of the validation images; without it a share of train is held out."""
+    """Labels of the validation images, in the same form; without it a share of train is held out."""
     val_images: str | None = None
     """Folder of the validation images (default: train_images)."""
     image_size: int = 448
@@ -84,8 +84,24 @@ class DataConfig:
     """Share of the training images kept for validation when there is no val_annotations; 0 trains on all of them."""
     crowd: bool = True
     """Whether an object marked iscrowd gives its image the label."""
+    difficult: Literal["ignore", "positive", "negative"] = "ignore"
+    """voc: what an object marked difficult, the only one of its class in an image, says of that class there."""
+    drop_unlabelled: bool = False
+    """Whether images without any label are left out."""
+    path_column: str | None = None
+    """table: column of the image paths (default: found by its name)."""
+    label_column: str | None = None
+    """table: column of the labels (default: found by its name; without one, each 0/1 column is a class)."""
+    label_separator: str | None = None
+    """table: what stands between labels (default: found; a list such as ['cat', 'dog'] is read as one)."""
     flip: bool = True
     """Random horizontal flip in training."""
+    randaugment: int = 0
+    """RandAugment: random changes an image in training; 0 for none."""
+    randaugment_magnitude: float = 9.0
+    """RandAugment: how strong the changes are, up to 10."""
+    cutout: float = 0.0
+    """Side of a square that is painted over in training, as a share of the image's; 0 for none."""
     workers: int = 2
     """Threads a worker decodes and loads with."""
     cache: str = "~/.cache/decouplenet"
@@ -99,6 +115,10 @@ class DataConfig:
         """Check ranges."""
         _require(self.image_size >= 8, "data.image_size", self.image_size, "at least 8")
         _require(0 <= self.holdout < 1, "data.holdout", self.holdout, "in [0, 1)")
+        _require(self.randaugment >= 0, "data.randaugment", self.randaugment, "at least 0")
+        strong = 0 <= self.randaugment_magnitude <= 10
+        _require(strong, "data.randaugment_magnitude", self.randaugment_magnitude, "in [0, 10]")
+        _require(0 <= self.cutout < 1, "data.cutout", self.cutout, "in [0, 1)")
         _require(self.workers >= 1, "data.workers", self.workers, "at least 1")
         _require(self.synthetic_images >= 50, "data.synthetic_images", self.synthetic_images, "at least 50")
         _require(self.synthetic_seed >= 0, "data.synthetic_seed", self.synthetic_seed, "at least 0")
@@ -153,8 +173,14 @@ class TrainConfig:
     """Decay a step of a moving average of the weights, which is measured and saved in their place; 0 for none."""
     compile: bool = False
     """torch.compile the network; a trial of it at the start leaves it out, and says so, where steps get no faster."""
-    loss: Literal["bce"] = "bce"
-    """Binary cross-entropy over all classes (section 2.2)."""
+    loss: Literal["bce", "asl", "warp"] = "bce"
+    """Binary cross-entropy (section 2.2), the asymmetric loss, or WARP's ranking loss, over all classes."""
+    asl_gamma_pos: float = 0.0
+    """asl: how much less positives count that are found already."""
+    asl_gamma_neg: float = 4.0
+    """asl: how much less negatives count that are ruled out already."""
+    asl_margin: float = 0.05
+    """asl: probability below which a negative does not count."""
     seed: int = 0
     """Seed of the weights, the order of the images and their augmentation."""
 
@@ -165,6 +191,9 @@ class TrainConfig:
         _require(self.accumulation >= 1, "train.accumulation", self.accumulation, "at least 1")
         _require(self.clip_norm >= 0, "train.clip_norm", self.clip_norm, "at least 0")
         _require(0 <= self.ema_decay < 1, "train.ema_decay", self.ema_decay, "in [0, 1)")
+        _require(self.asl_gamma_pos >= 0, "train.asl_gamma_pos", self.asl_gamma_pos, "at least 0")
+        _require(self.asl_gamma_neg >= 0, "train.asl_gamma_neg", self.asl_gamma_neg, "at least 0")
+        _require(0 <= self.asl_margin < 1, "train.asl_margin", self.asl_margin, "in [0, 1)")
         whole = self.strategy != "deepspeed" or self.zero_stage < 3
         _require(whole or not self.compile, "train.compile", self.compile, "false with train.zero_stage 3")
         _require(self.seed >= 0, "train.seed", self.seed, "at least 0")

@@ -18,23 +18,19 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from decouplenet.config import Config
+from decouplenet.data.augment import make_augment
 from decouplenet.data.batches import Batch, Batches
 from decouplenet.data.cache import Data
 from decouplenet.errors import TrainingFailed
+from decouplenet.losses import LOSSES
 from decouplenet.metrics import ScoreAccumulator
 from decouplenet.model import build_model
 from decouplenet.optim import lr_factor, make_optimizer, set_lr
 from decouplenet.scoring import Inputs, memory_errors, score
 from decouplenet.strategies import make_strategy
-
-# Loss of logits B×C and targets B×C, summed over both.
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "bce": lambda logits, targets: F.binary_cross_entropy_with_logits(logits, targets, reduction="sum"),
-}
 
 
 class Engine:
@@ -73,6 +69,7 @@ class Engine:
         torch.manual_seed(config.train.seed)  # the same weights on every rank
         with memory_errors(config):
             self._prepare(build_model(config.model, len(data.train.class_names)).to(self.device))
+        self._loss, self._augment = LOSSES[config.train.loss](config.train), make_augment(config.data)
         self._inputs = Inputs(self.model, config.train.precision, self.device)
         load = {"rank": rank, "world": world, "threads": config.data.workers}
         self._train = Batches(data.train, data.train_pixels, config.train.batch_size, **load)
@@ -98,7 +95,9 @@ class Engine:
         self._trained.train()
         total = torch.zeros((), device=self.device)
         with memory_errors(self.config), self._compiled():
-            batches = self._train.training(train.seed, self.epoch, flip=self.config.data.flip, first=first)
+            batches = self._train.training(
+                train.seed, self.epoch, flip=self.config.data.flip, augment=self._augment, first=first
+            )
             for done, batch in enumerate(batches, start=first + 1):
                 total += self._train_step(batch, done - 1)
                 self._beat()
@@ -144,10 +143,11 @@ class Engine:
             gathered: list[Any] = [None] * self.world
             dist.all_gather_object(gathered, scores)
             scores = ScoreAccumulator().merge(gathered)
-        val_loss = float(loss) / self.data.val.targets.size
+        val_loss = float(loss) / self.data.val.counted
         if not math.isfinite(val_loss):
             raise TrainingFailed(f"the validation loss is {val_loss} after epoch {self.epoch}; lower optim.lr")
-        metrics = {f"val_{name}": value for name, value in scores.metrics(len(self.data.val)).items()}
+        measured = scores.metrics(len(self.data.val), self.data.val.ignored)
+        metrics = {f"val_{name}": value for name, value in measured.items()}
         return metrics | {"val_loss": val_loss, "eval_seconds": time.perf_counter() - started}
 
     def state(self) -> dict[str, Any]:
@@ -226,14 +226,15 @@ class Engine:
         torch.manual_seed(int(seeds.generate_state(1)[0]))
         done, steps = self.epoch * self._train.steps + step, train.epochs * self._train.steps
         set_lr(self._optimizer, lr_factor(self.config.optim.schedule, done, steps))
-        images, targets = self._inputs(batch)
-        split = (whole.tensor_split(min(train.accumulation, len(images))) for whole in (images, targets))
-        parts = list(zip(*split, strict=True))
-        for i, (some, labels) in enumerate(parts, start=1):
-            with self._strategy.part(last=i == len(parts)):
+        images, targets, ignored = self._inputs(batch)
+        count = min(train.accumulation, len(images))
+        labels = targets.tensor_split(count)
+        left_out = [None] * count if ignored is None else ignored.tensor_split(count)
+        for i, part in enumerate(images.tensor_split(count)):
+            with self._strategy.part(last=i == count - 1):
                 # Mean over the global batch; workers' gradients are averaged, so each takes `world` times its share.
-                loss = LOSSES[train.loss](self._strategy.network(some), labels)
-                loss = loss / (self._train.batch_size * labels.shape[1])
+                loss = self._loss(self._strategy.network(part), labels[i], left_out[i])
+                loss = loss / (self._train.batch_size * targets.shape[1])
                 self._strategy.backward(loss * self.world)
             total += loss.detach()
         self._strategy.step()

@@ -16,9 +16,12 @@ from torch import Tensor
 THRESHOLD = 0.5
 """A label is given when its probability is strictly above this (section 3.1)."""
 
+Scores = NDArray[np.floating[Any]]
+Flags = NDArray[np.bool_]
+
 
 def average_precision(
-    scores: NDArray[np.floating[Any]], targets: NDArray[np.bool_]
+    scores: Scores, targets: Flags, ignored: Flags | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Average precision of each class over all points of its precision-recall curve.
 
@@ -27,32 +30,43 @@ def average_precision(
     Args:
         scores: N×C.
         targets: N×C.
+        ignored: N×C, what does not count for its class.
 
     Returns:
         Two arrays of C values, NaN for a class without a positive: with precision made monotone from the right
         as VOC2010-12 does, and the plain sum, which is that of scikit-learn and torchmetrics.
     """
-    n, classes = scores.shape
+    classes = scores.shape[1]
     voc, plain = np.full(classes, np.nan), np.full(classes, np.nan)
     for c in range(classes):
-        column = np.ascontiguousarray(scores[:, c])
-        hits = np.sort(column[targets[:, c]])  # the scores of the positives, lowest first
+        column, positive = np.ascontiguousarray(scores[:, c]), targets[:, c]
+        if ignored is not None and ignored[:, c].any():
+            column, positive = column[~ignored[:, c]], positive[~ignored[:, c]]
+        hits = np.sort(column[positive])  # the scores of the positives, lowest first
         if hits.size == 0:
             continue
         # At the threshold that just lets a positive in: how many samples pass, and how many of them are positive.
-        passing = n - np.searchsorted(np.sort(column), hits, side="left")
+        passing = column.size - np.searchsorted(np.sort(column), hits, side="left")
         precision = (hits.size - np.searchsorted(hits, hits, side="left")) / passing
         plain[c] = precision.mean()
         voc[c] = np.maximum.accumulate(precision).mean()
     return voc, plain
 
 
-def multilabel_metrics(scores: ArrayLike | Tensor, targets: ArrayLike | Tensor) -> dict[str, Any]:
+def multilabel_metrics(
+    scores: ArrayLike | Tensor,
+    targets: ArrayLike | Tensor,
+    *,
+    ignored: Flags | None = None,
+    thresholds: float | Sequence[float] = THRESHOLD,
+) -> dict[str, Any]:
     """The measures of the paper's Tables 1 and 2.
 
     Args:
         scores: N×C probabilities.
         targets: N×C, 0 or 1 (or booleans).
+        ignored: N×C, what does not count for its class, such as VOC's difficult objects.
+        thresholds: above which a label is given; one, or C of them.
 
     Returns:
         `map` (VOC2010-12) and `map_plain`, over the classes that have a positive; `p_c`, `r_c`, `f1_c` (mean of
@@ -64,29 +78,75 @@ def multilabel_metrics(scores: ArrayLike | Tensor, targets: ArrayLike | Tensor) 
         ValueError: shapes that differ, no sample, a score outside [0, 1], a target other than 0 and 1.
     """
     score_array, target_array = _checked(scores, targets)
-    ap, plain = average_precision(score_array, target_array)
+    ap, plain = average_precision(score_array, target_array, ignored)
     present = ~np.isnan(ap)
+    return {
+        "map": float(ap[present].mean()) if present.any() else 0.0,
+        "map_plain": float(plain[present].mean()) if present.any() else 0.0,
+        **decision_metrics(score_array > np.asarray(thresholds), target_array, ignored),
+        "ap": [None if np.isnan(value) else value for value in ap.tolist()],
+        "classes_without_positives": int((~present).sum()),
+    }
 
-    predicted = score_array > THRESHOLD
-    hits = (predicted & target_array).sum(0)
-    given, actual = predicted.sum(0), target_array.sum(0)
-    p_c, r_c = _ratio(hits, given).mean(), _ratio(hits, actual).mean()
-    p_o, r_o = _ratio(hits.sum(), given.sum()), _ratio(hits.sum(), actual.sum())
+
+def top_k_metrics(
+    scores: ArrayLike | Tensor,
+    targets: ArrayLike | Tensor,
+    k: int = 3,
+    *,
+    ignored: Flags | None = None,
+    above: float | None = None,
+) -> dict[str, float]:
+    """`p_c` to `f1_o` where each image is given the k labels with the highest scores, the first of equals.
+
+    So CNN-RNN (Wang et al., 2016) and WARP report them. ML-GCN (Chen et al., 2019) and those who use its code give
+    only those of the k that are above 0.5 too.
+
+    Args:
+        scores: N×C probabilities.
+        targets: N×C, 0 or 1 (or booleans).
+        k: labels an image, at most C.
+        ignored: N×C, what does not count for its class.
+        above: what a score must be above too; None for nothing.
+
+    Raises:
+        ValueError: as `multilabel_metrics`.
+    """
+    score_array, target_array = _checked(scores, targets)
+    order = np.argsort(-score_array, axis=1, kind="stable")[:, :k]
+    given = np.zeros(score_array.shape, bool)
+    np.put_along_axis(given, order, True, axis=1)
+    if above is not None:
+        given &= score_array > above
+    return decision_metrics(given, target_array, ignored)
+
+
+def decision_metrics(given: Flags, targets: Flags, ignored: Flags | None = None) -> dict[str, float]:
+    """Precision, recall and F1 of labels that were given, over classes and overall (section 3.1).
+
+    Args:
+        given: N×C.
+        targets: N×C.
+        ignored: N×C, what does not count for its class.
+
+    Returns:
+        `p_c, r_c, f1_c, f1_c_harmonic, p_o, r_o, f1_o`, as `multilabel_metrics`.
+    """
+    if ignored is not None:
+        given, targets = given & ~ignored, targets & ~ignored
+    hits, labels, actual = (given & targets).sum(0), given.sum(0), targets.sum(0)
+    p_c, r_c = _ratio(hits, labels).mean(), _ratio(hits, actual).mean()
+    p_o, r_o = _ratio(hits.sum(), labels.sum()), _ratio(hits.sum(), actual.sum())
     values = {
-        "map": ap[present].mean() if present.any() else 0.0,
-        "map_plain": plain[present].mean() if present.any() else 0.0,
         "p_c": p_c,
         "r_c": r_c,
-        "f1_c": _ratio(2 * hits, given + actual).mean(),
+        "f1_c": _ratio(2 * hits, labels + actual).mean(),
         "f1_c_harmonic": _ratio(2 * p_c * r_c, p_c + r_c),
         "p_o": p_o,
         "r_o": r_o,
         "f1_o": _ratio(2 * p_o * r_o, p_o + r_o),
     }
-    return {name: float(value) for name, value in values.items()} | {
-        "ap": [None if np.isnan(value) else value for value in ap.tolist()],
-        "classes_without_positives": int((~present).sum()),
-    }
+    return {name: float(value) for name, value in values.items()}
 
 
 class ScoreAccumulator:
@@ -97,7 +157,7 @@ class ScoreAccumulator:
     """
 
     def __init__(self) -> None:
-        self._parts: list[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]]] = []
+        self._parts: list[tuple[NDArray[np.int64], NDArray[np.float32], Flags]] = []
 
     def update(self, indices: Tensor, scores: Tensor, targets: Tensor) -> None:
         """Add B samples: dataset indices B, probabilities B×C, targets B×C."""
@@ -109,7 +169,7 @@ class ScoreAccumulator:
         merged._parts = [part for accumulator in (self, *others) for part in accumulator._parts]
         return merged
 
-    def arrays(self, expected: int | None = None) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def arrays(self, expected: int | None = None) -> tuple[NDArray[np.float32], Flags]:
         """Scores N×C and targets N×C in the dataset's order.
 
         Args:
@@ -128,14 +188,12 @@ class ScoreAccumulator:
         scores = np.concatenate([part[1] for part in self._parts])[order]
         return scores, np.concatenate([part[2] for part in self._parts])[order]
 
-    def metrics(self, expected: int | None = None) -> dict[str, Any]:
-        """`multilabel_metrics` of all samples; arguments and errors as `arrays`."""
-        return multilabel_metrics(*self.arrays(expected))
+    def metrics(self, expected: int | None = None, ignored: Flags | None = None) -> dict[str, Any]:
+        """`multilabel_metrics` of all samples; arguments and errors as there and in `arrays`."""
+        return multilabel_metrics(*self.arrays(expected), ignored=ignored)
 
 
-def _checked(
-    scores: ArrayLike | Tensor, targets: ArrayLike | Tensor
-) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
+def _checked(scores: ArrayLike | Tensor, targets: ArrayLike | Tensor) -> tuple[Scores, Flags]:
     score_array, target_array = _array(scores), _array(targets)
     if score_array.ndim != 2 or score_array.shape != target_array.shape:
         raise ValueError(f"scores {score_array.shape} and targets {target_array.shape} must both be samples × classes")

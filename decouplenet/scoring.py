@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from decouplenet.config import Config
 from decouplenet.data.batches import Batch
 from decouplenet.data.transforms import flip, normalise
 from decouplenet.errors import TrainingFailed
+from decouplenet.losses import bce_loss
 from decouplenet.metrics import ScoreAccumulator
 from decouplenet.strategies import Autocast
 
@@ -37,12 +37,16 @@ class Inputs:
         self._channels_last = device.type != "cpu" or precision != "fp32" or not depthwise
         self._device = device
 
-    def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Images B×3×S×S and targets B×C; bytes travel to the device and become floats there, a quarter of the way."""
+    def __call__(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Images B×3×S×S, targets B×C and what of them is ignored.
+
+        Bytes travel to the device and become floats there, a quarter of the way.
+        """
         images = normalise(self.laid_out(batch.images.to(self._device, non_blocking=True)))
         if batch.flipped.any():
             images = flip(images, batch.flipped.to(self._device))
-        return images, batch.targets.to(self._device)
+        ignored = None if batch.ignored is None else batch.ignored.to(self._device)
+        return images, batch.targets.to(self._device), ignored
 
     def laid_out(self, images: Tensor) -> Tensor:
         """Images B×3×S×S, channels last, in the memory format that the network takes them in."""
@@ -76,9 +80,9 @@ def score(
     scores, loss = ScoreAccumulator(), torch.zeros((), device=device)
     with torch.inference_mode(), memory_errors(config):
         for batch in batches:
-            images, targets = inputs(batch)
+            images, targets, ignored = inputs(batch)
             logits = cast(images)
-            loss += F.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
+            loss += bce_loss(logits, targets, ignored)
             scores.update(batch.indices, logits.sigmoid(), targets)
             done()
     return scores, loss

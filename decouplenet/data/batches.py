@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from decouplenet.data.augment import Augment
 from decouplenet.data.cache import Pixels
 from decouplenet.data.image_set import ImageSet
 
@@ -27,13 +28,15 @@ class Batch(NamedTuple):
     """B×C float32."""
     flipped: Tensor
     """Which to mirror, B booleans."""
+    ignored: Tensor | None
+    """What does not count for its class, B×C booleans; None where all does."""
 
 
 class Batches:
     """The batches of one image set on one worker of several.
 
-    The order of the images and their flips follow from (seed, epoch) alone, and a worker takes every
-    `world`-th image of each global batch: the same global batches whatever the number of workers.
+    The order of the images, their flips and their augmentation follow from (seed, epoch) alone, and a worker takes
+    every `world`-th image of each global batch: the same global batches whatever the number of workers.
 
     Args:
         images: the image set.
@@ -56,6 +59,7 @@ class Batches:
     ) -> None:
         self._pixels, self._threads = pixels, threads
         self._targets = torch.from_numpy(images.targets)
+        self._ignored = None if images.ignored is None else torch.from_numpy(images.ignored)
         self._rank, self._world = rank, world
         self._n, self.batch_size = len(images), max(1, min(batch_size, len(images)))
 
@@ -64,13 +68,20 @@ class Batches:
         """Steps of a training epoch; an incomplete last batch is dropped."""
         return self._n // self.batch_size
 
-    def training(self, seed: int, epoch: int, *, flip: bool, first: int = 0) -> Iterator[Batch]:
+    def training(
+        self, seed: int, epoch: int, *, flip: bool, augment: Augment | None = None, first: int = 0
+    ) -> Iterator[Batch]:
         """This worker's share of each global batch of an epoch, shuffled, from the batch `first` on."""
         rng = np.random.default_rng([seed, epoch])
         order = rng.permutation(self._n)
         flips = rng.random(self._n) < 0.5 if flip else np.zeros(self._n, bool)
         starts = range(first * self.batch_size, self.steps * self.batch_size, self.batch_size)
-        return self._load([slice(s + self._rank, s + self.batch_size, self._world) for s in starts], order, flips)
+        places = [slice(s + self._rank, s + self.batch_size, self._world) for s in starts]
+        if augment is None:
+            return self._load(places, order, flips)
+        return self._load(
+            places, order, flips, lambda image, i: augment(image, np.random.default_rng([seed, epoch, i]))
+        )
 
     def evaluation(self) -> Iterator[Batch]:
         """This worker's share of all images, in order; each image is in exactly one worker's share."""
@@ -78,12 +89,22 @@ class Batches:
         size = -(-self.batch_size // self._world)
         return self._load([slice(s, s + size) for s in range(0, len(order), size)], order, np.zeros(len(order), bool))
 
-    def _load(self, places: list[slice], order: NDArray[np.int64], flips: NDArray[np.bool_]) -> Iterator[Batch]:
+    def _load(
+        self,
+        places: list[slice],
+        order: NDArray[np.int64],
+        flips: NDArray[np.bool_],
+        change: Callable[[NDArray[np.uint8], int], NDArray[np.uint8]] | None = None,
+    ) -> Iterator[Batch]:
         def one(place: slice) -> Batch:
             indices = order[place]
-            images = torch.from_numpy(self._pixels[indices]).permute(0, 3, 1, 2)
+            pixels = self._pixels[indices]
+            if change:
+                pixels = np.stack([change(image, int(i)) for image, i in zip(pixels, indices, strict=True)])
             at = torch.from_numpy(indices)
-            return Batch(at, images, self._targets[at].float(), torch.from_numpy(flips[place]))
+            ignored = None if self._ignored is None else self._ignored[at]
+            images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+            return Batch(at, images, self._targets[at].float(), torch.from_numpy(flips[place]), ignored)
 
         with ThreadPoolExecutor(self._threads) as pool:
             waiting: deque[Future[Batch]] = deque()

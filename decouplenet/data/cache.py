@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import os
 import shutil
 import time
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from decouplenet.config import DataConfig
 from decouplenet.data.image_set import ImageSet, load_image_sets
+from decouplenet.data.places import Place, read_bytes, shown
 from decouplenet.errors import InputError
 
 Progress = Callable[[int, int], None]
@@ -32,7 +34,7 @@ class Pixels(Protocol):
 class DecodeEachTime:
     """`Pixels` without a cache."""
 
-    def __init__(self, paths: Sequence[Path], size: int) -> None:
+    def __init__(self, paths: Sequence[Place], size: int) -> None:
         self._paths, self._size = paths, size
 
     def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -125,9 +127,12 @@ def only_one(file: Path, waiting: Callable[[], None] | None = None) -> Iterator[
         yield
 
 
-def _key(paths: Sequence[Path], size: int) -> str:
+def _key(paths: Sequence[Place], size: int) -> str:
     digest = hashlib.sha256(f"{size}".encode())
     for path in paths:
+        if isinstance(path, str):  # an address, of which nothing but the name is asked
+            digest.update(f"{path}\n".encode())
+            continue
         try:
             stat = path.stat()
         except OSError as error:
@@ -139,7 +144,7 @@ def _key(paths: Sequence[Path], size: int) -> str:
 
 
 def _decode_all(
-    paths: Sequence[Path],
+    paths: Sequence[Place],
     shape: tuple[int, int, int, int],
     file: Path,
     threads: int,
@@ -172,8 +177,13 @@ def _decode_all(
     partial.rename(file)
 
 
-def decode_square(path: Path, size: int) -> NDArray[np.uint8]:
+def decode_square(path: Place, size: int, content: bytes | None = None) -> NDArray[np.uint8]:
     """Decode an image and warp it to a square, as the paper does: size×size×3, RGB, uint8.
+
+    Args:
+        path: where it is.
+        size: of the square.
+        content: of the file, where it is read already.
 
     Raises:
         InputError: the file is missing or is not an image.
@@ -181,7 +191,9 @@ def decode_square(path: Path, size: int) -> NDArray[np.uint8]:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        if content is None and isinstance(path, str):
+            content = read_bytes(path)
+        with Image.open(path if content is None else io.BytesIO(content)) as image:
             image.draft("RGB", (size, size))  # lets the JPEG decoder skip detail that the warp would drop
             grey16 = image.mode.startswith("I;16")  # which Pillow would cut off at 255
             whole = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)) if grey16 else image
@@ -192,4 +204,6 @@ def decode_square(path: Path, size: int) -> NDArray[np.uint8]:
             return np.asarray(whole.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError(f"{path}: cannot be decoded ({reason}); replace it or take it out of the list") from None
+        raise InputError(
+            f"{shown(path)}: cannot be decoded ({reason}); replace it or take it out of the list"
+        ) from None

@@ -6,15 +6,20 @@ import contextlib
 import io
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from decouplenet.data.image_set import ImageSet
+from decouplenet.data.places import missing_of, refuse
 from decouplenet.errors import InputError
 
 
-def read_coco(annotations: str | Path, images: str | Path, *, crowd: bool, key: str) -> ImageSet:
+def read_coco(
+    annotations: str | Path, images: str | Path, *, crowd: bool, key: str, fault: Callable[[str], None] = refuse
+) -> ImageSet:
     """All images that a COCO instances file lists, also those with no object; classes in category-id order.
 
     Args:
@@ -22,6 +27,7 @@ def read_coco(annotations: str | Path, images: str | Path, *, crowd: bool, key: 
         images: the folder that its `file_name`s are in.
         crowd: whether an object marked `iscrowd` gives its image the label.
         key: the config keys' beginning, for messages: `data.train` or `data.val`.
+        fault: told of each fault; if it returns, reading goes on without what is at fault.
 
     Raises:
         InputError: a file is missing or is not in COCO's form.
@@ -36,6 +42,10 @@ def read_coco(annotations: str | Path, images: str | Path, *, crowd: bool, key: 
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         labels = content["annotations"]
+        for kind in ("images", "categories"):
+            for repeated, times in Counter(entry["id"] for entry in content[kind]).items():
+                if times > 1:
+                    fault(f"{key}_annotations: '{annotations}' has id {repeated} more than once among its {kind}")
         for number, annotation in enumerate(labels):
             annotation["id"] = number  # pycocotools indexes by it; files that were merged repeat theirs
         coco = COCO()
@@ -48,36 +58,48 @@ def read_coco(annotations: str | Path, images: str | Path, *, crowd: bool, key: 
         names = tuple(str(coco.cats[category]["name"]) for category in category_ids)
         paths = tuple(folder / image["file_name"] for image in coco.imgs.values())
         targets = np.zeros((len(row), len(column)), np.uint8)
-        for annotation in labels:
-            if crowd or not annotation.get("iscrowd", 0):
+        for number, annotation in enumerate(labels, start=1):
+            at = [("image", annotation["image_id"], row), ("category", annotation["category_id"], column)]
+            unknown = [f"{kind} id {one}" for kind, one, known in at if one not in known]
+            for one in unknown:
+                fault(f"{key}_annotations: annotation {number} of '{annotations}' uses {one}, which it does not define")
+            if not unknown and (crowd or not annotation.get("iscrowd", 0)):
                 targets[row[annotation["image_id"]], column[annotation["category_id"]]] = 1
+    except InputError:
+        raise
     except KeyError as error:
         raise InputError(
-            f"{key}_annotations: '{annotations}' uses {error}, which it does not define; "
+            f"{key}_annotations: '{annotations}' has no {error} where one is needed; "
             "it must have images (id, file_name), annotations (image_id, category_id) and categories (id, name)"
         ) from None
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{key}_annotations: '{annotations}' is not a COCO instances JSON ({error})") from None
-    for kind, indexed in (("images", coco.imgs), ("categories", coco.cats)):
-        if len(indexed) != len(content.get(kind, [])):
-            repeated = Counter(entry["id"] for entry in content[kind]).most_common(1)[0][0]
-            raise InputError(f"{key}_annotations: '{annotations}' has id {repeated} more than once among its {kind}")
     if not paths or not names:
         raise InputError(f"{key}_annotations: '{annotations}' lists {len(paths)} images and {len(names)} classes")
-    _refuse_missing(paths, folder, key)
+    for text in missing_of(paths, f"{key}_images"):
+        fault(text)
     return ImageSet(paths, targets, names)
 
 
-def _refuse_missing(paths: tuple[Path, ...], folder: Path, key: str) -> None:
-    """Find images that are not there by listing each folder once, not by asking for each file."""
-    there: dict[Path, set[str]] = {}
-    missing = []
-    for path in paths:
-        if path.parent not in there:
-            there[path.parent] = {file.name for file in path.parent.iterdir()} if path.parent.is_dir() else set()
-        if path.name not in there[path.parent]:
-            missing.append(path.name)
-    if missing:
-        raise InputError(
-            f"{key}_images: {len(missing)} of {len(paths)} images are not in '{folder}', the first is '{missing[0]}'"
-        )
+def boxes_outside(annotations: str | Path, key: str) -> list[str]:
+    """What to say of boxes that are more than a pixel outside their image, or have no area; a run does not use them.
+
+    Args:
+        annotations: an instances JSON that `read_coco` reads.
+        key: as there.
+    """
+    content: dict[str, Any] = json.loads(Path(annotations).expanduser().read_text(encoding="utf-8"))
+    images = {image["id"]: image for image in content["images"]}
+    found = []
+    for number, annotation in enumerate(content["annotations"], start=1):
+        box, image = annotation.get("bbox"), images.get(annotation.get("image_id"))
+        if not box or image is None or not {"width", "height"} <= image.keys():
+            continue
+        x, y, width, height = box
+        outside = max(-x, -y, x + width - image["width"], y + height - image["height"])
+        if outside > 1 or width <= 0 or height <= 0:
+            of = f"annotation {annotation.get('id', number)} of image '{image['file_name']}'"
+            found.append(
+                f"{key}_annotations: the box {box} of {of} is not in it ({image['width']}×{image['height']} pixels)"
+            )
+    return found

@@ -4,35 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decouplenet.config import DataConfig
+from decouplenet.data.places import Place, refuse
 from decouplenet.errors import InputError
+
+Fault = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class ImageSet:
     """N images with their labels, not decoded yet."""
 
-    paths: tuple[Path, ...]
-    """Their files, N."""
+    paths: tuple[Place, ...]
+    """Their files or addresses, N."""
     targets: NDArray[np.uint8]
     """N×C, 1 where an image has the class."""
     class_names: tuple[str, ...]
     """C names."""
+    ignored: NDArray[np.bool_] | None = None
+    """N×C, what does not count for its class, in training and in measuring; None where all does."""
 
     def __len__(self) -> int:
         return len(self.paths)
 
+    @property
+    def counted(self) -> int:
+        """Pairs of an image and a class that count."""
+        return self.targets.size - (0 if self.ignored is None else int(self.ignored.sum()))
+
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> ImageSet:
         """The images at `indices`, in that order."""
-        return ImageSet(tuple(self.paths[i] for i in indices), self.targets[indices], self.class_names)
+        ignored = None if self.ignored is None else self.ignored[indices]
+        return ImageSet(tuple(self.paths[i] for i in indices), self.targets[indices], self.class_names, ignored)
 
 
-def load_image_sets(config: DataConfig) -> tuple[ImageSet, ImageSet]:
+def load_image_sets(config: DataConfig, fault: Fault = refuse) -> tuple[ImageSet, ImageSet]:
     """The training and the validation images of a config; without val files, a share of train is held out.
 
     With `data.holdout` 0 too there is no validation image.
@@ -40,10 +51,16 @@ def load_image_sets(config: DataConfig) -> tuple[ImageSet, ImageSet]:
     The held-out images are drawn once from the number of images alone, so every trial of a search, whatever
     its seed, is measured on the same ones.
 
+    Args:
+        config: what to read.
+        fault: told of each fault in the data; if it returns, reading goes on without what is at fault.
+
     Raises:
         InputError: files that are missing or do not fit together, named with what to do.
     """
-    train, val = FORMATS[config.format](config)
+    train, val = FORMATS[config.format](config, fault)
+    if config.drop_unlabelled:
+        train, val = _labelled(train), val and _labelled(val)
     if val is None:
         order = np.random.default_rng(0).permutation(len(train))
         held_out = max(1, round(config.holdout * len(train))) if config.holdout else 0
@@ -57,32 +74,94 @@ def load_image_sets(config: DataConfig) -> tuple[ImageSet, ImageSet]:
     return train, val
 
 
-def _coco(config: DataConfig) -> tuple[ImageSet, ImageSet | None]:
+def _labelled(images: ImageSet) -> ImageSet:
+    """The images that have a label, or may have one."""
+    some = images.targets.any(1)
+    return images.subset(np.flatnonzero(some if images.ignored is None else some | images.ignored.any(1)))
+
+
+Pair = tuple[ImageSet, ImageSet | None]
+
+
+def _needed(config: DataConfig, *names: str) -> list[str]:
+    """The values of keys that a format needs."""
+    values = {name: getattr(config, name) for name in names}
+    missing = next((name for name, value in values.items() if not value), None)
+    if missing:
+        needs = " and ".join(f"data.{name}" for name in names)
+        raise InputError(f"data.{missing}: not given; data.format {config.format} needs {needs}")
+    return list(values.values())
+
+
+def _coco(config: DataConfig, fault: Fault) -> Pair:
     from decouplenet.data.coco import read_coco
 
-    if not (config.train_annotations and config.train_images):
-        missing = "data.train_images" if config.train_annotations else "data.train_annotations"
-        raise InputError(f"{missing}: not given; data.format coco needs data.train_annotations and data.train_images")
-    train = read_coco(config.train_annotations, config.train_images, crowd=config.crowd, key="data.train")
+    annotations, images = _needed(config, "train_annotations", "train_images")
+    train = read_coco(annotations, images, crowd=config.crowd, key="data.train", fault=fault)
+    if not config.val_annotations:
+        return train, None
+    images = config.val_images or images
+    return train, read_coco(config.val_annotations, images, crowd=config.crowd, key="data.val", fault=fault)
+
+
+def _nuswide(config: DataConfig, fault: Fault) -> Pair:
+    from decouplenet.data.nuswide import read_nuswide
+
+    annotations, images = _needed(config, "train_annotations", "train_images")
+    train = read_nuswide(annotations, images, test=False, key="data.train", fault=fault)
+    if not config.val_annotations:
+        return train, None
+    images = config.val_images or images
+    return train, read_nuswide(config.val_annotations, images, test=True, key="data.val", fault=fault)
+
+
+def _voc(config: DataConfig, fault: Fault) -> Pair:
+    from decouplenet.data.voc import read_voc
+
+    (annotations,) = _needed(config, "train_annotations")
+    told: dict[str, Any] = {"difficult": config.difficult, "fault": fault}
+    train = read_voc(annotations, config.train_images, key="data.train", **told)
     if not config.val_annotations:
         return train, None
     images = config.val_images or config.train_images
-    return train, read_coco(config.val_annotations, images, crowd=config.crowd, key="data.val")
+    return train, read_voc(config.val_annotations, images, key="data.val", classes=train.class_names, **told)
 
 
-def _synthetic(config: DataConfig) -> tuple[ImageSet, ImageSet | None]:
+def _table(config: DataConfig, fault: Fault) -> Pair:
+    from decouplenet.data.table import has_split, read_table
+
+    (annotations,) = _needed(config, "train_annotations")
+    told: dict[str, Any] = {
+        "path_column": config.path_column,
+        "label_column": config.label_column,
+        "separator": config.label_separator,
+        "fault": fault,
+    }
+    train = read_table(annotations, config.train_images, splits=("train",), key="data.train", **told)
+    val = config.val_annotations or (annotations if has_split(annotations, "val", "data.train") else None)
+    if not val:
+        return train, None
+    of = ("val",) if has_split(val, "val", "data.val") else ("test",)
+    images = config.val_images or config.train_images
+    return train, read_table(val, images, splits=of, classes=train.class_names, key="data.val", **told)
+
+
+def _synthetic(config: DataConfig, fault: Fault) -> Pair:
     from decouplenet.data.coco import read_coco
     from decouplenet.data.synthetic import ensure_scenes
 
     folder = ensure_scenes(config.cache, config.synthetic_images, config.synthetic_seed)
     train, val = (
-        read_coco(folder / f"instances_{split}.json", folder / "images", crowd=True, key="data")
+        read_coco(folder / f"instances_{split}.json", folder / "images", crowd=True, key="data", fault=fault)
         for split in ("train", "val")
     )
     return train, val
 
 
-FORMATS: dict[str, Callable[[DataConfig], tuple[ImageSet, ImageSet | None]]] = {
+FORMATS: dict[str, Callable[[DataConfig, Fault], Pair]] = {
     "coco": _coco,
+    "nuswide": _nuswide,
+    "voc": _voc,
+    "table": _table,
     "synthetic": _synthetic,
 }

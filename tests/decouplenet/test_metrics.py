@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, precision_recall_fscore_sup
 from torchmetrics.functional.classification import multilabel_average_precision
 
 from decouplenet import multilabel_metrics
-from decouplenet.metrics import ScoreAccumulator
+from decouplenet.metrics import ScoreAccumulator, top_k_metrics
 
 
 def voc_by_hand(scores, targets):
@@ -153,3 +153,43 @@ def test_real_labels_of_nus_wide(shared):
     assert result["classes_without_positives"] == 0
     plain = average_precision_score(targets[:, some], scores[:, some], average="macro")
     assert multilabel_metrics(scores[:, some], targets[:, some])["map_plain"] == pytest.approx(plain)
+
+
+@settings(max_examples=60, deadline=None)
+@given(CASES, st.integers(0, 1000))
+def test_what_is_ignored_counts_for_nothing(case, seed):
+    scores, targets = case
+    ignored = np.random.default_rng(seed).random(targets.shape) < 0.3
+    told = multilabel_metrics(scores, targets, ignored=ignored)
+    assert told == multilabel_metrics(
+        1 - scores * ignored - (1 - scores) * ~ignored, targets ^ ignored, ignored=ignored
+    )
+    for c in range(3):
+        kept = ~ignored[:, c]
+        if kept.any():
+            alone = multilabel_metrics(scores[kept, c : c + 1], targets[kept, c : c + 1])
+            assert told["ap"][c] == alone["ap"][0]
+    assert multilabel_metrics(scores, targets, ignored=np.zeros_like(ignored)) == multilabel_metrics(scores, targets)
+
+
+def test_thresholds_of_each_class():
+    scores = np.array([[0.3, 0.6], [0.2, 0.9]])
+    targets = np.array([[1, 0], [0, 1]])
+    assert multilabel_metrics(scores, targets)["f1_o"] == pytest.approx(0.5)
+    assert multilabel_metrics(scores, targets, thresholds=[0.25, 0.7])["f1_o"] == 1.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(CASES)
+def test_top_k_by_hand(case):
+    scores, targets = case
+    for above in (None, 0.5):
+        hits = given_ = 0
+        for row, labels in zip(scores, targets, strict=True):
+            best = sorted(range(3), key=lambda c: (-row[c], c))[:2]
+            chosen = [c for c in best if above is None or row[c] > above]
+            hits += sum(labels[c] for c in chosen)
+            given_ += len(chosen)
+        told = top_k_metrics(scores, targets, 2, above=above)
+        assert told["p_o"] == pytest.approx(hits / given_ if given_ else 0.0)
+        assert told["r_o"] == pytest.approx(hits / targets.sum() if targets.any() else 0.0)

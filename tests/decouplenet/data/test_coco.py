@@ -88,15 +88,18 @@ def drop(key):
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (lambda c: c["annotations"][0].update(category_id=5), "uses 5, which it does not define"),
-        (lambda c: c["annotations"][0].update(image_id=99), "uses 99"),
+        (
+            lambda c: c["annotations"][0].update(category_id=5),
+            "annotation 1 .* uses category id 5, which it does not",
+        ),
+        (lambda c: c["annotations"][0].update(image_id=99), "uses image id 99"),
         (
             lambda c: c["images"][1].update(file_name="gone.jpg"),
-            "1 of 3 images are not in .* the first is 'gone.jpg'",
+            "1 of 3 images are not in .*: gone.jpg",
         ),
-        (drop("annotations"), "uses 'annotations'"),
-        (drop("categories"), "lists 3 images and 0 classes|categories"),
-        (lambda c: c["images"].clear(), "uses 30|lists 0 images"),
+        (drop("annotations"), "has no 'annotations'"),
+        (drop("categories"), "has no 'categories'"),
+        (lambda c: c["images"].clear(), "uses image id 30"),
     ],
 )
 def test_what_does_not_fit_is_named(folder, content, harm, message):

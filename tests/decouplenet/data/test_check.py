@@ -1,0 +1,127 @@
+"""`python -m decouplenet.data check`: each fault is found and named."""
+
+import json
+import shutil
+
+import pytest
+
+from decouplenet.data.__main__ import main
+from decouplenet.errors import InputError
+
+
+@pytest.fixture
+def coco(tmp_path, photo):
+    """Two splits in COCO form: six and three photos of 12×10 pixels, two classes."""
+    categories = [{"id": 7, "name": "cat"}, {"id": 3, "name": "dog"}]
+    for split, ids in (("train", range(6)), ("val", range(6, 9))):
+        images, annotations = [], []
+        for i in ids:
+            photo(tmp_path / "photos" / f"{i}.jpg", i)
+            images.append({"id": i, "file_name": f"{i}.jpg", "width": 10, "height": 12})
+            if i != 4:
+                category = 3 if i % 3 else 7
+                annotations.append({"id": i, "image_id": i, "category_id": category, "bbox": [1, 1, 5, 5]})
+        content = {"images": images, "annotations": annotations, "categories": categories}
+        (tmp_path / f"{split}.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def arguments(folder):
+    return [
+        "check",
+        *("--data.format", "coco", "--data.image_size", "8", "--data.train_images", str(folder / "photos")),
+        *("--data.train_annotations", str(folder / "train.json"), "--data.val_annotations", str(folder / "val.json")),
+    ]
+
+
+def test_a_good_set_is_described(coco, capsys):
+    assert main([*arguments(coco), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["class_names"] == ["dog", "cat"]
+    assert found["splits"]["train"] == {
+        "images": 6,
+        "labels_per_image": [1, 5],
+        "class_counts": {"dog": 3, "cat": 2},
+    }
+    assert found["faults"] == []
+    assert any("1 images have no label" in note for note in found["notes"])
+    assert main(arguments(coco)) == 0
+    out = capsys.readouterr().out
+    assert "train 6 images, 0.83 labels an image" in out
+    assert out.endswith("no fault found\n")
+
+
+def change(split, harm):
+    """A harm done to a split's JSON."""
+
+    def apply(folder):
+        file = folder / f"{split}.json"
+        content = json.loads(file.read_text())
+        harm(content)
+        file.write_text(json.dumps(content))
+
+    return apply
+
+
+def image(content, i):
+    return next(entry for entry in content["images"] if entry["id"] == i)
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda folder: (folder / "photos" / "2.jpg").write_bytes(b"\xff\xd8\xff no photo"), ["2.jpg: cannot be dec"]),
+        (
+            lambda folder: (folder / "photos" / "2.jpg").write_bytes((folder / "photos" / "2.jpg").read_bytes()[:-90]),
+            ["2.jpg: cannot be decoded"],
+        ),
+        (lambda folder: (folder / "photos" / "3.jpg").unlink(), ["images are not in", "3.jpg"]),
+        (change("train", lambda c: c["annotations"][0].update(category_id=99)), ["uses category id 99"]),
+        (change("val", lambda c: c["annotations"][0].update(image_id=98)), ["uses image id 98"]),
+        (change("train", lambda c: c["images"].append(c["images"][0])), ["has id 0 more than once among its images"]),
+        (change("train", lambda c: c["annotations"][1].update(bbox=[6, 1, 9, 5])), ["annotation 1 of image '1.jpg'"]),
+        (change("val", lambda c: image(c, 7).update(file_name="1.jpg")), ["1.jpg' is in both train and val"]),
+        (
+            lambda folder: shutil.copy(folder / "photos" / "1.jpg", folder / "photos" / "8.jpg"),
+            ["8.jpg' of val has the content of '", "1.jpg' of train"],
+        ),
+        (change("val", lambda c: c["categories"].pop()), ["uses category id 3", "its classes are not those of"]),
+        (lambda folder: (folder / "val.json").write_text("{"), ["not a COCO instances JSON"]),
+    ],
+)
+def test_each_fault_is_named_and_makes_it_1(coco, harm, said, capsys):
+    harm(coco)
+    assert main(arguments(coco)) == 1
+    faults = "\n".join(line for line in capsys.readouterr().out.splitlines() if line.startswith("fault"))
+    assert all(text in faults for text in said), faults
+
+
+def test_several_faults_at_once_are_all_found(coco, capsys):
+    (coco / "photos" / "2.jpg").write_bytes(b"no")
+    (coco / "photos" / "7.jpg").unlink()
+    change("train", lambda c: c["annotations"][0].update(category_id=99))(coco)
+    change("train", lambda c: c["annotations"][1].update(bbox=[-3, 1, 9, 5]))(coco)
+    assert main(arguments(coco)) == 1
+    assert "4 faults" in capsys.readouterr().out
+
+
+def test_twins_in_one_split_are_noted(coco, capsys):
+    shutil.copy(coco / "photos" / "1.jpg", coco / "photos" / "2.jpg")
+    assert main(arguments(coco)) == 0
+    assert "note   train: '" in capsys.readouterr().out
+
+
+def test_what_is_to_be_done_must_be_said():
+    with pytest.raises(InputError, match="'check' is needed"):
+        main(["chekc"])
+
+
+def test_real_photos_have_no_fault(shared, capsys):
+    mini = shared / "coco-mini"
+    flags = ["--data.format", "coco", "--data.train_images", str(mini / "images"), "--data.image_size", "64"]
+    annotations = [
+        ["--data.train_annotations", str(mini / "annotations" / "instances_train.json")],
+        ["--data.val_annotations", str(mini / "annotations" / "instances_val.json")],
+    ]
+    assert main(["check", *flags, *annotations[0], *annotations[1]]) == 0
+    assert "val   727 images" in capsys.readouterr().out

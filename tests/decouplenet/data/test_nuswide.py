@@ -1,0 +1,103 @@
+"""NUS-WIDE's official lists and its csv."""
+
+import pytest
+
+from decouplenet.config import DataConfig
+from decouplenet.data.image_set import load_image_sets
+from decouplenet.data.nuswide import CONCEPTS, read_nuswide
+from decouplenet.errors import InputError
+
+TRAIN = {"actor/1.jpg": {"person", "sky"}, "zoo/2.jpg": set(), "zoo/3.jpg": {"animal"}}
+TEST = {"actor/4.jpg": {"airport"}, "zoo/5.jpg": {"sky"}}
+
+
+@pytest.fixture
+def official(tmp_path, photo):
+    """The lists as they are downloaded, with backslashes and a label file a concept."""
+    for name in (*TRAIN, *TEST):
+        photo(tmp_path / "images" / name)
+    (tmp_path / "ImageList").mkdir()
+    (tmp_path / "TrainTestLabels").mkdir()
+    (tmp_path / "Concepts81.txt").write_text("\n".join(CONCEPTS) + "\n")
+    for split, content in (("Train", TRAIN), ("Test", TEST)):
+        lines = [name.replace("/", "\\") for name in content]
+        (tmp_path / "ImageList" / f"{split}Imagelist.txt").write_text("\r\n".join(lines) + "\r\n")
+        for concept in CONCEPTS:
+            flags = [str(int(concept in labels)) for labels in content.values()]
+            (tmp_path / "TrainTestLabels" / f"Labels_{concept}_{split}.txt").write_text("\n".join(flags) + "\n")
+    return tmp_path
+
+
+def labels(images):
+    return {
+        str(path.relative_to(path.parents[1])): {images.class_names[c] for c in row.nonzero()[0]}
+        for path, row in zip(images.paths, images.targets, strict=True)
+    }
+
+
+def test_the_official_lists(official):
+    config = DataConfig(format="nuswide", train_annotations=str(official), train_images=str(official / "images"))
+    config.val_annotations = str(official)
+    train, val = load_image_sets(config)
+    assert (labels(train), labels(val)) == (TRAIN, TEST)
+    assert train.class_names == CONCEPTS
+    assert len(CONCEPTS) == 81
+    config.drop_unlabelled = True
+    train, val = load_image_sets(config)
+    assert labels(train) == {name: labels for name, labels in TRAIN.items() if labels}
+    assert len(val) == 2
+
+
+def test_the_official_lists_of_all_images(official):
+    everything = TEST | TRAIN
+    for file in (official / "TrainTestLabels").iterdir():
+        file.unlink()
+    (official / "AllLabels").mkdir()
+    (official / "ImageList" / "Imagelist.txt").write_text("\n".join(everything) + "\n")
+    for concept in CONCEPTS:
+        flags = [str(int(concept in labels)) for labels in everything.values()]
+        (official / "AllLabels" / f"Labels_{concept}.txt").write_text("\n".join(flags) + "\n")
+    images = read_nuswide(official, official / "images", test=False, key="data.train")
+    assert labels(images) == TRAIN
+
+
+def test_lists_that_do_not_fit_are_named(official):
+    file = official / "TrainTestLabels" / "Labels_sky_Train.txt"
+    file.write_text("1\n0\n")
+    with pytest.raises(InputError, match=r"Labels_sky_Train\.txt has 2 lines; 3 of 0 or 1 are needed"):
+        read_nuswide(official, official / "images", test=False, key="data.train")
+    file.unlink()
+    with pytest.raises(InputError, match=r"has no Labels_sky_Train\.txt"):
+        read_nuswide(official, official / "images", test=False, key="data.train")
+
+
+@pytest.mark.parametrize("style", ["python", "blanks"])
+def test_the_csv(official, style):
+    lines = ["filepath,label,split"]
+    for split, content in (("train", TRAIN), ("val", TEST)):
+        for name, told in content.items():
+            cell = f'"{sorted(told)}"' if style == "python" else " ".join(sorted(told))
+            lines.append(f"{name},{cell},{split}")
+    (official / "nus.csv").write_text("\n".join(lines) + "\n")
+    config = DataConfig(format="nuswide", train_annotations=str(official / "nus.csv"))
+    config.train_images, config.holdout = str(official / "images"), 0.0
+    train, val = load_image_sets(config)
+    assert (labels(train), len(val)) == (TRAIN, 0)  # the official test images are not touched unasked
+    assert train.class_names == CONCEPTS
+    config.val_annotations = config.train_annotations
+    assert labels(load_image_sets(config)[1]) == TEST
+    (official / "nus.csv").write_text("\n".join(lines).replace("animal", "animals") + "\n")
+    with pytest.raises(InputError, match="has the label 'animals', which is none of the classes"):
+        load_image_sets(config)
+
+
+def test_the_real_labels(shared, tmp_path):
+    (tmp_path / "images").mkdir()
+    faults = []
+    file = shared / "nuswide" / "test_labels.csv.gz"
+    images = read_nuswide(file, tmp_path / "images", test=True, key="data.val", fault=faults.append)
+    assert images.targets.shape == (107_859, 81)
+    assert images.class_names == tuple((shared / "nuswide" / "concepts81.txt").read_text().split())
+    empty = (~images.targets.any(1)).mean()
+    assert 0.2 < empty < 0.25
+    assert all("images are not in" in fault for fault in faults)

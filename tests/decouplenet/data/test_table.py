@@ -1,0 +1,139 @@
+"""Tables of one's own: how labels are written, and where tables and images are."""
+
+import gzip
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyarrow.fs import FileSystem
+
+from decouplenet.config import DataConfig
+from decouplenet.data.cache import open_pixels
+from decouplenet.data.image_set import load_image_sets
+from decouplenet.data.table import read_table
+from decouplenet.errors import InputError
+
+LABELS = [["cat", "dog"], ["traffic light"], [], ["dog"]]
+
+
+@pytest.fixture
+def folder(tmp_path, photo):
+    for i in range(4):
+        photo(tmp_path / "photos" / f"{i}.png", i)
+    return tmp_path
+
+
+def table(folder, rows, name="t.csv", head="path,labels"):
+    text = "\n".join([head, *rows]) + "\n"
+    file = folder / name
+    file.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    return file
+
+
+def told(images):
+    return [[images.class_names[c] for c in row.nonzero()[0]] for row in images.targets]
+
+
+@pytest.mark.parametrize(
+    ("head", "cell", "join"),
+    [
+        ("path,labels", "{}", "|".join),
+        ("path,labels", "{}", ";".join),
+        ("path;labels", "{}", ",".join),
+        ("path\tlabels", "{}", ",".join),
+        ("Image,Tags", '"{}"', ",".join),
+        ("path,labels", '"{}"', str),
+        ("path,labels", '"{}"', lambda labels: "[" + " ".join(repr(label) for label in labels) + "]"),
+    ],
+)
+def test_labels_however_they_are_joined(folder, head, cell, join):
+    comma = next(c for c in ",;\t" if c in head)
+    rows = [f"{i}.png{comma}{cell.format(join(labels))}" for i, labels in enumerate(LABELS)]
+    images = read_table(table(folder, rows, head=head), folder / "photos", key="data.train")
+    assert images.class_names == ("cat", "dog", "traffic light")
+    assert told(images) == LABELS
+
+
+def test_blanks_between_labels_and_a_separator_that_is_named(folder):
+    file = table(folder, ["0.png,cat dog", "1.png,dog"], "t.csv.gz")
+    assert told(read_table(file, folder / "photos", key="data.train")) == [["cat", "dog"], ["dog"]]
+    file = table(folder, ["0.png,cat dog", "1.png,dog"])
+    images = read_table(file, folder / "photos", key="data.train", separator="|")
+    assert images.class_names == ("cat dog", "dog")
+
+
+def test_a_column_a_class(folder):
+    file = table(folder, ["0.png,1,0", "1.png,0,0", "2.png,1,1"], head="path,zebra,ant")
+    images = read_table(file, folder / "photos", key="data.train")
+    assert images.class_names == ("zebra", "ant")
+    assert images.targets.tolist() == [[1, 0], [0, 0], [1, 1]]
+    with pytest.raises(InputError, match="neither a column of labels nor only 0 and 1 beside the paths"):
+        read_table(table(folder, ["0.png,2"], head="path,zebra"), folder / "photos", key="data.train")
+
+
+@pytest.mark.parametrize("labels", [LABELS, ["|".join(each) for each in LABELS]])
+def test_parquet(folder, labels):
+    pq.write_table(pa.table({"file_name": [f"{i}.png" for i in range(4)], "labels": labels}), folder / "t.parquet")
+    assert told(read_table(folder / "t.parquet", folder / "photos", key="data.train")) == LABELS
+
+
+def test_splits_of_one_table(folder):
+    rows = ["0.png,cat|dog,train", "1.png,dog,Training", "2.png,dog,val", "3.png,cat,test"]
+    file = table(folder, rows, head="path,labels,split")
+    config = DataConfig(format="table", train_annotations=str(file), train_images=str(folder / "photos"))
+    train, val = load_image_sets(config)
+    assert ([p.name for p in train.paths], [p.name for p in val.paths]) == (["0.png", "1.png"], ["2.png"])
+    assert told(val) == [["dog"]]
+    rows = [row.replace(",val", ",train") for row in rows]
+    config = DataConfig(format="table", train_annotations=str(table(folder, rows, head="path,labels,split")))
+    config.train_images = str(folder / "photos")
+    train, val = load_image_sets(config)
+    assert len(train) + len(val) == 3  # a part is held out, and the test row is not touched
+    config.val_annotations = config.train_annotations
+    assert [p.name for p in load_image_sets(config)[1].paths] == ["3.png"]
+
+
+def test_what_is_wrong_is_named(folder):
+    def read(rows, **keys):
+        head = keys.pop("head", "path,labels")
+        return read_table(table(folder, rows, head=head), folder / "photos", key="data.train", **keys)
+
+    with pytest.raises(InputError, match=r"has '.*0\.png' in 2 rows"):
+        read(["0.png,cat", "0.png,dog"])
+    with pytest.raises(InputError, match="line 3: 3 cells; the first line has 2"):
+        read(["0.png,cat", "1.png,cat,dog"])
+    with pytest.raises(InputError, match=r"1 of 2 images are not in .*gone\.png"):
+        read(["0.png,cat", "gone.png,dog"])
+    with pytest.raises(InputError, match="data.label_column: .* has no column 'lables'; did you mean 'labels'"):
+        read(["0.png,cat"], label_column="lables")
+    with pytest.raises(InputError, match=r"has no column of paths \(a, labels\); name it with data.path_column"):
+        read(["0.png,cat"], head="a,labels")
+    assert told(read(["0.png,cat"], head="a,labels", path_column="a")) == [["cat"]]
+    with pytest.raises(InputError, match="has no row whose split is train; it has dev"):
+        read(["0.png,cat,dev"], head="path,labels,split", splits=("train",))
+    with pytest.raises(InputError, match="'cow', which is none of the classes"):
+        read(["0.png,cow"], classes=("cat",))
+    with pytest.raises(InputError, match=r"none\.csv' cannot be read \(No such file"):
+        read_table(folder / "none.csv", None, key="data.train")
+
+
+def test_table_and_images_in_object_storage(s3, folder):
+    base, _, query = s3.partition("?")
+    system, path = FileSystem.from_uri(s3)
+    system.create_dir(path)
+    for i in range(2):
+        with system.open_output_stream(f"{path}/photos/{i}.png") as stream:
+            stream.write((folder / "photos" / f"{i}.png").read_bytes())
+    with system.open_output_stream(f"{path}/t.csv") as stream:
+        stream.write(b"path,labels\nphotos/0.png,cat\nphotos/1.png,dog\n")
+    images = read_table(f"{base}/t.csv?{query}", None, key="data.train")
+    assert told(images) == [["cat"], ["dog"]]
+    local = read_table(table(folder, ["0.png,cat", "1.png,dog"]), folder / "photos", key="data.train")
+    remote, here = (open_pixels(each, 8, "none")[[0, 1]] for each in (images, local))
+    assert (remote == here).all()
+    cached = open_pixels(images, 8, str(folder / "cache"))
+    assert (cached[[0, 1]] == here).all()
+    gone = read_table(table(folder, [f"{base}/gone.png?{query},cat"]), None, key="data.train")
+    with pytest.raises(InputError, match=r"s3://bucket/runs/gone\.png: cannot be decoded") as error:
+        open_pixels(gone, 8, "none")[[0]]
+    assert "secret" not in str(error.value)

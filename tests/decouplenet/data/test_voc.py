@@ -1,0 +1,120 @@
+"""VOC's XML, and objects that are marked difficult."""
+
+import numpy as np
+import pytest
+import torch
+
+from decouplenet.config import DataConfig
+from decouplenet.data.cache import open_data
+from decouplenet.data.image_set import load_image_sets
+from decouplenet.data.voc import CLASSES, read_voc
+from decouplenet.engine import Engine
+from decouplenet.errors import InputError
+from decouplenet.metrics import multilabel_metrics
+
+OBJECT = "<object><name>{}</name><difficult>{}</difficult><part><name>head</name></part></object>"
+# id -> objects: class and difficult
+IMAGES = {
+    "000001": [("person", 0), ("dog", 1)],
+    "000002": [("dog", 1), ("dog", 0)],
+    "000003": [],
+    "000004": [("car", 0), ("person", 1)],
+}
+
+
+@pytest.fixture
+def voc(tmp_path, photo):
+    root = tmp_path / "VOC2007"
+    (root / "ImageSets" / "Main").mkdir(parents=True)
+    (root / "Annotations").mkdir()
+    for i, (name, objects) in enumerate(IMAGES.items()):
+        photo(root / "JPEGImages" / f"{name}.jpg", i)
+        inside = "".join(OBJECT.format(*each) for each in objects)
+        text = f"<annotation><filename>{name}.jpg</filename>{inside}</annotation>"
+        (root / "Annotations" / f"{name}.xml").write_text(text)
+    (root / "ImageSets" / "Main" / "trainval.txt").write_text("000001\n000002\n000003\n")
+    (root / "ImageSets" / "Main" / "test.txt").write_text("000004\n000001\n")
+    return root
+
+
+def config_of(voc, **keys):
+    lists = voc / "ImageSets" / "Main"
+    keys = {"train_annotations": str(lists / "trainval.txt"), "val_annotations": str(lists / "test.txt")} | keys
+    return DataConfig(format="voc", **keys)
+
+
+def present(images, i):
+    return {CLASSES[c] for c in images.targets[i].nonzero()[0]}
+
+
+def test_difficult_objects_neither_count_for_nor_against(voc):
+    train, val = load_image_sets(config_of(voc))
+    assert train.class_names == CLASSES
+    assert [present(train, i) for i in range(3)] == [{"person"}, {"dog"}, set()]
+    assert np.argwhere(train.ignored).tolist() == [[0, CLASSES.index("dog")]]  # 000002 has one that is not difficult
+    assert np.argwhere(val.ignored).tolist() == [[0, CLASSES.index("person")], [1, CLASSES.index("dog")]]
+
+
+@pytest.mark.parametrize(("difficult", "first"), [("positive", {"person", "dog"}), ("negative", {"person"})])
+def test_difficult_objects_may_count(voc, difficult, first):
+    train, _ = load_image_sets(config_of(voc, difficult=difficult))
+    assert present(train, 0) == first
+    assert train.ignored is None
+
+
+def test_images_that_may_have_a_label_are_kept_among_the_labelled(voc):
+    train, _ = load_image_sets(config_of(voc, drop_unlabelled=True))
+    assert [path.stem for path in train.paths] == ["000001", "000002"]
+
+
+def test_what_is_ignored_changes_neither_training_nor_measures(voc, config):
+    data = config_of(voc, image_size=32, cache=str(voc))
+    base = config(train__batch_size=2, train__epochs=1)
+    base.data = data
+    opened = open_data(data)
+    losses = []
+    for flipped in (False, True):
+        targets = opened.train.targets ^ (opened.train.ignored & flipped)
+        train = type(opened.train)(opened.train.paths, targets, opened.train.class_names, opened.train.ignored)
+        engine = Engine(base, opened._replace(train=train))
+        losses.append(engine.train_epoch()["train_loss"])
+        measured = engine.evaluate()
+    assert losses[0] == losses[1]
+    with torch.inference_mode():
+        assert measured["val_loss"] > 0
+    scores = np.full(opened.val.targets.shape, 0.4)
+    scores[0, CLASSES.index("person")] = 0.9  # difficult: not a wrong answer, and not before the right one
+    scores[1, CLASSES.index("person")] = 0.8
+    told = multilabel_metrics(scores, opened.val.targets, ignored=opened.val.ignored)
+    assert told["ap"][CLASSES.index("person")] == 1.0
+    assert told["p_o"] == 1.0
+    assert multilabel_metrics(scores, opened.val.targets)["ap"][CLASSES.index("person")] == 0.5
+
+
+def test_a_folder_of_xml_and_classes_of_ones_own(voc):
+    file = voc / "Annotations" / "000003.xml"
+    file.write_text(file.read_text().replace("</annotation>", OBJECT.format("wombat", 0) + "</annotation>"))
+    images = read_voc(voc / "Annotations", None, difficult="ignore", key="data.train")
+    assert images.class_names == ("car", "dog", "person", "wombat")
+    assert len(images) == 4
+    with pytest.raises(InputError, match=r"'000003\.jpg' has an object 'wombat', which is none of the classes"):
+        read_voc(voc / "Annotations", None, difficult="ignore", key="data.val", classes=CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda voc: (voc / "Annotations" / "000002.xml").unlink(), r"000002\.xml: cannot be read"),
+        (lambda voc: (voc / "Annotations" / "000002.xml").write_text("<a>"), r"000002\.xml: cannot be read"),
+        (lambda voc: (voc / "JPEGImages" / "000001.jpg").unlink(), r"1 of 3 images are not in .*000001\.jpg"),
+        (
+            lambda voc: (voc / "ImageSets" / "Main" / "trainval.txt").write_text("000001 1\n000002 -1\n"),
+            r"trainval\.txt:1: one image id a line",
+        ),
+        (lambda voc: (voc / "ImageSets" / "Main" / "trainval.txt").unlink(), "no '.*trainval.txt'"),
+    ],
+)
+def test_what_is_wrong_is_named(voc, harm, said):
+    harm(voc)
+    with pytest.raises(InputError, match=said):
+        load_image_sets(config_of(voc))
