@@ -22,9 +22,6 @@ USED = ("data.", "scaling.", "train.batch_size", "train.precision")
 
 MACHINE = ("scaling.cpus_per_worker", "scaling.gpus_per_worker", "scaling.placement_strategy")
 
-# In the order of the paper's tables.
-COLUMNS = {"map": "mAP", "p_c": "P-C", "r_c": "R-C", "f1_c": "F1-C", "p_o": "P-O", "r_o": "R-O", "f1_o": "F1-O"}
-
 
 def parser() -> CommandParser:
     """The command's flags and all config keys."""
@@ -34,7 +31,25 @@ def parser() -> CommandParser:
         "an ensemble, whose scores are the mean of theirs.",
     )
     parser.add_argument("--checkpoint", type=str, nargs="+", default=[], help="checkpoint folders, here or as URIs")
+    parser.add_argument(
+        "--experiment", type=str | None, default=None, help="a search's folder: all checkpoints that it kept"
+    )
     parser.add_argument("--split", type=str, default="val", help="val or train: the images to measure on")
+    parser.add_argument(
+        "--compare",
+        type=str | None,
+        default=None,
+        help="paper: beside its tables' rows; trainings that differ in their seed alone are one",
+    )
+    parser.add_argument(
+        "--thresholds", type=str | None, default=None, help="file of thresholds a class, in place of 0.5"
+    )
+    parser.add_argument(
+        "--tune-thresholds",
+        type=str | None,
+        default=None,
+        help="file to write thresholds to that have the highest F1 on these images",
+    )
     parser.add_argument("--workers", type=int | None, default=None, help="workers; default: all that fit")
     parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, to stdout")
     parser.add_config_keys()
@@ -59,15 +74,20 @@ def read(arguments: list[str] | None, stack: contextlib.ExitStack) -> tuple[list
         InputError: what is wrong, and where.
     """
     own, keys = parser().given(arguments)
-    if not own["checkpoint"]:
+    places = own["checkpoint"] + _kept(own["experiment"])
+    if not places:
         raise InputError("--checkpoint: not given; name the folder of a checkpoint, or several")
+    if own["compare"] not in (None, "paper"):
+        raise InputError(f"--compare: '{own['compare']}' is unknown; valid: paper")
+    if own["thresholds"] and own["tune_thresholds"]:
+        raise InputError("--tune-thresholds: --thresholds is given too; tune on one set of images and use on another")
     if own["split"] not in ("val", "train"):
         raise InputError(f"--split: '{own['split']}' is neither val nor train")
     if own["workers"] is not None and own["workers"] < 1:
         raise InputError(f"--workers: {own['workers']} is out of range; it must be at least 1")
     used = {key: value for key, value in keys.items() if key.startswith(USED)}
     members = []
-    for place in own["checkpoint"]:
+    for place in places:
         name, folder = open_checkpoint(place, stack)
         file = folder / "config.yaml"
         if not file.is_file():
@@ -86,36 +106,48 @@ def read(arguments: list[str] | None, stack: contextlib.ExitStack) -> tuple[list
     return members, own
 
 
+def _kept(experiment: str | None) -> list[str]:
+    """The newest checkpoint of each trial of a search that kept one."""
+    if experiment is None:
+        return []
+    from decouplenet.checkpoint import is_whole
+
+    folder = Path(experiment).expanduser() / "trials"
+    found = {each.parent.name: str(each) for each in sorted(folder.glob("*/checkpoint_*")) if is_whole(each)}
+    if not found:
+        raise InputError(f"--experiment: '{experiment}' has no checkpoints in trials/; give the folder of a search")
+    return list(found.values())
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     with contextlib.ExitStack() as stack:
         members, own = read(arguments, stack)
 
-        from decouple_search.evaluation import evaluate  # Ray takes seconds to import, and nothing before this needs it
+        from decouple_search.evaluation import score_all  # Ray takes seconds to import; nothing before this needs it
 
         with contextlib.redirect_stdout(sys.stderr) if own["json"] else contextlib.nullcontext():
-            measured = evaluate(members, split=own["split"], workers=own["workers"])
-    say(json.dumps(measured, indent=1) if own["json"] else table(measured))
-    return 0
+            scored = score_all(members, split=own["split"], workers=own["workers"])
+    from decouple_search.measures import head, measure, table
 
-
-def table(measured: dict[str, Any]) -> str:
-    """What was measured as text: a line a checkpoint and one for the ensemble, in per cent.
-
-    Args:
-        measured: as `evaluation.evaluate` returns it.
-    """
-    rows = [(each["checkpoint"], each) for each in measured["checkpoints"]]
-    if len(rows) > 1:
-        rows.append(("ensemble", measured))
-    width = max(len(name) for name, _ in rows)
-    head = f"{'':{width}}" + "".join(f"{title:>8}" for title in COLUMNS.values())
-    lines = [f"{name:{width}}" + "".join(f"{100 * row[key]:8.2f}" for key in COLUMNS) for name, row in rows]
-    missing = measured["classes_without_positives"]
-    notes = (
-        [f"mAP leaves out {missing} of {len(measured['class_names'])} classes, which no image has"] if missing else []
+    measured = measure(
+        [member.name for member in members],
+        scored,
+        split=own["split"],
+        thresholds=own["thresholds"],
+        tune=own["tune_thresholds"],
     )
-    return "\n".join([f"{measured['images']} {measured['split']} images, in per cent", head, *lines, *notes])
+    if own["compare"]:
+        from decouple_search.paper import compare, text
+
+        rows = compare(scored.trained, scored.scores, scored.images)
+        measured = {**measured, "compare": [{k: v for k, v in row.items() if k != "key"} for row in rows]}
+        beside = text(rows, len(scored.images.class_names))
+    if own["json"]:
+        say(json.dumps(measured, indent=1))
+    else:
+        say(table(measured) if not own["compare"] else f"{head(measured)}\n{beside}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
@@ -27,20 +27,29 @@ from decouplenet.command_line import say
 from decouplenet.config import Config
 from decouplenet.data.image_set import ImageSet
 from decouplenet.errors import InputError, TrainingFailed
-from decouplenet.metrics import ScoreAccumulator, multilabel_metrics
+from decouplenet.metrics import ScoreAccumulator
 
 
-def evaluate(members: Sequence[Member], *, split: str, workers: int | None) -> dict[str, Any]:
-    """Measure checkpoints, and several of them as an ensemble too.
+class Scored(NamedTuple):
+    """What checkpoints made of images."""
+
+    images: ImageSet
+    """N images."""
+    scores: list[NDArray[np.float32]]
+    """Probabilities, N×C a checkpoint."""
+    trained: list[Config]
+    """The configs that trained them."""
+    seconds: float
+    """That it took."""
+
+
+def score_all(members: Sequence[Member], *, split: str, workers: int | None) -> Scored:
+    """Score images with checkpoints.
 
     Args:
         members: the checkpoints.
         split: train or val.
         workers: how many; None for all that fit.
-
-    Returns:
-        `multilabel_metrics` of the one checkpoint, or of the mean of the scores of several; `split`, `images` (their
-        number), `class_names`, `seconds`, and the same metrics for each of `checkpoints`, with its `checkpoint`.
 
     Raises:
         InputError: checkpoints and data do not fit together, or no worker fits.
@@ -74,14 +83,8 @@ def evaluate(members: Sequence[Member], *, split: str, workers: int | None) -> d
     finally:
         if ours:
             ray.shutdown()
-    targets, ignored = sets[0].targets, sets[0].ignored
-    each = [
-        {"checkpoint": name, **multilabel_metrics(own, targets, ignored=ignored)}
-        for (name, *_), own in zip(checkpoints, scores, strict=True)
-    ]
-    about = {"split": split, "images": len(targets), "class_names": list(sets[0].class_names)}
-    measured = multilabel_metrics(np.mean(scores, axis=0, dtype=np.float64), targets, ignored=ignored)
-    return {**measured, **about, "seconds": round(time.monotonic() - began, 2), "checkpoints": each}
+    trained = [checkpoint.config for _, checkpoint, _ in checkpoints]
+    return Scored(sets[0], scores, trained, round(time.monotonic() - began, 2))
 
 
 def score_share(checkpoint: Checkpoint, config: Config, split: str, rank: int) -> ScoreAccumulator:

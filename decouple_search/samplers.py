@@ -83,11 +83,12 @@ SAMPLERS: dict[str, Sampler] = {
 
 
 def choose_sampler(name: str | None, scheduler: str, space: Space, seed: int) -> str:
-    """The sampler's name: the one given, or the one that suits the scheduler and the number of objectives.
+    """The sampler's name: the one given, the space's, or what suits the scheduler and the number of objectives.
 
     Raises:
         InputError: an unknown name, a seed out of range, or a sampler that does not fit the others.
     """
+    name = name or space.sampler
     if name is None:
         name = "random" if scheduler == "pbt" else "gp" if len(space.objectives) == 1 else "tpe"
     if name not in SAMPLERS:

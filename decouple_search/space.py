@@ -37,6 +37,10 @@ class Space:
     """`name` of the scheduler and its options."""
     trials: int
     """Number of trials when the command line does not say."""
+    sampler: str | None = None
+    """The sampler when the command line does not say; None for what suits."""
+    keep_checkpoints: int = 3
+    """Ended trials whose best checkpoint stays on disk, when the command line does not say."""
 
     @property
     def metric(self) -> str:

@@ -8,7 +8,9 @@ search:
 start: [{model.alpha: 0.7}]                      # tried first
 objective: {metric: val_map, mode: max}          # or a list of them
 scheduler: {name: asha, grace_epochs: 1, reduction_factor: 3}
-trials: 24                                       # unless --trials says otherwise
+trials: 24                                       # unless --trials says otherwise, as for the next two
+sampler: gp
+keep_checkpoints: 3
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ def load_space(path: str | Path, overrides: Mapping[str, Any] | None = None) -> 
     """
     path, overrides = Path(path), dict(overrides or {})
     raw = load_yaml(path)
-    valid = ("base", "search", "start", "objective", "scheduler", "trials")
+    valid = ("base", "search", "start", "objective", "scheduler", "trials", "sampler", "keep_checkpoints")
     for key in raw:
         if key not in valid:
             raise InputError(f"{path}: unknown key '{key}'; {nearest(str(key), valid)}")
@@ -59,9 +61,13 @@ def load_space(path: str | Path, overrides: Mapping[str, Any] | None = None) -> 
     if not parameters:
         raise InputError(f"{path}: nothing is searched; add keys under 'search' or fix fewer on the command line")
     objectives = _objectives(raw.get("objective") or {}, path)
-    trials = raw.get("trials", 20)
-    if not isinstance(trials, int) or isinstance(trials, bool) or trials < 1:
-        raise InputError(f"{path}, trials: '{trials}' is not a whole number from 1")
+    counts = {"trials": raw.get("trials", 20), "keep_checkpoints": raw.get("keep_checkpoints", 3)}
+    for key, count in counts.items():
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise InputError(f"{path}, {key}: '{count}' is not a whole number from 1")
+    sampler = raw.get("sampler")
+    if sampler is not None and not isinstance(sampler, str):
+        raise InputError(f"{path}, sampler: '{sampler}' is not a name")
     space = Space(
         name=path.stem,
         base=base,
@@ -69,7 +75,8 @@ def load_space(path: str | Path, overrides: Mapping[str, Any] | None = None) -> 
         start=tuple(_start_points(raw.get("start"), parameters, overrides, path)),
         objectives=objectives,
         scheduler=_mapping(raw.get("scheduler"), path, "scheduler") or {"name": "asha"},
-        trials=trials,
+        sampler=sampler,
+        **counts,
     )
     _check_values(space, path)
     return space

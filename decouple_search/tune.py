@@ -48,7 +48,7 @@ def parser() -> CommandParser:
         "--max-concurrent", type=int | None, default=None, help="trials at a time; default: all that fit"
     )
     parser.add_argument(
-        "--sampler", type=str | None, default=None, help=f"how configurations are chosen: {', '.join(SAMPLERS)}"
+        "--sampler", type=str | None, default=None, help=f"{', '.join(SAMPLERS)}; default: the space's own"
     )
     parser.add_argument(
         "--scheduler", type=str | None, default=None, help=f"{', '.join(SCHEDULERS)}; default: the space's own"
@@ -58,7 +58,10 @@ def parser() -> CommandParser:
         "--max-failures", type=int, default=2, help="times a trial is started again after a lost worker"
     )
     parser.add_argument(
-        "--keep-checkpoints", type=int, default=3, help="ended trials whose best checkpoint stays on disk"
+        "--keep-checkpoints",
+        type=int | None,
+        default=None,
+        help="ended trials whose best checkpoint stays on disk; default: the space's own, or 3",
     )
     parser.add_argument(
         "--retrain-best", action="store_true", help="then train the winner in full, held-out images included"
@@ -75,7 +78,6 @@ def read(arguments: list[str] | None) -> tuple[Options, Space, Config]:
         InputError: what is wrong, and where.
     """
     own, keys = parser().given(arguments)
-    options = Options(**{name: own[name] for name in Options.__dataclass_fields__})
     if own["workers_per_trial"] is not None:
         keys["scaling.workers_per_trial"] = own["workers_per_trial"]
     for name, least in (
@@ -87,12 +89,15 @@ def read(arguments: list[str] | None) -> tuple[Options, Space, Config]:
         ("max_failures", 0),
         ("keep_checkpoints", 1),
     ):
-        value = getattr(options, name)
+        value = own[name]
         if value is not None and value < least:
             raise InputError(f"--{name.replace('_', '-')}: {value} is out of range; it must be at least {least}")
-    if "://" in options.storage:
-        raise InputError(f"--storage: '{options.storage}' is not a folder of this machine; give a folder")
-    space = load_space(options.space, keys)
+    if "://" in own["storage"]:
+        raise InputError(f"--storage: '{own['storage']}' is not a folder of this machine; give a folder")
+    space = load_space(own["space"], keys)
+    if own["keep_checkpoints"] is None:
+        own["keep_checkpoints"] = space.keep_checkpoints
+    options = Options(**{name: own[name] for name in Options.__dataclass_fields__})
     return options, space, self_contained(parse_config(space.base, options.space))
 
 

@@ -42,10 +42,11 @@ def read_coco(
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         labels = content["annotations"]
-        for kind in ("images", "categories"):
+        for kind, name in (("images", "file_name"), ("categories", "name")):
             for repeated, times in Counter(entry["id"] for entry in content[kind]).items():
                 if times > 1:
-                    fault(f"{key}_annotations: '{annotations}' has id {repeated} more than once among its {kind}")
+                    of = ", ".join(str(entry[name]) for entry in content[kind] if entry["id"] == repeated)
+                    fault(f"{key}_annotations: '{annotations}' has id {repeated} {times} times among its {kind}: {of}")
         for number, annotation in enumerate(labels):
             annotation["id"] = number  # pycocotools indexes by it; files that were merged repeat theirs
         coco = COCO()
@@ -62,7 +63,10 @@ def read_coco(
             at = [("image", annotation["image_id"], row), ("category", annotation["category_id"], column)]
             unknown = [f"{kind} id {one}" for kind, one, known in at if one not in known]
             for one in unknown:
-                fault(f"{key}_annotations: annotation {number} of '{annotations}' uses {one}, which it does not define")
+                where = f"{key}_annotations: annotation {number} of '{annotations}'"
+                if annotation["image_id"] in row:
+                    where += f", of image '{coco.imgs[annotation['image_id']]['file_name']}',"
+                fault(f"{where} uses {one}, which it does not define")
             if not unknown and (crowd or not annotation.get("iscrowd", 0)):
                 targets[row[annotation["image_id"]], column[annotation["category_id"]]] = 1
     except InputError:

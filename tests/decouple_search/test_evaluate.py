@@ -1,4 +1,4 @@
-"""The evaluate command's line and its table."""
+"""The evaluate command's line."""
 
 import contextlib
 
@@ -6,7 +6,6 @@ import pytest
 import yaml
 
 from decouple_search.evaluate import read as read_with
-from decouple_search.evaluate import table
 from decouplenet.errors import InputError
 
 
@@ -40,6 +39,12 @@ def test_the_data_are_the_checkpoints_own_unless_flags_say_otherwise(folder):
         ([], "--checkpoint: not given"),
         (["--checkpoint", "/never"], "--checkpoint: '/never' has no config.yaml"),
         (["--checkpoint", "FOLDER", "--split", "test"], "--split: 'test' is neither val nor train"),
+        (["--checkpoint", "FOLDER", "--compare", "pepper"], "--compare: 'pepper' is unknown; valid: paper"),
+        (
+            ["--checkpoint", "FOLDER", "--thresholds", "a", "--tune-thresholds", "b"],
+            "--tune-thresholds: --thr",
+        ),
+        (["--experiment", "FOLDER"], "--experiment: '.*' has no checkpoints in trials/"),
         (["--checkpoint", "FOLDER", "--workers", "0"], "--workers: 0 is out of range"),
         (["--checkpoint", "FOLDER", "--model.alpha", "0.5"], r"model.alpha: is the checkpoint's own \(0.25 in "),
         (["--checkpoint", "FOLDER", "--train.epochs", "9"], r"train.epochs: is the checkpoint's own \(3 in "),
@@ -49,17 +54,3 @@ def test_the_data_are_the_checkpoints_own_unless_flags_say_otherwise(folder):
 def test_refused(folder, flags, said):
     with pytest.raises(InputError, match=said):
         read([str(folder) if flag == "FOLDER" else flag for flag in flags])
-
-
-def test_table_is_in_the_papers_order_and_names_the_ensemble():
-    keys = ("map", "p_c", "r_c", "f1_c", "p_o", "r_o", "f1_o")
-    one, other = ({key: (i + at) / 10 for i, key in enumerate(keys)} for at in (0, 1))
-    about = {"images": 7, "split": "val", "class_names": ["a", "b"], "classes_without_positives": 1}
-    each = [{"checkpoint": "one", **one}, {"checkpoint": "the/other", **other}]
-    lines = table({**other, **about, "checkpoints": each}).splitlines()
-    assert lines[0] == "7 val images, in per cent"
-    assert lines[1].split() == ["mAP", "P-C", "R-C", "F1-C", "P-O", "R-O", "F1-O"]
-    assert lines[2].split() == ["one", "0.00", "10.00", "20.00", "30.00", "40.00", "50.00", "60.00"]
-    assert [line.split()[0] for line in lines[3:5]] == ["the/other", "ensemble"]
-    assert lines[5] == "mAP leaves out 1 of 2 classes, which no image has"
-    assert len(table({**one, **about, "classes_without_positives": 0, "checkpoints": each[:1]}).splitlines()) == 3

@@ -5,6 +5,7 @@ from pathlib import Path
 import optuna
 import pytest
 
+from decouple_search.paper import OWN, row_of
 from decouple_search.space_file import OBJECTIVES, load_space
 from decouplenet.command_line import parse_config
 from decouplenet.errors import InputError
@@ -171,9 +172,20 @@ def test_a_space_that_searches_nothing_is_refused(space_file):
 @pytest.mark.parametrize("file", SPACES, ids=lambda file: file.stem)
 def test_the_spaces_of_the_repo(file):
     space = load_space(file)
-    six = {"maps_per_class", "upsampling", "attention", "k_pos", "k_neg", "alpha"}
-    assert six <= {parameter.key.removeprefix("model.") for parameter in space.parameters}
+    head = file.read_text().split("\nbase:")[0]
+    assert all(word in head for word in ("# Costs:", "# Expect:"))
     for values, _ in ask(space, 20):
         parse_config({**space.base, **values})
-    head = file.read_text().split("\nbase:")[0]
-    assert all(word in head for word in ("# Searches:", "# Costs:", "# Expect:"))
+    if file.stem.startswith("table"):
+        assert "# Trains:" in head
+        assert len(space.grid()) == space.trials == space.keep_checkpoints
+        rows = [row_of(parse_config({**space.base, **point})) for point in space.grid()]
+        assert all(rows.count(row) == 3 for row in rows)  # seeds
+        own = {row: number for row, (number, _) in OWN["NUS-WIDE" if "nuswide" in head else "MS-COCO"].items()}
+        number = int(file.stem[5])
+        mine = {row for row, of in own.items() if of == number and row.attention != "arch1+arch2"}
+        assert mine <= set(rows)
+    else:
+        assert "# Searches:" in head
+        six = {"maps_per_class", "upsampling", "attention", "k_pos", "k_neg", "alpha"}
+        assert six <= {parameter.key.removeprefix("model.") for parameter in space.parameters}

@@ -78,7 +78,10 @@ def image(content, i):
         (lambda folder: (folder / "photos" / "3.jpg").unlink(), ["images are not in", "3.jpg"]),
         (change("train", lambda c: c["annotations"][0].update(category_id=99)), ["uses category id 99"]),
         (change("val", lambda c: c["annotations"][0].update(image_id=98)), ["uses image id 98"]),
-        (change("train", lambda c: c["images"].append(c["images"][0])), ["has id 0 more than once among its images"]),
+        (
+            change("train", lambda c: c["images"].append(c["images"][0])),
+            ["has id 0 2 times among its images: 0.jpg, 0.jpg"],
+        ),
         (change("train", lambda c: c["annotations"][1].update(bbox=[6, 1, 9, 5])), ["annotation 1 of image '1.jpg'"]),
         (change("val", lambda c: image(c, 7).update(file_name="1.jpg")), ["1.jpg' is in both train and val"]),
         (

@@ -69,7 +69,7 @@ def test_annotation_ids_that_repeat_or_lack_lose_no_label(folder, content):
 
 def test_image_ids_that_repeat_are_refused(folder, content):
     content["images"][1]["id"] = 30
-    with pytest.raises(InputError, match="has id 30 more than once among its images"):
+    with pytest.raises(InputError, match="has id 30 2 times among its images: 30.jpg, 10.jpg"):
         read(folder, content)
 
 

@@ -1,0 +1,135 @@
+"""Labels of photos by a checkpoint, and the figures with its class maps."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from decouplenet.checkpoint import read_checkpoint, write_checkpoint
+from decouplenet.data.cache import open_data
+from decouplenet.engine import Engine
+from decouplenet.errors import InputError
+from decouplenet.heatmaps import COLOURS, heatmap_figure, overlay, upsample
+from decouplenet.predict import main, predict
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, cache):
+    """A checkpoint of a short training, its data and its validation scores."""
+    from decouplenet.config import Config, nest
+
+    keys = {"model.backbone": "tiny", "model.pretrained": False, "data.image_size": 32, "data.synthetic_images": 120}
+    keys |= {"data.cache": str(cache), "optim.name": "adamw", "optim.backbone_lr_scale": 1.0, "train.batch_size": 16}
+    config = Config.from_dict(nest(keys))
+    data = open_data(config.data)
+    engine = Engine(config, data)
+    engine.train_epoch()
+    folder = tmp_path_factory.mktemp("predict") / "checkpoint"
+    write_checkpoint(folder, engine.state()["model"], config, engine.evaluate(), data.val.class_names)
+    return folder, data
+
+
+def test_it_scores_as_an_evaluation_does(trained, capsys):
+    folder, data = trained
+    photos = [str(path) for path in data.val.paths[:3]]
+    assert main(["--checkpoint", str(folder), *photos, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [one["image"] for one in told] == photos
+    checkpoint = read_checkpoint(folder)
+    pixels = torch.from_numpy(data.val_pixels[np.arange(3)]).permute(0, 3, 1, 2)
+    from decouplenet.data.transforms import normalise
+
+    with torch.inference_mode():
+        expected = checkpoint.model(normalise(pixels)).sigmoid()
+    for one, scores in zip(told, expected, strict=True):
+        assert [one["scores"][name] for name in data.val.class_names] == pytest.approx(scores.tolist(), abs=1e-5)
+        assert one["labels"] == [name for name, score in one["scores"].items() if score > 0.5]
+        assert list(one["scores"].values()) == sorted(one["scores"].values(), reverse=True)
+
+
+def test_figures_with_the_truth(trained, tmp_path, capsys):
+    folder, data = trained
+    photos = [str(path) for path in data.val.paths[:2]]
+    arguments = ["--checkpoint", str(folder), *photos, "--heatmaps", str(tmp_path / "maps"), "--truth"]
+    assert main([*arguments, "--classes", "kite, sun", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    for one, path, row in zip(told, data.val.paths, data.val.targets, strict=False):
+        assert one["ground_truth"] == sorted(data.val.class_names[c] for c in row.nonzero()[0])
+        with Image.open(one["heatmap"]) as figure, Image.open(path) as photo:
+            width = max(130, round(photo.width * 256 / photo.height))
+            assert figure.size[0] == 3 * width + 12  # the photo and two classes
+    assert main(arguments) == 0  # those that are likely or true, or the first three
+    assert main(["--checkpoint", str(folder), photos[0], photos[0], "--heatmaps", str(tmp_path / "twice")]) == 0
+    assert len(list((tmp_path / "twice").iterdir())) == 2
+
+
+def test_own_thresholds(trained, tmp_path, capsys):
+    folder, data = trained
+    names = data.val.class_names
+    (tmp_path / "t.json").write_text(json.dumps({"thresholds": dict.fromkeys(names, 0.0) | {names[0]: 1.0}}))
+    flags = ["--checkpoint", str(folder), str(data.val.paths[0]), "--json", "--thresholds", str(tmp_path / "t.json")]
+    assert main(flags) == 0
+    assert set(json.loads(capsys.readouterr().out)[0]["labels"]) == set(names[1:])
+
+
+def test_what_cannot_be_read_is_said_and_the_others_are_told(trained, tmp_path, capsys):
+    folder, data = trained
+    (tmp_path / "bad.jpg").write_bytes(b"no")
+    photos = [str(tmp_path / "bad.jpg"), str(data.val.paths[0]), str(tmp_path / "gone.jpg")]
+    assert main(["--checkpoint", str(folder), *photos, "--json"]) == 2
+    captured = capsys.readouterr()
+    assert [one["image"] for one in json.loads(captured.out)] == [photos[1]]
+    assert "bad.jpg: cannot be decoded" in captured.err
+    assert "gone.jpg: cannot be read (No such file" in captured.err
+    for flags, said in (
+        (["x.jpg"], "--checkpoint: not given"),
+        (["x.jpg", "--checkpoint", str(tmp_path)], r"has no model\.safetensors"),
+        (["x.jpg", "--checkpoint", str(folder), "--classes", "kit"], "no class 'kit'; did you mean 'kite'"),
+        (["x.jpg", "--checkpoint", str(folder), "--model.alpha", "1"], "model.alpha: is the checkpoint's own"),
+    ):
+        with pytest.raises(InputError, match=said):
+            main(flags)
+
+
+@pytest.mark.parametrize("head", ["gap", "gmp", "wildcat", "decouplenet"])
+def test_every_head_has_maps(trained, tmp_path, config, head):
+    from decouplenet.model import build_model
+
+    _, data = trained
+    config = config(model__head=head)
+    write_checkpoint(tmp_path / "c", build_model(config.model, 15).state_dict(), config, {}, data.val.class_names)
+    found = predict(read_checkpoint(tmp_path / "c"), str(data.val.paths[0]), maps=True)
+    assert found.maps.shape[0] == 15
+    assert found.maps.ndim == 3
+
+
+def test_the_highest_place_of_a_map_is_where_it_is_drawn():
+    maps = torch.zeros(2, 4, 4)
+    maps[1, 0, 3] = 5.0
+    large = upsample(maps, 80, 40).numpy()
+    assert large.shape == (2, 40, 80)
+    row, column = np.unravel_index(large[1].argmax(), (40, 80))
+    assert (row < 10, column >= 60) == (True, True)
+    drawn = overlay(np.full((40, 80, 3), 100, np.uint8), large[1])
+    assert drawn[row, column] == pytest.approx(0.4 * 100 + 0.6 * np.array(COLOURS[-1]), abs=1)
+    assert drawn[-1, 0] == pytest.approx(0.85 * 100 + 0.15 * np.array(COLOURS[0]), abs=1)
+    flat = overlay(np.full((40, 80, 3), 100, np.uint8), large[0])
+    assert (flat == flat[0, 0]).all()
+
+
+def test_captions_say_score_and_truth(monkeypatch):
+    said = []
+    from PIL import ImageDraw
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda self, at, text, **rest: said.append(text))
+    image = Image.new("RGB", (300, 200))
+    heatmap_figure(image, torch.rand(3, 4, 4), ("a", "b", "c"), [0.1, 0.925, 0.3], ["b", "c"], {"b", "a"})
+    text = " ".join(said)
+    assert "ground truth: a, b" in text
+    assert "b 0.93 in the ground truth" in text
+    assert "c 0.30 not in the ground truth" in text
+    said.clear()
+    heatmap_figure(image, torch.rand(3, 4, 4), ("a", "b", "c"), [0.1, 0.925, 0.3], ["a"])
+    assert " ".join(said) == "ground truth: not known a 0.10"
