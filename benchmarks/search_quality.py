@@ -188,7 +188,7 @@ def ours(table: Table, seed: int, slots: int, *, sampler: str = "gp") -> Arm:
     """What `decouple_search.tune` does by default, or with another sampler."""
     import optuna
 
-    from decouple_search.samplers import make_sampler
+    from decouple_search.samplers import make_sampler, make_spares
     from decouple_search.schedulers import make_scheduler, tune_scheduler
     from decouple_search.searcher import StudySearcher
 
@@ -202,7 +202,8 @@ def ours(table: Table, seed: int, slots: int, *, sampler: str = "gp") -> Arm:
     options = {"name": "asha", "grace_epochs": GRACE, "reduction_factor": FACTOR}
     scheduler = make_scheduler(options, None, epochs)
     searcher = StudySearcher(study, space, config, trials=10**9, max_concurrent=slots, prepare=prepare)
-    return Arm(searcher, tune_scheduler(scheduler, space, config, study=study, seed=seed, slots=slots))
+    spares = make_spares(sampler, space, epochs, study)
+    return Arm(searcher, tune_scheduler(scheduler, space, config, study=study, seed=seed, slots=slots, spares=spares))
 
 
 def stock(table: Table, seed: int, slots: int, *, random: bool = False, asha: bool = True) -> Arm:

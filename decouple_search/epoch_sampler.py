@@ -86,6 +86,28 @@ class EpochSampler(BaseSampler):
         return observed[:MOST], running
 
 
+def expects_best(study: Study, space: Space, epochs: int, number: int, epoch: int, value: float) -> bool:
+    """Whether a trial is expected to reach at the last epoch what none has reached yet.
+
+    Args:
+        study: with what trials reported before.
+        space: what is searched.
+        epochs: of a full training.
+        number: the trial's.
+        epoch: that has just ended.
+        value: what it reached.
+    """
+    sampler = EpochSampler(space, epochs, seed=0)
+    trials = study.get_trials(deepcopy=False)
+    point = trials[number].params
+    told, _ = sampler._known(trials)
+    known = [one for one in told if one.point is not point or one.epoch != epoch]
+    known.append(Observation(point, epoch, sampler._sign * value))
+    if len({id(one.point) for one in known}) < STARTUP:
+        return False
+    return EpochModel(space, known, epochs).expected(point) >= max(one.value for one in known)
+
+
 def _cannot_be_trained(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.FAIL and trial.user_attrs.get("failure") not in (CUT, LOST)
 

@@ -60,6 +60,7 @@ class EpochModel:
         residual = np.maximum(residual, low - 1.5 * (high - low))  # how bad the worst are is of no interest
         self._scale = float(residual.std()) or 1.0
         self._y = (residual - residual.mean()) / self._scale
+        self._level = float(typical[-1] + residual.mean())
         self._distances = distances(space, self._x, self._x)
         self._theta = self._fit()
         self._factor()
@@ -75,6 +76,11 @@ class EpochModel:
         self._t = np.concatenate([self._t, np.ones(len(x))])
         self._distances = distances(self._space, self._x, self._x)
         self._factor()
+
+    def expected(self, point: Mapping[str, Any]) -> float:
+        """The value that a configuration is expected to have at the last epoch."""
+        mean, _ = self._predict(encode(self._space, point)[None])
+        return self._level + self._scale * float(mean[0])
 
     def best_candidate(self, rng: np.random.Generator) -> dict[str, Any]:
         """The configuration with the largest expected improvement among random ones, and neighbours of the best."""

@@ -7,12 +7,14 @@ search that goes on after a crash proposes what it would have proposed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from decouplenet.config import nearest
 from decouplenet.errors import InputError
 
 if TYPE_CHECKING:
+    from optuna import Study
     from optuna.samplers import BaseSampler
 
     from decouple_search.space import Space
@@ -120,3 +122,22 @@ def make_sampler(name: str, space: Space, epochs: int, seed: int, number: int) -
 
     mixed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     return SAMPLERS[name].make(space, epochs, mixed)
+
+
+def make_spares(name: str, space: Space, epochs: int, study: Study) -> Callable[[int, int, float], bool] | None:
+    """Of a sampler that foretells how a trial ends: whether one that would be stopped is expected to be the best.
+
+    Args:
+        name: of `SAMPLERS`.
+        space: what is searched.
+        epochs: of a full training.
+        study: the search's.
+
+    Returns:
+        A function of a trial's number, the epoch that has just ended and its value; None of other samplers.
+    """
+    if name != "gp" or len(space.objectives) > 1:
+        return None
+    from decouple_search.epoch_sampler import expects_best
+
+    return partial(expects_best, study, space, epochs)

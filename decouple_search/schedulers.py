@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +140,14 @@ def make_scheduler(options: Mapping[str, Any], name: str | None, epochs: int, sp
 
 
 def tune_scheduler(
-    scheduler: Scheduler, space: Space, config: Mapping[str, Any], *, study: Study, seed: int, slots: int
+    scheduler: Scheduler,
+    space: Space,
+    config: Mapping[str, Any],
+    *,
+    study: Study,
+    seed: int,
+    slots: int,
+    spares: Callable[[int, int, float], bool] | None = None,
 ) -> TrialScheduler:
     """Ray Tune's scheduler, told by the epoch that a trial reports.
 
@@ -151,6 +158,7 @@ def tune_scheduler(
         study: whose curves stop trials, and bring back pbt's population.
         seed: of pbt's choices.
         slots: trials that can run at a time.
+        spares: asked with the number, epoch and value of a trial that would be stopped, whether it goes on.
     """
     from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
@@ -173,9 +181,11 @@ def tune_scheduler(
             again = result.get("epoch", 0) <= known.get("epochs", 0)  # decided before the search was cut off
             if again or not math.isfinite(value := result.get(space.metric, math.nan)):
                 return str(TrialScheduler.CONTINUE)
-            stops = scheduler.stops(study, space, trial.config["trial"], config["train.epochs"], result["epoch"], value)
+            number, epoch = trial.config["trial"], result["epoch"]
+            stops = scheduler.stops(study, space, number, config["train.epochs"], epoch, value)
+            stops = stops and not (spares and spares(number, epoch, value))
             if stops:
-                note(study, trial.config["trial"], "stopped", result["epoch"])
+                note(study, number, "stopped", epoch)
             return str(TrialScheduler.STOP if stops else TrialScheduler.CONTINUE)
 
     made: TrialScheduler = Stopping()  # type: ignore[no-untyped-call]

@@ -25,7 +25,7 @@ from decouple_search.prepare import check_weights, prepare_data
 from decouple_search.progress import LiveProgress
 from decouple_search.resume import begin, go_on, trial_folders, unfinished
 from decouple_search.retention import Retention
-from decouple_search.samplers import make_sampler
+from decouple_search.samplers import make_sampler, make_spares
 from decouple_search.schedulers import Scheduler, tune_scheduler
 from decouple_search.searcher import Reports, StudySearcher
 from decouple_search.space import Space
@@ -187,7 +187,15 @@ class Search:
                     self.experiment,
                     self.config,
                     searcher,
-                    tune_scheduler(self._scheduler, space, base, study=study, seed=options.seed, slots=self.running),
+                    tune_scheduler(
+                        self._scheduler,
+                        space,
+                        base,
+                        study=study,
+                        seed=options.seed,
+                        slots=self.running,
+                        spares=make_spares(sampler, space, epochs, study),
+                    ),
                     budget,
                     [
                         Reports(searcher),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from decouple_search.epoch_sampler import EpochSampler
+from decouple_search.epoch_sampler import EpochSampler, expects_best
 from decouple_search.gp import EpochModel
 from tests.decouple_search.made_up import curve_of
 
@@ -62,3 +62,40 @@ def test_failed_and_running_trials_are_counted_in(space):
     model.believe([before] * 3)
     after = model.best_candidate(np.random.default_rng(0))
     assert after != before
+
+
+def slow_or_fast(point, epoch, epochs=9):
+    """High learning rates are quick to a middling value; low ones are slow to a high one."""
+    slow = point["optim.lr"] < 3e-3
+    top, speed = (0.9, 0.2) if slow else (0.6, 3.0)
+    return (top - 0.1 * (point["model.alpha"] - 0.5) ** 2) * (1 - np.exp(-speed * epoch))
+
+
+def test_a_slow_trial_is_spared_where_slow_ones_became_the_best(space):
+    study = optuna.create_study(direction="maximize")
+    rng = np.random.default_rng(0)
+    distributions = {parameter.key: parameter.distribution for parameter in space.parameters}
+
+    def begun(point, epochs):
+        present = {key: distributions[key] for key in point}
+        trial = optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=point,
+            distributions=present,
+            intermediate_values={epoch: slow_or_fast(point, epoch) for epoch in range(1, epochs + 1)},
+        )
+        study.add_trial(trial)
+        return len(study.trials) - 1
+
+    def expected(lr):
+        point = space.draw(rng) | {"optim.lr": lr, "model.alpha": 0.5}
+        point = space.present(point | {"model.k_neg": 0.2})
+        return expects_best(study, space, 9, begun(point, 0), 1, slow_or_fast(point, 1))
+
+    assert not expected(1e-3)  # nothing is known yet
+    for i in range(20):
+        begun(space.draw(rng), 9 if i % 4 == 0 else 1)
+    slow = [t for t in study.trials if len(t.intermediate_values) == 9 and t.params["optim.lr"] < 3e-3]
+    assert slow
+    assert expected(1e-3)
+    assert not expected(5e-2)

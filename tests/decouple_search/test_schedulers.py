@@ -74,3 +74,25 @@ def test_a_rung_is_judged_once(space_file, tmp_path):
     optuna.trial.Trial(study, study.trials[0]._trial_id).set_user_attr("epochs", 2)
     assert asha.on_trial_result(None, first, {"epoch": 1, "val_map": 0.1}) == "CONTINUE"
     assert asha.on_trial_result(None, first, {"epoch": 3, "failed": "no"}) == "CONTINUE"
+
+
+def test_a_trial_that_is_spared_goes_on(space_file, tmp_path):
+    space = load_space(space_file())
+    study = open_study(tmp_path / "study.log", space)
+    base = flatten(Config().to_dict()) | {"train.epochs": 9}
+    asked = []
+
+    def spares(*told):
+        asked.append(told)
+        return told[2] > 0.2
+
+    asha = tune_scheduler(Scheduler("asha"), space, base, study=study, seed=0, slots=1, spares=spares)
+    for value in (0.1, 0.3, 0.5):
+        study.ask().report(value, 1)
+    decided = [
+        asha.on_trial_result(None, SimpleNamespace(config={"trial": number}), {"epoch": 1, "val_map": value})
+        for number, value in enumerate((0.1, 0.3, 0.5))
+    ]
+    assert decided == ["STOP", "CONTINUE", "CONTINUE"]
+    assert asked == [(0, 1, 0.1), (1, 1, 0.3)]  # and not of the one that the rule lets pass
+    assert ["stopped" in trial.user_attrs for trial in study.trials] == [True, False, False]
