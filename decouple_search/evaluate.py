@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -79,6 +80,8 @@ def read(arguments: list[str] | None, stack: contextlib.ExitStack) -> tuple[list
         raise InputError("--checkpoint: not given; name the folder of a checkpoint, or several")
     if own["compare"] not in (None, "paper"):
         raise InputError(f"--compare: '{own['compare']}' is unknown; valid: paper")
+    if own["compare"] and own["thresholds"]:
+        raise InputError("--thresholds: the paper's measures are at 0.5; leave out --thresholds or --compare")
     if own["thresholds"] and own["tune_thresholds"]:
         raise InputError("--tune-thresholds: --thresholds is given too; tune on one set of images and use on another")
     if own["split"] not in ("val", "train"):
@@ -103,7 +106,27 @@ def read(arguments: list[str] | None, stack: contextlib.ExitStack) -> tuple[list
         # What it was trained on does not bind: a cluster's checkpoint is measured on a laptop too.
         kept = {key: value for key, value in kept.items() if key not in MACHINE}
         members.append(Member(name, folder, self_contained(parse_config(kept | used, f"{name}/config.yaml"))))
+    _check_files(members, own)
     return members, own
+
+
+def _check_files(members: list[Member], own: dict[str, Any]) -> None:
+    """Refuse before anything is scored what could only fail after it."""
+    if own["tune_thresholds"]:
+        file = Path(own["tune_thresholds"]).expanduser()
+        if file.is_dir() or not os.access(file if file.exists() else file.absolute().parent, os.W_OK):
+            raise InputError(f"--tune-thresholds: '{file}' cannot be written; give another file")
+    if own["thresholds"] or own["compare"]:
+        from decouple_search.paper import check_comparable  # torch takes seconds to import, and a plain line needs none
+        from decouplenet.checkpoint import class_names
+        from decouplenet.thresholds import read_thresholds
+
+        names = class_names(members[0].folder)
+        if own["thresholds"]:
+            read_thresholds(own["thresholds"], names)
+        if own["compare"]:
+            configs = [parse_config(flatten(load_yaml(member.folder / "config.yaml"))) for member in members]
+            check_comparable(configs, len(names))
 
 
 def _kept(experiment: str | None) -> list[str]:

@@ -14,6 +14,7 @@ from decouple_search.schedulers import Scheduler
 from decouple_search.space import Space
 from decouple_search.storage import replace_text
 from decouplenet.config import Config, flatten, load_yaml
+from decouplenet.data.places import shown
 from decouplenet.errors import InputError
 
 DEFINITION = "experiment.yaml"
@@ -51,7 +52,10 @@ def goes_on(folder: Path, resume: str) -> bool:
 def definition(space: Space, config: Config, scheduler: Scheduler, *, grid: bool) -> dict[str, Any]:
     """What decides a search's trials, as it is kept in its folder."""
     searched = {parameter.key for parameter in space.parameters}
-    fixed = {k: v for k, v in flatten(config.to_dict()).items() if k not in searched and not k.startswith(MACHINE)}
+    flat = flatten(config.to_dict()).items()
+    fixed = {k: v for k, v in flat if k not in searched and not k.startswith(MACHINE)}
+    # An address without its keys: they may have been made anew.
+    fixed = {k: shown(v) if isinstance(v, str) else v for k, v in fixed.items()}
     return {
         "search": {parameter.key: str(parameter) for parameter in space.parameters},
         "objectives": dict(space.objectives),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from decouple_search.paper import COLUMNS
 from decouplenet.data.image_set import ImageSet
+from decouplenet.data.places import shown
 from decouplenet.metrics import THRESHOLD, multilabel_metrics, top_k_metrics
 from decouplenet.thresholds import best_thresholds, read_thresholds, write_thresholds
 
@@ -73,7 +74,7 @@ def _metrics(scores: NDArray[Any], images: ImageSet, thresholds: float | list[fl
 
 def _digest(images: ImageSet) -> str:
     """What tells one set of images from another."""
-    names = "\n".join(str(path).rpartition("/")[2] for path in images.paths)
+    names = "\n".join(shown(path).rpartition("/")[2] for path in images.paths)
     return hashlib.sha256(names.encode() + images.targets.tobytes()).hexdigest()[:16]
 
 

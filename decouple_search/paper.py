@@ -6,13 +6,14 @@ Rows of the authors' own runs; those that they cite are in `CITED`, for Tables 1
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from decouplenet.config import Config
+from decouplenet.config import Config, flatten
 from decouplenet.data.image_set import ImageSet
 from decouplenet.errors import InputError
 from decouplenet.metrics import multilabel_metrics
@@ -40,6 +41,11 @@ RLSD              54.1 44.4 49.6 46.9 54.4 67.6 60.3
 OF-RNN            -  59.4 50.7 54.7 69.0 71.4 70.2""",
 }
 """Rows that the paper copies from others."""
+PLACES = ("data.train_", "data.val_", "data.cache", "data.workers")
+"""Beginnings of keys that say where the data are."""
+_POOLED = tuple(f"model.{name}" for name in ("maps_per_class", "upsampling", "attention", "k_pos", "k_neg", "alpha"))
+IDLE = {"gap": _POOLED, "gmp": _POOLED, "wildcat": ("model.upsampling", "model.attention")}
+"""Keys that a baseline does not use."""
 
 
 class Row(NamedTuple):
@@ -103,31 +109,38 @@ def compare(configs: Sequence[Config], scores: Sequence[NDArray[Any]], images: I
         and `difference`. Where both arch1 and arch2 are there of a seed, the row of the ensemble of the two follows.
 
     Raises:
-        InputError: the classes are those of neither data set.
+        InputError: as `check_comparable`.
     """
-    data = DATA.get(len(images.class_names))
-    if data is None:
-        raise InputError(
-            f"--compare paper: its data sets have 80 (MS-COCO) and 81 classes (NUS-WIDE); "
-            f"these have {len(images.class_names)}"
-        )
+    data = check_comparable(configs, len(images.class_names))
     groups: dict[str, dict[int, tuple[Config, NDArray[Any]]]] = {}
     for config, own in zip(configs, scores, strict=True):
-        seeds = groups.setdefault(_but(config, seed=0), {})
-        if config.train.seed in seeds:
-            raise InputError(f"--compare paper: two checkpoints are of one configuration and seed {config.train.seed}")
-        seeds[config.train.seed] = config, own
+        groups.setdefault(_but(config), {})[config.train.seed] = config, own
     rows = []
-    for key, seeds in groups.items():
+    for seeds in groups.values():
         config = next(iter(seeds.values()))[0]
         rows.append(_summary(row_of(config), data, {seed: own for seed, (_, own) in seeds.items()}, images))
-        other = groups.get(_but(config, seed=0, attention="arch2"), {})
-        if config.model.attention == "arch1" and key != _but(config, seed=0, attention="arch2"):
+        if row_of(config).attention == "arch1":
+            other = groups.get(_but(config, attention="arch2"), {})
             both = {seed: (own + other[seed][1]) / 2 for seed, (_, own) in seeds.items() if seed in other}
             if both:
                 rows.append(_summary(row_of(config)._replace(attention="arch1+arch2"), data, both, images))
     order = {row: i for i, row in enumerate(OWN[data])}
     return sorted(rows, key=lambda each: order.get(each["key"], len(order)))
+
+
+def check_comparable(configs: Sequence[Config], classes: int) -> str:
+    """The name of the paper's data set with so many classes.
+
+    Raises:
+        InputError: it has none, or two configurations differ in nothing.
+    """
+    if classes not in DATA:
+        raise InputError(f"--compare paper: its data sets have 80 (MS-COCO) and 81 classes (NUS-WIDE), not {classes}")
+    known = Counter((_but(config), config.train.seed) for config in configs)
+    for (_, seed), times in known.items():
+        if times > 1:
+            raise InputError(f"--compare paper: {times} checkpoints are of one configuration and seed {seed}")
+    return DATA[classes]
 
 
 def row_of(config: Config) -> Row:
@@ -138,13 +151,13 @@ def row_of(config: Config) -> Row:
     return Row("decouplenet", model.attention, model.upsampling, model.backbone)
 
 
-def _but(config: Config, *, seed: int, attention: str | None = None) -> str:
-    """What of a configuration decides its network, as text, with another seed, and another attention branch."""
-    flat = {name: of for name, of in config.to_dict().items() if name in ("model", "optim", "train")}
-    flat["train"]["seed"] = seed
+def _but(config: Config, *, attention: str | None = None) -> str:
+    """What decides a configuration's network, but for the seed, as text; with another attention branch, if given."""
+    flat = flatten(config.to_dict())
     if attention:
-        flat["model"]["attention"] = attention
-    return json.dumps(flat, sort_keys=True)
+        flat["model.attention"] = attention
+    without = ("train.seed", "scaling.", *PLACES, *IDLE.get(config.model.head, ()))
+    return json.dumps({key: value for key, value in flat.items() if not key.startswith(without)}, sort_keys=True)
 
 
 def _summary(row: Row, data: str, by_seed: Mapping[int, NDArray[Any]], images: ImageSet) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import os
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -160,7 +161,8 @@ class GangWorker:
         """
         import torch
 
-        from decouplenet.config import Config
+        from decouplenet.config import Config, DataConfig
+        from decouplenet.data.augment import AUGMENTATION
         from decouplenet.data.cache import open_data
         from decouplenet.engine import Engine
 
@@ -173,9 +175,10 @@ class GangWorker:
         if self._device != "cpu":
             torch.cuda.empty_cache()
         wanted = Config.from_dict(config)
-        if wanted.data != self._data_config:
+        changed = {name: getattr(DataConfig(), name) for name in AUGMENTATION}  # of which the open data know nothing
+        if (read := replace(wanted.data, **changed)) != self._data_config:
             self._data, self._data_config = None, None
-            self._data, self._data_config = open_data(wanted.data, self._beat), wanted.data
+            self._data, self._data_config = open_data(read, self._beat), read
         self._engine = Engine(wanted, self._data, device=self._device, rank=self._rank, world=self._world)
 
     @leaves_on_error

@@ -115,11 +115,8 @@ def read_checkpoint(folder: str | Path) -> Checkpoint:
         if not (folder / name).is_file():
             raise InputError(f"checkpoint '{folder}' has no {name}; give a folder that a search or training wrote")
     config = parse_config(flatten(load_yaml(folder / "config.yaml")), str(folder / "config.yaml"))
-    try:
-        metrics = json.loads((folder / "metrics.json").read_text())
-        names = tuple(metrics.pop("class_names"))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{folder / 'metrics.json'}: not a checkpoint's metrics with class_names ({error})") from None
+    metrics = _metrics(folder)
+    names = tuple(metrics.pop("class_names"))
     model = build_model(replace(config.model, pretrained=False), len(names))
     try:
         model.load_state_dict(load_file(folder / "model.safetensors"))
@@ -127,6 +124,24 @@ def read_checkpoint(folder: str | Path) -> Checkpoint:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{folder / 'model.safetensors'}: does not fit its config.yaml ({reason})") from None
     return Checkpoint(model.eval(), config, names, metrics)
+
+
+def class_names(folder: Path) -> tuple[str, ...]:
+    """The class names of a checkpoint folder.
+
+    Raises:
+        InputError: its metrics.json has none.
+    """
+    return tuple(_metrics(folder)["class_names"])
+
+
+def _metrics(folder: Path) -> dict[str, Any]:
+    try:
+        metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+        tuple(metrics["class_names"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{folder / 'metrics.json'}: not a checkpoint's metrics with class_names ({error})") from None
+    return metrics
 
 
 def is_whole(folder: Path) -> bool:

@@ -92,6 +92,8 @@ class DataConfig:
     """table: column of the image paths (default: found by its name)."""
     label_column: str | None = None
     """table: column of the labels (default: found by its name; without one, each 0/1 column is a class)."""
+    split_column: str | None = None
+    """table: column that says train, val or test (default: found by its name)."""
     label_separator: str | None = None
     """table: what stands between labels (default: found; a list such as ['cat', 'dog'] is read as one)."""
     flip: bool = True

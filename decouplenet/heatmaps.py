@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from decouplenet.data.cache import as_rgb
+
 COLOURS = ((0, 0, 143), (0, 80, 255), (0, 220, 255), (255, 230, 0), (255, 40, 0), (140, 0, 0))
 """From the lowest to the highest value."""
 STRENGTH = 0.6
@@ -63,16 +65,16 @@ def heatmap_figure(
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    picture = image.convert("RGB")
-    picture = picture.resize((max(1, round(picture.width * HEIGHT / picture.height)), HEIGHT))
+    width = min(max(1, round(image.width * HEIGHT / image.height)), 4 * HEIGHT)
+    picture = as_rgb(image).resize((width, HEIGHT))
     pixels = np.asarray(picture)
-    large = upsample(maps, picture.width, picture.height).cpu().numpy()
+    places = [list(class_names).index(name) for name in chosen]
+    large = upsample(maps[places], picture.width, picture.height).cpu().numpy()
     labels = "not known" if truth is None else ", ".join(sorted(truth)) or "none"
     panels = [(pixels, ["ground truth:", labels])]
-    for name in chosen:
-        c = list(class_names).index(name)
+    for name, c, own in zip(chosen, places, large, strict=True):
         said = [] if truth is None else ["in the ground truth" if name in truth else "not in the ground truth"]
-        panels.append((overlay(pixels, large[c]), [f"{name} {scores[c]:.2f}", *said]))
+        panels.append((overlay(pixels, own), [f"{name} {scores[c]:.2f}", *said]))
     font = ImageFont.load_default(13)
     gap, width = 6, max(picture.width, 130)
     lines = [_wrapped(text, font, width) for _, texts in panels for text in ["\n".join(texts)]]

@@ -42,7 +42,7 @@ def asymmetric_loss(
         margin: what the probability of a negative is lowered by.
     """
     lowered = (logits.sigmoid() - margin).clamp(min=1e-8)  # above 0, where a power has a slope
-    log_negative = F.logsigmoid(-logits) if margin == 0 else torch.log1p(-lowered)
+    log_negative = F.logsigmoid(-logits) if margin == 0 else torch.log1p(-lowered.clamp(max=1 - 1e-6))
     of_positives = (-logits).sigmoid().clamp(min=1e-8) ** gamma_pos * F.logsigmoid(logits)
     of_negatives = lowered**gamma_neg * log_negative
     return _counted(-(targets * of_positives + (1 - targets) * of_negatives), ignored)

@@ -26,7 +26,7 @@ def parser() -> CommandParser:
         "python -m decouplenet.predict",
         "Label photos with a checkpoint: every class whose probability is above 0.5, or above its own threshold.",
     )
-    parser.add_argument("images", type=str, nargs="+", help="photos, here or at an address")
+    parser.add_argument("images", type=str, nargs="*", default=[], help="photos, here or at an address")
     parser.add_argument("--checkpoint", type=str | None, default=None, help="folder that a search or training wrote")
     parser.add_argument("--json", action="store_true", help="print JSON with the scores of all classes")
     parser.add_argument("--heatmaps", type=str | None, default=None, help="folder for a figure a photo")
@@ -91,6 +91,10 @@ def main(arguments: list[str] | None = None) -> int:
     own, keys = parser().given(arguments)
     if not own["checkpoint"]:
         raise InputError("--checkpoint: not given; name the folder of a checkpoint")
+    if not own["images"]:
+        raise InputError("no photo is given; name one or more")
+    if own["classes"] and not own["heatmaps"]:
+        raise InputError("--classes: says what is drawn, and --heatmaps is not given")
     for key in keys:
         if not (own["truth"] and key.startswith("data.")):
             raise InputError(f"{key}: is the checkpoint's own; only data.* can be given, with --truth")
@@ -104,7 +108,8 @@ def main(arguments: list[str] | None = None) -> int:
     checkpoint.model.to("cuda" if torch.cuda.is_available() else "cpu")
     names = checkpoint.class_names
     thresholds = read_thresholds(own["thresholds"], names)[0] if own["thresholds"] else [0.5] * len(names)
-    chosen = [name.strip() for name in (own["classes"] or "").split(",") if name.strip()]
+    wanted = own["classes"] or ""
+    chosen = [wanted] if wanted in names else [name.strip() for name in wanted.split(",") if name.strip()]
     if unknown := [name for name in chosen if name not in names]:
         from decouplenet.config import nearest
 

@@ -67,12 +67,14 @@ def read_thresholds(file: str | Path, class_names: Sequence[str]) -> tuple[list[
         InputError: it cannot be read, or is for other classes.
     """
     try:
-        content = json.loads(Path(file).read_text())
+        content = json.loads(Path(file).expanduser().read_text())
         by_name = {str(name): float(value) for name, value in content.pop("thresholds").items()}
     except OSError as error:
         raise InputError(f"--thresholds: '{file}' cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"--thresholds: '{file}' has no thresholds by class ({error})") from None
+    if wrong := [name for name, value in by_name.items() if not 0 <= value <= 1]:
+        raise InputError(f"--thresholds: '{file}' has {by_name[wrong[0]]} for '{wrong[0]}'; it must be in [0, 1]")
     if by_name.keys() != set(class_names):
         apart = sorted(by_name.keys() ^ set(class_names))[:5]
         raise InputError(f"--thresholds: '{file}' is for other classes; only one has {apart}")

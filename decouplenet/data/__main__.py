@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] not in (["check"], ["--help"], ["-h"]):
         raise InputError("python -m decouplenet.data: 'check' is needed before the flags")
-    own, keys = parser().given([one for one in arguments if one != "check"])
+    own, keys = parser().given(arguments[1:] if arguments[0] == "check" else arguments)
     config = parse_config({key: value for key, value in keys.items() if key.startswith("data.")})
 
     from decouplenet.data.check import check

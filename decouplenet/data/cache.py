@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,7 +131,7 @@ def _key(paths: Sequence[Place], size: int) -> str:
     digest = hashlib.sha256(f"{size}".encode())
     for path in paths:
         if isinstance(path, str):  # an address, of which nothing but the name is asked
-            digest.update(f"{path}\n".encode())
+            digest.update(f"{shown(path)}\n".encode())
             continue
         try:
             stat = path.stat()
@@ -195,15 +195,24 @@ def decode_square(path: Place, size: int, content: bytes | None = None) -> NDArr
             content = read_bytes(path)
         with Image.open(path if content is None else io.BytesIO(content)) as image:
             image.draft("RGB", (size, size))  # lets the JPEG decoder skip detail that the warp would drop
-            grey16 = image.mode.startswith("I;16")  # which Pillow would cut off at 255
-            whole = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)) if grey16 else image
-            if whole.mode in ("I", "F"):
-                raise ValueError(
-                    f"its pixels are of mode {image.mode}, whose range is unknown; save it with 8 or 16 bits"
-                )
-            return np.asarray(whole.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
+            return np.asarray(as_rgb(image).resize((size, size), Image.Resampling.BILINEAR))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(
             f"{shown(path)}: cannot be decoded ({reason}); replace it or take it out of the list"
         ) from None
+
+
+def as_rgb(image: Any) -> Any:
+    """A PIL image in RGB.
+
+    Raises:
+        ValueError: the range of its pixels is unknown.
+    """
+    from PIL import Image
+
+    if image.mode.startswith("I;16"):  # which Pillow would cut off at 255
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError(f"its pixels are of mode {image.mode}, whose range is unknown; save it with 8 or 16 bits")
+    return image.convert("RGB")

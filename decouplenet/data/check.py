@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ def check(config: DataConfig, progress: Callable[[int, int], None] | None = None
     except InputError as error:
         found.faults.append(str(error))
         return found
+    found.faults = _first(found.faults)
     if config.format == "coco":
         for key, file in (("data.train", config.train_annotations), ("data.val", config.val_annotations)):
             found.faults += _first(boxes_outside(file, key)) if file else []
@@ -59,6 +61,9 @@ def check(config: DataConfig, progress: Callable[[int, int], None] | None = None
     digests, broken = _decode(places, config, progress)
     found.faults += _first(broken) + _first(_leaks(train.paths, val.paths, digests))
     for split, images in sets.items():
+        if config.format != "table":  # whose reader says so
+            counts = Counter(images.paths).items()
+            found.faults += _first([f"{split}: '{shown(p)}' is listed {n} times" for p, n in counts if n > 1])
         found.notes += _first(_repeated(split, images.paths, digests))
         found.notes += _about(split, images)
     return found

@@ -40,7 +40,7 @@ def read_coco(
     if not folder.is_dir():
         raise InputError(f"{key}_images: no folder '{images}'; give the folder of the images in {file.name}")
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
         labels = content["annotations"]
         for kind, name in (("images", "file_name"), ("categories", "name")):
             for repeated, times in Counter(entry["id"] for entry in content[kind]).items():
@@ -57,6 +57,9 @@ def read_coco(
         column = {category: i for i, category in enumerate(category_ids)}
         row = {image: i for i, image in enumerate(coco.imgs)}
         names = tuple(str(coco.cats[category]["name"]) for category in category_ids)
+        for name, times in Counter(names).items():
+            if times > 1:
+                fault(f"{key}_annotations: '{annotations}' has {times} categories '{name}'")
         paths = tuple(folder / image["file_name"] for image in coco.imgs.values())
         targets = np.zeros((len(row), len(column)), np.uint8)
         for number, annotation in enumerate(labels, start=1):
@@ -67,7 +70,7 @@ def read_coco(
                 if annotation["image_id"] in row:
                     where += f", of image '{coco.imgs[annotation['image_id']]['file_name']}',"
                 fault(f"{where} uses {one}, which it does not define")
-            if not unknown and (crowd or not annotation.get("iscrowd", 0)):
+            if not unknown and (crowd or not int(annotation.get("iscrowd") or 0)):
                 targets[row[annotation["image_id"]], column[annotation["category_id"]]] = 1
     except InputError:
         raise
@@ -92,18 +95,25 @@ def boxes_outside(annotations: str | Path, key: str) -> list[str]:
         annotations: an instances JSON that `read_coco` reads.
         key: as there.
     """
-    content: dict[str, Any] = json.loads(Path(annotations).expanduser().read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(Path(annotations).expanduser().read_text(encoding="utf-8-sig"))
     images = {image["id"]: image for image in content["images"]}
     found = []
     for number, annotation in enumerate(content["annotations"], start=1):
         box, image = annotation.get("bbox"), images.get(annotation.get("image_id"))
-        if not box or image is None or not {"width", "height"} <= image.keys():
+        if not box or image is None:
+            continue
+        of = f"{key}_annotations: the box {box} of annotation {annotation.get('id', number)} of image"
+        of = f"{of} '{image['file_name']}'"
+        if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
+            found.append(f"{of} is not [x, y, width, height]")
             continue
         x, y, width, height = box
-        outside = max(-x, -y, x + width - image["width"], y + height - image["height"])
-        if outside > 1 or width <= 0 or height <= 0:
-            of = f"annotation {annotation.get('id', number)} of image '{image['file_name']}'"
-            found.append(
-                f"{key}_annotations: the box {box} of {of} is not in it ({image['width']}×{image['height']} pixels)"
-            )
+        size = [image.get("width"), image.get("height")]
+        beyond = [-x, -y] + ([x + width - size[0], y + height - size[1]] if all(map(_is_number, size)) else [])
+        if max(beyond) > 1 or width <= 0 or height <= 0:
+            found.append(f"{of} is not in it ({size[0]}×{size[1]} pixels)")
     return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

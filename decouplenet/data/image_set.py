@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decouplenet.config import DataConfig
-from decouplenet.data.places import Place, refuse
+from decouplenet.data.places import Place, refuse, shown
 from decouplenet.errors import InputError
 
 Fault = Callable[[str], None]
@@ -61,6 +61,8 @@ def load_image_sets(config: DataConfig, fault: Fault = refuse) -> tuple[ImageSet
     train, val = FORMATS[config.format](config, fault)
     if config.drop_unlabelled:
         train, val = _labelled(train), val and _labelled(val)
+    if val is not None and not len(val):
+        raise InputError("data.val_annotations: no image is left of it")
     if val is None:
         order = np.random.default_rng(0).permutation(len(train))
         held_out = max(1, round(config.holdout * len(train))) if config.holdout else 0
@@ -108,11 +110,17 @@ def _nuswide(config: DataConfig, fault: Fault) -> Pair:
     from decouplenet.data.nuswide import read_nuswide
 
     annotations, images = _needed(config, "train_annotations", "train_images")
-    train = read_nuswide(annotations, images, test=False, key="data.train", fault=fault)
+    told: dict[str, Any] = {"columns": _columns(config), "fault": fault}
+    train = read_nuswide(annotations, images, test=False, key="data.train", **told)
     if not config.val_annotations:
         return train, None
     images = config.val_images or images
-    return train, read_nuswide(config.val_annotations, images, test=True, key="data.val", fault=fault)
+    val = read_nuswide(config.val_annotations, images, test=True, key="data.val", **told)
+    if val.paths == train.paths:
+        raise InputError(
+            f"data.val_annotations: '{config.val_annotations}' has no split column, and gives train's images"
+        )
+    return train, val
 
 
 def _voc(config: DataConfig, fault: Fault) -> Pair:
@@ -128,22 +136,26 @@ def _voc(config: DataConfig, fault: Fault) -> Pair:
 
 
 def _table(config: DataConfig, fault: Fault) -> Pair:
-    from decouplenet.data.table import has_split, read_table
+    from decouplenet.data.table import Table
 
     (annotations,) = _needed(config, "train_annotations")
-    told: dict[str, Any] = {
-        "path_column": config.path_column,
-        "label_column": config.label_column,
-        "separator": config.label_separator,
-        "fault": fault,
-    }
-    train = read_table(annotations, config.train_images, splits=("train",), key="data.train", **told)
-    val = config.val_annotations or (annotations if has_split(annotations, "val", "data.train") else None)
-    if not val:
+    table = Table(annotations, key="data.train", **_columns(config))
+    train = table.images(config.train_images, splits=("train",), fault=fault)
+    if not config.val_annotations and "val" not in table.splits:
         return train, None
-    of = ("val",) if has_split(val, "val", "data.val") else ("test",)
+    file = config.val_annotations or annotations
+    other = Table(file, key="data.val", **{**_columns(config), "separator": table.separator or None})
+    if file == annotations and not other.splits:
+        raise InputError(f"data.val_annotations: '{shown(file)}' is data.train_annotations, and has no split column")
+    of = ("val",) if "val" in other.splits else ("test",)
     images = config.val_images or config.train_images
-    return train, read_table(val, images, splits=of, classes=train.class_names, key="data.val", **told)
+    return train, other.images(images, splits=of, classes=train.class_names, fault=fault)
+
+
+def _columns(config: DataConfig) -> dict[str, Any]:
+    """What the config says of a table's columns."""
+    names = ("path_column", "label_column", "split_column")
+    return {name: getattr(config, name) for name in names} | {"separator": config.label_separator}
 
 
 def _synthetic(config: DataConfig, fault: Fault) -> Pair:

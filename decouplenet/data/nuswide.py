@@ -7,15 +7,16 @@ images), and a 0/1 a line for each concept in `TrainTestLabels/Labels_<concept>_
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decouplenet.data.image_set import ImageSet
-from decouplenet.data.places import missing_of, refuse
-from decouplenet.data.table import read_table
+from decouplenet.data.places import missing_of, read_lines, refuse
+from decouplenet.data.table import Table
 from decouplenet.errors import InputError
 
 _NAMES = """
@@ -27,12 +28,26 @@ temple tiger tower town toy train tree valley vehicle water waterfall wedding wh
 """
 CONCEPTS = tuple(_NAMES.split())
 """The 81 concepts, in the order of the official list."""
-FOLDERS = ("", "ImageList", "TrainTestLabels", "AllLabels", "Groundtruth/TrainTestLabels", "Groundtruth/AllLabels")
+FOLDERS = (
+    "",
+    "ConceptsList",
+    "ImageList",
+    "TrainTestLabels",
+    "AllLabels",
+    "Groundtruth/TrainTestLabels",
+    "Groundtruth/AllLabels",
+)
 """Where the official files are, below the folder that is given."""
 
 
 def read_nuswide(
-    annotations: str | Path, images: str | Path, *, test: bool, key: str, fault: Callable[[str], None] = refuse
+    annotations: str | Path,
+    images: str | Path,
+    *,
+    test: bool,
+    key: str,
+    columns: Mapping[str, Any] | None = None,
+    fault: Callable[[str], None] = refuse,
 ) -> ImageSet:
     """The official training or test images, also those without a label.
 
@@ -42,6 +57,7 @@ def read_nuswide(
         images: the folder that the paths are in.
         test: whether the test images are meant.
         key: the config keys' beginning, for messages: `data.train` or `data.val`.
+        columns: what `Table` is told of the csv's columns.
         fault: told of each fault; if it returns, reading goes on without what is at fault.
 
     Raises:
@@ -52,23 +68,24 @@ def read_nuswide(
         raise InputError(f"{key}_images: no folder '{images}'; give the folder of NUS-WIDE's images")
     if not place.is_dir():
         splits = ("val", "test") if test else ("train",)
-        return read_table(place, folder, splits=splits, classes=CONCEPTS, key=key, fault=fault)
+        table = Table(place, key=key, **columns or {})
+        return table.images(folder, splits=splits, classes=CONCEPTS, fault=fault)
     part = "Test" if test else "Train"
-    concepts = _lines(_file(place, "Concepts81.txt", key)) or list(CONCEPTS)
-    listed = _names(_lines(_file(place, f"{part}ImageList.txt", key)))
+    concepts = read_lines(_file(place, "Concepts81.txt", key), key)
+    listed = _names(read_lines(_file(place, f"{part}ImageList.txt", key), key))
     if _find(place, f"Labels_{concepts[0]}_{part}.txt"):
-        columns = [_labels(_file(place, f"Labels_{each}_{part}.txt", key), len(listed), key) for each in concepts]
+        labels = [_labels(_file(place, f"Labels_{each}_{part}.txt", key), len(listed), key) for each in concepts]
     else:
-        everything = _names(_lines(_file(place, "ImageList.txt", key)))
+        everything = _names(read_lines(_file(place, "ImageList.txt", key), key))
         row = {name: i for i, name in enumerate(everything)}
         if unknown := [name for name in listed if name not in row]:
             raise InputError(f"{key}_annotations: '{unknown[0]}' of {part}Imagelist.txt is not in Imagelist.txt")
         at = [row[name] for name in listed]
-        columns = [_labels(_file(place, f"Labels_{each}.txt", key), len(everything), key)[at] for each in concepts]
+        labels = [_labels(_file(place, f"Labels_{each}.txt", key), len(everything), key)[at] for each in concepts]
     paths = tuple(folder / name for name in listed)
     for text in missing_of(paths, f"{key}_images"):
         fault(text)
-    return ImageSet(paths, np.stack(columns, axis=1), tuple(concepts))
+    return ImageSet(paths, np.stack(labels, axis=1), tuple(concepts))
 
 
 def _find(folder: Path, name: str) -> Path | None:
@@ -84,14 +101,10 @@ def _file(folder: Path, name: str, key: str) -> Path:
     found = _find(folder, name)
     if found is None:
         raise InputError(
-            f"{key}_annotations: '{folder}' has no {name}, there or in ImageList, TrainTestLabels or AllLabels; "
+            f"{key}_annotations: '{folder}' has no {name}, there or in {', '.join(FOLDERS[1:])}; "
             "give the folder of NUS-WIDE's official lists, or a csv"
         )
     return found
-
-
-def _lines(file: Path) -> list[str]:
-    return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def _names(lines: list[str]) -> list[str]:
@@ -100,7 +113,7 @@ def _names(lines: list[str]) -> list[str]:
 
 
 def _labels(file: Path, count: int, key: str) -> NDArray[np.uint8]:
-    values = file.read_text(encoding="utf-8").split()
+    values = read_lines(file, key)
     if len(values) != count or not set(values) <= {"0", "1"}:
         raise InputError(f"{key}_annotations: {file} has {len(values)} lines; {count} of 0 or 1 are needed")
     return np.array(values, np.uint8)

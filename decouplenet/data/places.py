@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import posixpath
+import functools
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from decouplenet.errors import InputError
 
@@ -21,18 +24,18 @@ def place_of(name: str, folder: Place | None) -> Place:
     """The place that a name means: an address or an absolute path as it is, else in the folder."""
     if is_address(name):
         return name
-    if folder is None or Path(name).expanduser().is_absolute():
-        return Path(name).expanduser()
+    if folder is None or Path(name).is_absolute():
+        return Path(name)
     if isinstance(folder, str) and is_address(folder):
         base, question, query = folder.partition("?")
-        return f"{posixpath.join(base, name)}{question}{query}"
-    return Path(folder) / name
+        return f"{base.rstrip('/')}/{name}{question}{query}"
+    return Path(folder).expanduser() / name
 
 
 def shown(place: Place) -> str:
     """A place as a message names it: without what an address may carry of keys."""
     text = str(place)
-    if not is_address(place):
+    if "://" not in text:
         return text
     scheme, _, rest = text.partition("?")[0].partition("://")
     host, slash, path = rest.partition("/")
@@ -40,30 +43,67 @@ def shown(place: Place) -> str:
 
 
 def read_bytes(place: Place) -> bytes:
-    """The content of a place: s3 and gs through pyarrow, http and https through the standard library.
+    """The content of a place: http and https through the standard library, other addresses through pyarrow.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read; the reason has no key that an address may carry.
     """
     if not is_address(place):
         return Path(place).read_bytes()
-    address = str(place)
-    if address.startswith(("http://", "https://")):
-        from urllib.request import urlopen
+    from http.client import HTTPException
 
-        with urlopen(address, timeout=60) as answer:  # noqa: S310 - http and https alone
-            content: bytes = answer.read()
-            return content
-    from pyarrow import ArrowInvalid
+    address = str(place)
+    try:
+        return _read_web(address) if address.startswith(("http://", "https://")) else _read_storage(address)
+    except (OSError, ValueError, HTTPException) as error:  # pyarrow's errors are of these
+        reason = str(error).replace(address, shown(place)).partition("\n")[0]
+        if address.partition("?")[0] in reason or "@" in reason:
+            reason = type(error).__name__
+        raise OSError(reason) from None
+
+
+def _read_web(address: str) -> bytes:
+    from urllib.request import urlopen
+
+    parts = urlsplit(address)
+    safe = "/%:=&?~#+!$,;'@()*[]"
+    address = urlunsplit((parts.scheme, parts.netloc, quote(parts.path, safe), quote(parts.query, safe), ""))
+    with urlopen(address, timeout=60) as answer:  # noqa: S310 - http and https alone
+        content: bytes = answer.read()
+    return content
+
+
+def _read_storage(address: str) -> bytes:
+    """The key after the bucket is taken as it is: file names have blanks and signs that an address must not."""
+    base, question, query = address.partition("?")
+    scheme, _, rest = base.partition("://")
+    host, _, key = rest.partition("/")
+    system, root = _filesystem(f"{scheme}://{host}{question}{query}")
+    with system.open_input_stream(f"{root.rstrip('/')}/{key}") as stream:
+        content: bytes = stream.read()
+    return content
+
+
+@functools.lru_cache(maxsize=16)
+def _filesystem(address: str) -> tuple[Any, str]:
     from pyarrow.fs import FileSystem
 
+    found: tuple[Any, str] = FileSystem.from_uri(address)
+    return found
+
+
+def read_lines(file: Path, key: str) -> list[str]:
+    """The lines of a text file that are not empty, without blanks around them.
+
+    Raises:
+        InputError: it cannot be read, or is no text.
+    """
     try:
-        system, path = FileSystem.from_uri(address)
-    except ArrowInvalid as error:
-        raise OSError(str(error)) from None
-    with system.open_input_stream(path) as stream:
-        read: bytes = stream.read()
-        return read
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text in UTF-8"
+        raise InputError(f"{key}: '{file}' cannot be read ({reason})") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def missing_of(places: Sequence[Place], key: str) -> list[str]:
@@ -78,7 +118,10 @@ def missing_of(places: Sequence[Place], key: str) -> list[str]:
             continue
         folder = place.parent
         if folder not in there:
-            there[folder] = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+            try:
+                there[folder] = {entry.name for entry in os.scandir(folder) if not entry.is_dir()}
+            except OSError:
+                there[folder] = set()
         if place.name not in there[folder]:
             missing.setdefault(folder, []).append(place.name)
     return [

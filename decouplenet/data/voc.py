@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from decouplenet.data.image_set import ImageSet
-from decouplenet.data.places import missing_of, refuse
+from decouplenet.data.places import missing_of, read_lines, refuse
 from decouplenet.errors import InputError
 
 _NAMES = """
@@ -88,7 +88,7 @@ def _listed(place: Path, key: str) -> tuple[Path, list[str]]:
         return place, ids
     if not place.is_file():
         raise InputError(f"{key}_annotations: no '{place}'; give VOC's ImageSets/Main/trainval.txt, or Annotations")
-    lines = [line.split() for line in place.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line.split() for line in read_lines(place, f"{key}_annotations")]
     if wrong := next((number for number, line in enumerate(lines, start=1) if len(line) != 1), None):
         raise InputError(f"{place}:{wrong}: one image id a line is needed; lists of one class have two columns")
     above = [*place.absolute().parents][:3]
@@ -107,4 +107,4 @@ def _read(file: Path, default: str) -> tuple[str, list[tuple[str, bool]]]:
         if not label:
             raise ValueError("an object has no name")
         objects.append((label.strip(), (one.findtext("difficult") or "0").strip() == "1"))
-    return (root.findtext("filename") or f"{default}.jpg").strip(), objects
+    return (root.findtext("filename") or "").strip() or f"{default}.jpg", objects

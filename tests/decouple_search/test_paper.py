@@ -81,7 +81,18 @@ def test_rows_of_other_tables_and_of_none():
     row = compare([config(model__backbone="resnet50", model__attention="none")], [scores(nus, 1)], nus)[0]
     assert (row["table"], row["paper"]) == (3, {"map": 0.56})
     assert row["key"] == Row("decouplenet", "none", "transposed", "resnet50")
-    with pytest.raises(InputError, match="these have 15"):
+    with pytest.raises(InputError, match="not 15"):
         compare([config()], [scores(images(15), 0)], images(15))
-    with pytest.raises(InputError, match="two checkpoints are of one configuration and seed 0"):
+    with pytest.raises(InputError, match="2 checkpoints are of one configuration and seed 0"):
         compare([config(), config()], [scores(shown, 0)] * 2, shown)
+
+
+def test_only_seeds_are_averaged_and_only_decouplenets_are_an_ensemble():
+    shown = images()
+    kinds = [config(0, data__image_size=224), config(1, data__image_size=448), config(2, data__cache="/elsewhere")]
+    assert [row["seeds"] for row in compare(kinds, [scores(shown, i) for i in range(3)], shown)] == [[0], [1, 2]]
+    baselines = [config(0, model__head="gap", model__attention=arch) for arch in ("arch1", "arch2")]
+    with pytest.raises(InputError, match="2 checkpoints are of one configuration"):
+        compare(baselines, [scores(shown, i) for i in range(2)], shown)
+    baselines[1].train.seed = 1
+    assert [row["seeds"] for row in compare(baselines, [scores(shown, i) for i in range(2)], shown)] == [[0, 1]]

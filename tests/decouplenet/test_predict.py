@@ -86,7 +86,12 @@ def test_what_cannot_be_read_is_said_and_the_others_are_told(trained, tmp_path, 
     for flags, said in (
         (["x.jpg"], "--checkpoint: not given"),
         (["x.jpg", "--checkpoint", str(tmp_path)], r"has no model\.safetensors"),
-        (["x.jpg", "--checkpoint", str(folder), "--classes", "kit"], "no class 'kit'; did you mean 'kite'"),
+        (["--checkpoint", str(folder)], "no photo is given"),
+        (["x.jpg", "--checkpoint", str(folder), "--classes", "kite"], "--heatmaps is not given"),
+        (
+            ["x.jpg", "--checkpoint", str(folder), "--heatmaps", "m", "--classes", "kit"],
+            "no class 'kit'; did you mean 'kite'",
+        ),
         (["x.jpg", "--checkpoint", str(folder), "--model.alpha", "1"], "model.alpha: is the checkpoint's own"),
     ):
         with pytest.raises(InputError, match=said):

@@ -48,5 +48,8 @@ def test_the_file(tmp_path):
     (tmp_path / "bad.json").write_text("[]")
     with pytest.raises(InputError, match="has no thresholds by class"):
         read_thresholds(tmp_path / "bad.json", ("a",))
+    (tmp_path / "bad.json").write_text('{"thresholds": {"a": NaN}}')
+    with pytest.raises(InputError, match=r"has nan for 'a'; it must be in \[0, 1\]"):
+        read_thresholds(tmp_path / "bad.json", ("a",))
     with pytest.raises(InputError, match="cannot be read"):
         read_thresholds(tmp_path / "none.json", ("a",))

@@ -83,6 +83,10 @@ def image(content, i):
             ["has id 0 2 times among its images: 0.jpg, 0.jpg"],
         ),
         (change("train", lambda c: c["annotations"][1].update(bbox=[6, 1, 9, 5])), ["annotation 1 of image '1.jpg'"]),
+        (change("train", lambda c: c["annotations"][1].update(bbox=[1, 2, 3])), ["is not [x, y, width, height]"]),
+        (change("train", lambda c: c["annotations"][1].update(bbox=["1", 2, 3, 4])), ["is not [x, y, width, height]"]),
+        (change("train", lambda c: c["categories"].append({"id": 9, "name": "cat"})), ["has 2 categories 'cat'"]),
+        (change("train", lambda c: image(c, 2).update(file_name="1.jpg")), ["train: '", "1.jpg' is listed 2 times"]),
         (change("val", lambda c: image(c, 7).update(file_name="1.jpg")), ["1.jpg' is in both train and val"]),
         (
             lambda folder: shutil.copy(folder / "photos" / "1.jpg", folder / "photos" / "8.jpg"),
@@ -97,6 +101,11 @@ def test_each_fault_is_named_and_makes_it_1(coco, harm, said, capsys):
     assert main(arguments(coco)) == 1
     faults = "\n".join(line for line in capsys.readouterr().out.splitlines() if line.startswith("fault"))
     assert all(text in faults for text in said), faults
+
+
+def test_sizes_that_are_not_known_are_no_fault(coco):
+    change("train", lambda c: image(c, 1).update(width=None))(coco)
+    assert main(arguments(coco)) == 0
 
 
 def test_several_faults_at_once_are_all_found(coco, capsys):

@@ -48,6 +48,14 @@ def test_the_official_lists(official):
     assert len(val) == 2
 
 
+def test_the_folders_of_the_download(official):
+    (official / "ConceptsList").mkdir()
+    (official / "Groundtruth").mkdir()
+    (official / "Concepts81.txt").rename(official / "ConceptsList" / "Concepts81.txt")
+    (official / "TrainTestLabels").rename(official / "Groundtruth" / "TrainTestLabels")
+    assert labels(read_nuswide(official, official / "images", test=True, key="data.val")) == TEST
+
+
 def test_the_official_lists_of_all_images(official):
     everything = TEST | TRAIN
     for file in (official / "TrainTestLabels").iterdir():
@@ -86,6 +94,13 @@ def test_the_csv(official, style):
     assert train.class_names == CONCEPTS
     config.val_annotations = config.train_annotations
     assert labels(load_image_sets(config)[1]) == TEST
+    (official / "one.csv").write_text("name,tag\n" + "\n".join(line.rpartition(",")[0] for line in lines[1:]) + "\n")
+    config.train_annotations = config.val_annotations = str(official / "one.csv")
+    config.path_column, config.label_column = "name", "tag"
+    with pytest.raises(InputError, match="has no split column, and gives train's images"):
+        load_image_sets(config)
+    config.path_column = config.label_column = None
+    config.train_annotations = config.val_annotations = str(official / "nus.csv")
     (official / "nus.csv").write_text("\n".join(lines).replace("animal", "animals") + "\n")
     with pytest.raises(InputError, match="has the label 'animals', which is none of the classes"):
         load_image_sets(config)

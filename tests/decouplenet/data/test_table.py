@@ -10,7 +10,8 @@ from pyarrow.fs import FileSystem
 from decouplenet.config import DataConfig
 from decouplenet.data.cache import open_pixels
 from decouplenet.data.image_set import load_image_sets
-from decouplenet.data.table import read_table
+from decouplenet.data.places import refuse
+from decouplenet.data.table import Table
 from decouplenet.errors import InputError
 
 LABELS = [["cat", "dog"], ["traffic light"], [], ["dog"]]
@@ -21,6 +22,11 @@ def folder(tmp_path, photo):
     for i in range(4):
         photo(tmp_path / "photos" / f"{i}.png", i)
     return tmp_path
+
+
+def read_table(file, images, *, key, splits=(), classes=None, fault=refuse, **columns):
+    """The images of a table, read at once."""
+    return Table(file, key=key, **columns).images(images, splits=splits, classes=classes, fault=fault)
 
 
 def table(folder, rows, name="t.csv", head="path,labels"):
@@ -98,7 +104,7 @@ def test_what_is_wrong_is_named(folder):
         head = keys.pop("head", "path,labels")
         return read_table(table(folder, rows, head=head), folder / "photos", key="data.train", **keys)
 
-    with pytest.raises(InputError, match=r"has '.*0\.png' in 2 rows"):
+    with pytest.raises(InputError, match=r"0\.png' is in 2 rows"):
         read(["0.png,cat", "0.png,dog"])
     with pytest.raises(InputError, match="line 3: 3 cells; the first line has 2"):
         read(["0.png,cat", "1.png,cat,dog"])
@@ -137,3 +143,72 @@ def test_table_and_images_in_object_storage(s3, folder):
     with pytest.raises(InputError, match=r"s3://bucket/runs/gone\.png: cannot be decoded") as error:
         open_pixels(gone, 8, "none")[[0]]
     assert "secret" not in str(error.value)
+
+
+def test_a_table_is_read_as_one(folder):
+    """The separator is that of all rows, not of those of one split."""
+    rows = ["0.png,traffic light|dog,train", "1.png,dog,train", "2.png,traffic light,val"]
+    config = DataConfig(format="table", train_annotations=str(table(folder, rows, head="path,labels,split_name")))
+    config.train_images = str(folder / "photos")
+    assert told(load_image_sets(config)[1]) == [["traffic light"]]
+    val = table(folder, ["2.png,traffic light"], "v.csv")
+    train = table(folder, [row.rpartition(",")[0] for row in rows[:2]])
+    config = DataConfig(format="table", train_annotations=str(train), val_annotations=str(val))
+    config.train_images = str(folder / "photos")
+    assert told(load_image_sets(config)[1]) == [["traffic light"]]
+    config.val_annotations = config.train_annotations
+    with pytest.raises(InputError, match="is data.train_annotations, and has no split column"):
+        load_image_sets(config)
+
+
+def test_a_split_column_of_another_name(folder):
+    file = table(folder, ["0.png,cat,train", "1.png,dog,test"], head="path,labels,part")
+    assert len(read_table(file, folder / "photos", key="data.train", splits=("train",))) == 2
+    images = read_table(file, folder / "photos", key="data.train", splits=("train",), split_column="part")
+    assert [path.name for path in images.paths] == ["0.png"]
+
+
+def test_files_as_programs_write_them(folder):
+    text = "path,labels\r0.png,cat\r1.png,dog\r"
+    (folder / "mac.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert told(read_table(folder / "mac.csv", folder / "photos", key="data.train")) == [["cat"], ["dog"]]
+    file = table(folder, ["0,0.png,1,0", "1,1.png,,1", ",,,"], head=",path,cat,dog")  # pandas' index, an empty row
+    assert told(read_table(file, folder / "photos", key="data.train")) == [["cat"], ["dog"]]
+    pq.write_table(pa.table({"path": ["0.png", "1.png"], "cat": [1, None]}), folder / "t.parquet")
+    assert told(read_table(folder / "t.parquet", folder / "photos", key="data.train")) == [["cat"], []]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'path,labels\n0.png,"cat\n1.png,dog\n', "cannot be read .unexpected end of data"),
+        (b"path,labels\n0.png,\xff\n", "cannot be read"),
+        (b"path,cat,cat\n0.png,1,0\n", "has 2 columns 'cat'"),
+        (b"path,labels\n,cat\n", "row 2: no path"),
+        (b"path,labels\n0.png,\n", "has no label in any row"),
+        (b"path,labels\n0.png,\"{'cat': 1}\"\n", "row 2: .* is a mapping"),
+        (b"path,labels\n", "has 1 lines"),
+        (b"", "has 0 lines"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(folder, content, said):
+    (folder / "t.csv").write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        read_table(folder / "t.csv", folder / "photos", key="data.train")
+    (folder / "t.csv.gz").write_bytes(gzip.compress(content)[:-9])
+    with pytest.raises(InputError, match="cannot be read"):
+        read_table(folder / "t.csv.gz", folder / "photos", key="data.train")
+
+
+def test_a_val_table_without_one_of_the_classes(folder):
+    file = table(folder, ["0.png,1"], head="path,cat")
+    with pytest.raises(InputError, match="has no column for 'dog'"):
+        read_table(file, folder / "photos", key="data.val", classes=("cat", "dog"))
+
+
+def test_keys_of_addresses_stay_out_of_messages(folder):
+    file = table(folder, ["https://h/a.jpg?sig=SECRET,cow", "https://h/a.jpg?sig=SECRET,cat"])
+    faults = []
+    read_table(file, None, key="data.train", classes=("cat",), fault=faults.append)
+    assert len(faults) == 2
+    assert "SECRET" not in str(faults)
