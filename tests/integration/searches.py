@@ -34,6 +34,7 @@ def alive():
     from ray.util.state import list_actors, list_placement_groups
 
     actors = [actor.class_name for actor in list_actors(filters=[("state", "!=", "DEAD")])]
+    actors = [name for name in actors if name != "_AutoscalingCoordinatorActor"]  # Ray's own, after a training
     return actors + [group.placement_group_id for group in list_placement_groups(filters=[("state", "!=", "REMOVED")])]
 
 

@@ -151,7 +151,7 @@ def test_pbt_goes_on_from_the_donors_weights(ray_cluster, space_file, tmp_path, 
                 time.sleep(0.1)
             raise TimeoutError("the other slot's trial never began")
 
-    monkeypatch.setattr("decouple_search.search.DecoupleTrial", Together)
+    monkeypatch.setattr("decouple_search.tuner.DecoupleTrial", Together)
     asha = "{name: asha, grace_epochs: 1, reduction_factor: 3}"
     file = space_file((asha, "{name: pbt, interval_epochs: 1}"), ("trials: 4", f"trials: {population}"))
     flags = ["--storage", str(tmp_path), "--name", "x", "--train.epochs", "5", "--keep-checkpoints", "5"]
