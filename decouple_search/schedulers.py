@@ -28,7 +28,8 @@ SCHEDULERS: dict[str, tuple[str, ...]] = {
 CHANGEABLE = (
     *("model.k_pos", "model.k_neg", "model.alpha"),
     *("optim.lr", "optim.backbone_lr_scale", "optim.momentum", "optim.weight_decay"),
-    *("train.batch_size", "data.flip"),
+    *("train.batch_size", "train.asl_gamma_pos", "train.asl_gamma_neg", "train.asl_margin"),
+    *("data.flip", "data.randaugment", "data.randaugment_magnitude", "data.cutout"),
 )
 
 

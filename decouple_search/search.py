@@ -33,6 +33,7 @@ from decouple_search.study import INTERRUPTED, ended_trials, trial_name
 from decouple_search.tensorboard import TensorBoardRuns
 from decouple_search.tuner import make_tuner
 from decouplenet.config import Config, flatten
+from decouplenet.data.augment import AUGMENTATION
 from decouplenet.errors import InputError
 
 
@@ -106,7 +107,8 @@ class Search:
             self.config, nodes = machines(self.config)
             self.running = min(slots(self.config, nodes), self._options.max_concurrent or self._trials, self._trials)
             # Elsewhere than on this one machine the workers decode for themselves.
-            here = len(nodes) == 1 and all(not p.key.startswith("data.") for p in self.space.parameters)
+            read_anew = {p.key for p in self.space.parameters if p.key.startswith("data.")} - set(AUGMENTATION)
+            here = len(nodes) == 1 and not read_anew
             if not prepare_data(self.config, decode=here):
                 raise InputError("data.holdout: 0 leaves no image to measure trials on; give a share, such as 0.1")
             check_weights(self.config)

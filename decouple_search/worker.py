@@ -175,8 +175,9 @@ class GangWorker:
         if self._device != "cpu":
             torch.cuda.empty_cache()
         wanted = Config.from_dict(config)
-        changed = {name: getattr(DataConfig(), name) for name in AUGMENTATION}  # of which the open data know nothing
-        if (read := replace(wanted.data, **changed)) != self._data_config:
+        names = (key.removeprefix("data.") for key in AUGMENTATION)  # of which the open data know nothing
+        read = replace(wanted.data, **{name: getattr(DataConfig(), name) for name in names})
+        if read != self._data_config:
             self._data, self._data_config = None, None
             self._data, self._data_config = open_data(read, self._beat), read
         self._engine = Engine(wanted, self._data, device=self._device, rank=self._rank, world=self._world)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from decouplenet.config import DataConfig
 
 Augment = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]
-AUGMENTATION = ("flip", "randaugment", "randaugment_magnitude", "cutout")
-"""Keys of `data` that change what is made of decoded images, and nothing of how they are read."""
+AUGMENTATION = ("data.flip", "data.randaugment", "data.randaugment_magnitude", "data.cutout")
+"""Keys that change what is made of decoded images, and nothing of how they are read."""
 GREY = (124, 116, 104)
 """ImageNet's mean colour, which normalisation takes to 0: of what is moved in from outside, and painted over."""
 

@@ -41,7 +41,7 @@ def test_workers_that_share_a_gpu_do_without_nccl():
 def test_data_stays_open_between_trials_that_read_the_same(worker, config):
     worker.start(config().to_dict())
     opened = worker._data
-    worker.start(config(optim__lr=0.5, model__head="gap").to_dict())
+    worker.start(config(optim__lr=0.5, model__head="gap", data__cutout=0.5, data__flip=False).to_dict())
     assert worker._data is opened
     worker.start(config(data__image_size=40).to_dict())
     assert worker._data is not opened
