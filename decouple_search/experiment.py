@@ -52,10 +52,8 @@ def goes_on(folder: Path, resume: str) -> bool:
 def definition(space: Space, config: Config, scheduler: Scheduler, *, grid: bool) -> dict[str, Any]:
     """What decides a search's trials, as it is kept in its folder."""
     searched = {parameter.key for parameter in space.parameters}
-    flat = flatten(config.to_dict()).items()
+    flat = without_secrets(config).items()
     fixed = {k: v for k, v in flat if k not in searched and not k.startswith(MACHINE)}
-    # An address without its keys: they may have been made anew.
-    fixed = {k: shown(v) if isinstance(v, str) else v for k, v in fixed.items()}
     return {
         "search": {parameter.key: str(parameter) for parameter in space.parameters},
         "objectives": dict(space.objectives),
@@ -63,6 +61,11 @@ def definition(space: Space, config: Config, scheduler: Scheduler, *, grid: bool
         "sampler": {"grid": grid},  # others may take turns
         "fixed": fixed,
     }
+
+
+def without_secrets(config: Config) -> dict[str, Any]:
+    """A configuration's dotted keys, addresses without what they may carry of keys, which may be made anew."""
+    return {key: shown(v) if isinstance(v, str) else v for key, v in flatten(config.to_dict()).items()}
 
 
 def check_same(folder: Path, space: Space, config: Config, scheduler: Scheduler, *, grid: bool) -> None:

@@ -23,6 +23,7 @@ from decouple_search.live_tables import LiveTables
 from decouple_search.plan import Options, slots
 from decouple_search.prepare import check_weights, prepare_data
 from decouple_search.progress import LiveProgress
+from decouple_search.report import report
 from decouple_search.resume import begin, go_on, trial_folders, unfinished
 from decouple_search.retention import Retention
 from decouple_search.samplers import make_sampler, make_spares
@@ -32,6 +33,7 @@ from decouple_search.space import Space
 from decouple_search.study import INTERRUPTED, ended_trials, trial_name
 from decouple_search.tensorboard import TensorBoardRuns
 from decouple_search.tuner import make_tuner
+from decouplenet.command_line import say
 from decouplenet.config import Config, flatten
 from decouplenet.data.augment import AUGMENTATION
 from decouplenet.errors import InputError
@@ -230,7 +232,12 @@ class Search:
         best = results.best_trial(self.study, self.space)
         parameters = results.parameters_of(best) if best else None
         failure = next(iter(progress.failures), None)
-        return Outcome(self._summarise(meter), parameters, failure, interrupted, budget.spent)
+        summary = self._summarise(meter)
+        try:
+            report(self.experiment, self.study)
+        except InputError as error:  # a full disk; all else is written
+            say(f"warning: {error}")
+        return Outcome(summary, parameters, failure, interrupted, budget.spent)
 
     def _summarise(self, meter: BusyMeter) -> dict[str, Any]:
         wall = self.study.user_attrs["wall_seconds"]

@@ -10,11 +10,11 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from decouple_search.experiment import DEFINITION, held
+from decouple_search.experiment import DEFINITION, held, without_secrets
 from decouple_search.results import parameters_of
 from decouple_search.space import Space
 from decouple_search.study import STUDY_NAME, journal, own_trials, trial_name
-from decouplenet.config import Config, flatten, load_yaml
+from decouplenet.config import Config, load_yaml
 from decouplenet.errors import InputError
 
 
@@ -44,7 +44,7 @@ def take_over(experiment: Path, study: optuna.Study, space: Space, config: Confi
         raise InputError(f"--warm-start: '{experiment}' has other objectives: {was['objectives']}")
     with held(experiment):  # or what is read could be half written
         other = optuna.load_study(study_name=STUDY_NAME, storage=journal(file))
-    base, left_out, taken = flatten(config.to_dict()), Counter[str](), 0
+    base, left_out, taken = without_secrets(config), Counter[str](), 0
     there = base | {key: value for key, value in was["fixed"].items() if key in _keys(space)}
     for trial in own_trials(other, [TrialState.COMPLETE, TrialState.PRUNED]):
         values, reason = _translated(trial, space, there)

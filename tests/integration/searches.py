@@ -9,7 +9,8 @@ import optuna
 
 from decouple_search.study import STUDY_NAME
 
-FILES = ("best_config.yaml", "best_checkpoint", "leaderboard.csv", "study.log", "summary.json", "tensorboard")
+FILES = ("best_config.yaml", "best_checkpoint", "leaderboard.csv", "report.html", "study.log", "summary.json")
+FILES += ("tensorboard",)
 
 
 def leaderboard(experiment):

@@ -1,0 +1,112 @@
+"""`python -m decouple_search.report`: what a search found, as text and as `report.html`; also while it runs.
+
+Only reads the experiment folder; `report_page.py` draws.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from decouple_search.experiment import DEFINITION
+from decouplenet.command_line import CommandParser, run, say
+from decouplenet.config import load_yaml
+from decouplenet.errors import InputError
+
+if TYPE_CHECKING:
+    import optuna
+
+TOP = 5
+"""Trials that are printed."""
+
+
+def parser() -> CommandParser:
+    """The command's flags."""
+    parser = CommandParser(
+        "python -m decouple_search.report", "Print what a search found by now, and write report.html into its folder."
+    )
+    parser.add_argument("experiment", type=str, nargs="?", default=None, help="the search's folder")
+    parser.add_argument("--optuna-storage", type=str | None, default=None, help="URL of the study's database")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    own, _ = parser().given(arguments)
+    if not own["experiment"]:
+        raise InputError("no folder is given; name the folder of a search")
+    folder = Path(own["experiment"]).expanduser()
+    if not (folder / DEFINITION).is_file():
+        raise InputError(f"'{folder}' is no search's folder; give one that tune wrote")
+    with tempfile.TemporaryDirectory() as scratch:
+        study = _study(folder, own["optuna_storage"], Path(scratch))
+        rows = report(folder, study)
+    counts = {state: sum(row["state"] == state for row in rows) for state in ("COMPLETE", "PRUNED", "FAIL")}
+    say(f"{len(rows)} trials: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    for row in rows[:TOP]:
+        values = {name: cell for name, cell in row.items() if "." in name and cell}
+        told = "  ".join(f"{name} {_short(cell)}" for name, cell in values.items())
+        say(f"{row['trial_id']}  {row['state']:<8}  {row['epochs']} epochs  val_map {_short(row['val_map'])}  {told}")
+    say(str(folder / "report.html"))
+    return 0
+
+
+def report(folder: Path, study: optuna.Study) -> list[dict[str, str]]:
+    """Write `report.html` from a study and the tables of its folder.
+
+    Returns:
+        The leaderboard's rows.
+
+    Raises:
+        InputError: no trial has ended yet, or the page cannot be written.
+    """
+    from decouple_search.report_page import write_report
+
+    try:
+        with (folder / "leaderboard.csv").open() as file:
+            rows = list(csv.DictReader(file))
+    except OSError:
+        raise InputError(f"'{folder}' has no leaderboard.csv; no trial has ended yet") from None
+    there = folder / "summary.json"  # written at the end
+    summary: dict[str, Any] = json.loads(there.read_text()) if there.is_file() else {"trials": len(rows)}
+    try:
+        write_report(
+            folder / "report.html", study, folder.name, load_yaml(folder / DEFINITION)["objectives"], summary, rows
+        )
+    except OSError as error:
+        raise InputError(f"'{folder / 'report.html'}' cannot be written ({error.strerror})") from None
+    return rows
+
+
+def _study(folder: Path, url: str | None, scratch: Path) -> optuna.Study:
+    """The study, from a copy of its journal: a search may be writing it."""
+    import optuna
+
+    from decouple_search.study import STUDY_NAME, journal
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        if url:
+            return optuna.load_study(study_name=folder.name, storage=url)
+        shutil.copyfile(folder / "study.log", scratch / "study.log")
+        return optuna.load_study(study_name=STUDY_NAME, storage=journal(scratch / "study.log"))
+    except Exception as error:  # of many kinds, a database's too
+        reason = " ".join(str(error).split())[:200]
+        hint = "" if url else "; give --optuna-storage if it is in a database"
+        raise InputError(f"the study of '{folder}' cannot be read ({reason}){hint}") from None
+
+
+def _short(cell: str) -> str:
+    try:
+        return cell if cell.isdigit() else f"{float(cell):.4f}"
+    except ValueError:
+        return cell
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
