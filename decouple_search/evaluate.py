@@ -130,7 +130,7 @@ def _check_files(members: list[Member], own: dict[str, Any]) -> None:
 
 
 def _kept(experiment: str | None) -> list[str]:
-    """The newest checkpoint of each trial of a search that kept one."""
+    """A checkpoint of each trial of a search that kept one: of ended ones their best."""
     if experiment is None:
         return []
     from decouplenet.checkpoint import is_whole

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import select
 import subprocess
 import sys
 
@@ -44,6 +45,18 @@ def gang_pids():
     from ray.util.state import list_actors
 
     return [a.pid for a in list_actors(filters=[("state", "=", "ALIVE"), ("class_name", "=", "GangWorker")])]
+
+
+def wait_for_end(pids):
+    """Return when these processes have ended, as the kernel says; fail if one lives on for a minute."""
+    for pid in pids:
+        try:
+            process = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        ended, _, _ = select.select([process], [], [], 60)
+        os.close(process)
+        assert ended, f"process {pid} lives on"
 
 
 def workers_started():

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from decouplenet.config import flatten
 from decouplenet.data.cache import open_data
 from decouplenet.engine import Engine
 from decouplenet.errors import InputError
-from tests.integration.searches import FILES, alive, gang_pids, kept_study, leaderboard, run_until, start
+from tests.integration.searches import FILES, alive, gang_pids, kept_study, leaderboard, run_until, start, wait_for_end
 
 pytestmark = pytest.mark.ray
 
@@ -71,11 +70,11 @@ def test_cut_off_and_begun_again_it_ends_with_the_same_trials(ray_cluster, space
     for how, epochs in cuts:
         process = start(ray_cluster, file, tmp_path, "--keep-checkpoints", "30")
         assert run_until(process, "  epoch ", epochs)
+        gangs = gang_pids()
         process.send_signal(how)
         process.stdout.read()
         assert process.wait(timeout=120) == (130 if how == signal.SIGTERM else -how)
-        while gang_pids():
-            time.sleep(0.1)
+        wait_for_end(gangs)
     process = start(ray_cluster, file, tmp_path, "--keep-checkpoints", "30", "--resume", "must")
     out = process.stdout.read()
     assert process.wait(timeout=60) == 0, out
@@ -111,11 +110,11 @@ def test_a_population_that_was_killed_goes_on_as_one(ray_cluster, space_file, tm
     for epochs in (8, 6):
         process = start(ray_cluster, file, tmp_path, *flags)
         assert run_until(process, "  epoch ", epochs)
+        gangs = gang_pids()
         process.kill()
         process.stdout.read()
         process.wait(timeout=60)
-        while gang_pids():
-            time.sleep(0.1)
+        wait_for_end(gangs)
     process = start(ray_cluster, file, tmp_path, *flags)
     out = process.stdout.read()
     assert process.wait(timeout=120) == 0, out
