@@ -12,13 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from decouple_search.plan import resolve_gpus, with_growth
+from decouple_search.storage import Folder, in_job
 from decouplenet.config import Config, load_yaml
 from decouplenet.errors import InputError
 
 BOOTSTRAP = "~/ray_bootstrap_config.yaml"
 """Where `ray up` leaves the cluster's configuration on its head, which is where a job's driver runs."""
+PROBE = ".probe"
+"""A file by which machines see that they share a folder."""
+ANSWER = 120.0
+"""Seconds in which a machine has to answer."""
 
 
 def connect() -> bool:
@@ -33,7 +39,7 @@ def connect() -> bool:
     if ray.is_initialized():
         return False
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ and "RAY_ADDRESS" not in os.environ:
+    if not in_job() and "RAY_ADDRESS" not in os.environ:
         options["include_dashboard"] = False
     try:
         ray.init(**options)
@@ -55,6 +61,64 @@ def machines(config: Config) -> tuple[Config, list[Mapping[str, float]]]:
     kinds = [kind.get("resources", {}) for kind in cluster.get("available_node_types", {}).values()]
     config = resolve_gpus(config, [*alive, *kinds])
     return config, with_growth(alive, cluster, config) if cluster else alive
+
+
+def check_nodes(folder: Folder) -> None:
+    """Refuse a folder that a machine of the connected Ray cannot write to, before anything is trained.
+
+    Raises:
+        InputError: which machine, and why.
+    """
+    here = ray.get_runtime_context().get_node_id()
+    others = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+    others.pop(here, None)
+    if not others:
+        return
+    system, path = folder.opened
+    proof = f"{path}/{PROBE}"
+    with system.open_output_stream(proof) as stream:
+        stream.write(here.encode())
+    task: Any = ray.remote(num_cpus=0, max_retries=0)(_reach)
+    try:
+        asked = {
+            task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+                system, proof, here, f"{proof}-{node}"
+            ): address
+            for node, address in others.items()
+        }
+        answered, late = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER)
+        faults = [f"{asked[one]}: no answer in {ANSWER:g} s" for one in late]
+        faults += [f"{asked[one]}: {fault}" for one in answered if (fault := _answer(one))]
+    finally:
+        system.delete_file(proof)
+    if faults:
+        rest = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise InputError(
+            f"--storage: '{folder.shown}' cannot be used on {len(faults)} of {len(others) + 1} machines "
+            f"({'; '.join(faults[:3])}{rest}); give a folder that all machines share, or a URI such as s3://bucket/runs"
+        )
+
+
+def _reach(system: Any, proof: str, content: str, own: str) -> str:
+    """On another machine: read what the driver wrote, and write a file; what fails, in words."""
+    try:
+        with system.open_input_stream(proof) as stream:
+            if stream.read().decode() != content:
+                return "another folder of the same name is there"
+        with system.open_output_stream(own) as stream:
+            stream.write(b"")
+        system.delete_file(own)
+    except OSError as error:
+        return " ".join(str(error).split())[:200]
+    return ""
+
+
+def _answer(call: Any) -> str:
+    try:
+        fault: str = ray.get(call)
+    except ray.exceptions.RayError as error:  # the machine is gone, and with it what it could not reach
+        return "" if isinstance(error, ray.exceptions.NodeDiedError) else str(error).strip().splitlines()[-1]
+    return fault
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from decouple_search.portable import self_contained
-from decouple_search.storage import open_checkpoint
+from decouple_search.storage import folder_at, open_checkpoint
 from decouplenet.command_line import CommandParser, parse_config, run, say
 from decouplenet.config import Config, flatten, load_yaml
 from decouplenet.errors import InputError
@@ -33,7 +33,7 @@ def parser() -> CommandParser:
     )
     parser.add_argument("--checkpoint", type=str, nargs="+", default=[], help="checkpoint folders, here or as URIs")
     parser.add_argument(
-        "--experiment", type=str | None, default=None, help="a search's folder: all checkpoints that it kept"
+        "--experiment", type=str | None, default=None, help="a search's folder or URI: all checkpoints that it kept"
     )
     parser.add_argument("--split", type=str, default="val", help="val or train: the images to measure on")
     parser.add_argument(
@@ -75,7 +75,7 @@ def read(arguments: list[str] | None, stack: contextlib.ExitStack) -> tuple[list
         InputError: what is wrong, and where.
     """
     own, keys = parser().given(arguments)
-    places = own["checkpoint"] + _kept(own["experiment"])
+    places = own["checkpoint"] + _kept(own["experiment"], stack)
     if not places:
         raise InputError("--checkpoint: not given; name the folder of a checkpoint, or several")
     if own["compare"] not in (None, "paper"):
@@ -129,17 +129,19 @@ def _check_files(members: list[Member], own: dict[str, Any]) -> None:
             check_comparable(configs, len(names))
 
 
-def _kept(experiment: str | None) -> list[str]:
+def _kept(experiment: str | None, stack: contextlib.ExitStack) -> list[str]:
     """A checkpoint of each trial of a search that kept one: of ended ones their best."""
     if experiment is None:
         return []
-    from decouplenet.checkpoint import is_whole
+    from decouple_search.checkpoints import Checkpoints
 
-    folder = Path(experiment).expanduser() / "trials"
-    found = {each.parent.name: str(each) for each in sorted(folder.glob("*/checkpoint_*")) if is_whole(each)}
+    folder = stack.enter_context(folder_at(experiment))
+    checkpoints = Checkpoints(folder)
+    whole = [[place for place in places if checkpoints.is_whole(place)] for places in checkpoints.all().values()]
+    found = [places[-1] for places in whole if places]
     if not found:
-        raise InputError(f"--experiment: '{experiment}' has no checkpoints in trials/; give the folder of a search")
-    return list(found.values())
+        raise InputError(f"--experiment: '{folder.shown}' has no checkpoints in trials/; give the folder of a search")
+    return [folder.child(place.removeprefix(f"{folder.opened[1]}/")).uri for place in found]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,20 +12,22 @@ import yaml
 
 from decouple_search.schedulers import Scheduler
 from decouple_search.space import Space
-from decouple_search.storage import replace_text
+from decouple_search.storage import Folder, replace_text
 from decouplenet.config import Config, flatten, load_yaml
 from decouplenet.data.places import shown
 from decouplenet.errors import InputError
 
 DEFINITION = "experiment.yaml"
 """What a search is made with."""
-BEGINNING = {".lock", "study.log", "study.log.lock"}
-"""What a search that was killed while it began leaves, and no trial with it."""
+JOURNAL = "study.log"
+"""The Optuna study, unless it is in a database."""
+BEGINNING = {JOURNAL, f"{JOURNAL}.lock"}
+"""What a search that was killed while it began leaves, beside hidden files, and no trial with it."""
 MACHINE = ("scaling.", "data.workers", "data.cache")
 """Beginnings of keys that may be others when a search goes on."""
 
 
-def goes_on(folder: Path, resume: str) -> bool:
+def goes_on(folder: Folder, resume: str) -> bool:
     """Whether a search goes on with what a folder has, or begins it.
 
     Args:
@@ -37,15 +39,15 @@ def goes_on(folder: Path, resume: str) -> bool:
     """
     if resume not in ("auto", "must", "never"):
         raise InputError(f"--resume: '{resume}' is unknown; valid: auto, must, never")
-    there = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
-    if there <= BEGINNING and not folder.is_file():
+    there, name = {one for one in folder.names() if not one.startswith(".")}, folder.shown
+    if there <= BEGINNING and not (not folder.remote and folder.local.is_file()):
         if resume == "must":
-            raise InputError(f"--resume must: there is no '{folder}'; give the --storage and --name of a search")
+            raise InputError(f"--resume must: there is no '{name}'; give the --storage and --name of a search")
         return False
     if resume == "never":
-        raise InputError(f"--name: '{folder}' is there already; give another --name, or --resume auto")
-    if not (folder / DEFINITION).is_file():
-        raise InputError(f"--name: '{folder}' is there already and is no search's folder; give another --name")
+        raise InputError(f"--name: '{name}' is there already; give another --name, or --resume auto")
+    if DEFINITION not in there:
+        raise InputError(f"--name: '{name}' is there already and is no search's folder; give another --name")
     return True
 
 
@@ -68,13 +70,13 @@ def without_secrets(config: Config) -> dict[str, Any]:
     return {key: shown(v) if isinstance(v, str) else v for key, v in flatten(config.to_dict()).items()}
 
 
-def check_same(folder: Path, space: Space, config: Config, scheduler: Scheduler, *, grid: bool) -> None:
+def check_same(folder: Folder, space: Space, config: Config, scheduler: Scheduler, *, grid: bool) -> None:
     """Refuse to go on with a folder that was made by another search.
 
     Raises:
         InputError: all that is different.
     """
-    was, now = load_yaml(folder / DEFINITION), definition(space, config, scheduler, grid=grid)
+    was, now = load_yaml(folder.local / DEFINITION), definition(space, config, scheduler, grid=grid)
     apart = []
     for part, values in now.items():
         before = was.get(part, {})
@@ -83,7 +85,9 @@ def check_same(folder: Path, space: Space, config: Config, scheduler: Scheduler,
                 name = key if part in ("search", "fixed") else f"{part} {key}"
                 apart.append(f"{name}: {before.get(key, 'absent')} there, {values.get(key, 'absent')} here")
     if apart:
-        raise InputError(f"--name: '{folder}' was made by another search ({'; '.join(apart)}); give another --name")
+        raise InputError(
+            f"--name: '{folder.shown}' was made by another search ({'; '.join(apart)}); give another --name"
+        )
 
 
 def write_definition(folder: Path, space: Space, config: Config, scheduler: Scheduler, *, grid: bool) -> None:

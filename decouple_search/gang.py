@@ -8,10 +8,8 @@ a worker's training fails the call, and the gang lives on.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import ray
@@ -206,11 +204,6 @@ def _error_of(call: Any) -> Exception | None:
     except ray.exceptions.RayError as error:
         return error
     return None
-
-
-def read_files(folder: str | os.PathLike[str]) -> Files:
-    """The files of a checkpoint folder, as `Gang.restore` takes them."""
-    return {file.name: file.read_bytes() for file in Path(folder).iterdir() if file.is_file()}
 
 
 def cause_of(error: Exception) -> str:

@@ -162,11 +162,11 @@ def _table(rows: Sequence[Mapping[str, str]]) -> str:
     if not rows:
         return "<p>no trial has ended</p>"
     head = "".join(f"<th>{_text(name)}</th>" for name in rows[0])
-    body = "".join(f"<tr>{''.join(f'<td>{_text(_short(cell))}</td>' for cell in row.values())}</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(f'<td>{_text(short(cell))}</td>' for cell in row.values())}</tr>" for row in rows)
     return f"<div class='wide'><table><tr>{head}</tr>{body}</table></div>"
 
 
-def _short(cell: str) -> str:
+def short(cell: str) -> str:
     """A number with four digits after the point; what is none as it is."""
     try:
         return cell if cell.isdigit() else f"{float(cell):.4g}"

@@ -13,10 +13,10 @@ import optuna
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
+from decouple_search.checkpoints import Checkpoints
 from decouple_search.space import Space
 from decouple_search.storage import CHECKPOINT_FILES, replace_text
 from decouple_search.study import ended_trials, trial_name
-from decouplenet.checkpoint import is_whole
 from decouplenet.config import Config
 
 STATES = {TrialState.COMPLETE: "COMPLETE", TrialState.PRUNED: "PRUNED", TrialState.FAIL: "FAIL"}
@@ -101,19 +101,21 @@ def write_best_config(file: Path, config: Config) -> None:
     replace_text(file, yaml.safe_dump(config.to_dict(), sort_keys=False))
 
 
-def best_kept(experiment: Path, study: optuna.Study, space: Space) -> tuple[FrozenTrial, Path, dict[str, Any]] | None:
-    """The best checkpoint that is on disk: its trial, its folder and its metrics.
+def best_kept(
+    checkpoints: Checkpoints, study: optuna.Study, space: Space
+) -> tuple[FrozenTrial, str, dict[str, Any]] | None:
+    """The best checkpoint that there is: its trial, its path and its metrics.
 
     It is the best trial's of its best epoch, unless a worker was lost or the search interrupted just then.
     """
     sign = 1 if space.mode == "max" else -1
-    best = best_trial(study, space)
+    best, there = best_trial(study, space), checkpoints.all()
     found = [
-        (trial, folder, json.loads((folder / "metrics.json").read_text()))
+        (trial, place, checkpoints.metrics(place))
         for trial in ended_trials(study)
         if _usable(trial)
-        for folder in sorted((experiment / "trials" / trial_name(trial.number)).glob("checkpoint_*"))
-        if is_whole(folder)
+        for place in there.get(trial_name(trial.number), [])
+        if checkpoints.is_whole(place)
     ]
     mine = [kept for kept in found if kept[0] == best and kept[2]["epoch"] == kept[0].user_attrs["best_epoch"]]
     return next(iter(mine), None) or max(

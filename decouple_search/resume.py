@@ -6,21 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from decouple_search.experiment import write_definition
+from decouple_search.checkpoints import Checkpoints
+from decouple_search.experiment import JOURNAL, write_definition
 from decouple_search.results import state_of
-from decouple_search.retention import written
 from decouple_search.schedulers import Scheduler
 from decouple_search.searcher import Unfinished
 from decouple_search.space import Space
 from decouple_search.study import INTERRUPTED, open_study, own_trials, trial_name
 from decouple_search.warm_start import take_over
-from decouplenet.checkpoint import is_whole
-from decouplenet.config import Config, flatten, load_yaml
+from decouplenet.config import Config
 from decouplenet.errors import InputError
-
-JOURNAL = "study.log"
 
 
 def begin(
@@ -31,7 +28,7 @@ def begin(
     *,
     grid: bool,
     url: str | None = None,
-    other: Path | None = None,
+    other: str | None = None,
 ) -> tuple[optuna.Study, str]:
     """The study of a new search, with the trials of another one and the start points in it, if wanted.
 
@@ -67,12 +64,13 @@ def begin(
     return study, taken
 
 
-def go_on(experiment: Path, space: Space, *, url: str | None = None) -> optuna.Study:
+def go_on(experiment: Path, space: Space, checkpoints: Checkpoints, *, url: str | None = None) -> optuna.Study:
     """The study of a search that was killed or stopped.
 
     Args:
         experiment: its folder.
         space: what it searches.
+        checkpoints: those of its trials.
         url: the database that the study is in.
 
     Raises:
@@ -87,13 +85,11 @@ def go_on(experiment: Path, space: Space, *, url: str | None = None) -> optuna.S
         )
     study.set_user_attr("runs", study.user_attrs["runs"] + 1)
     study.set_user_attr(INTERRUPTED, False)
-    for kept in (experiment / "trials").glob("*"):  # by which Tune would restore the search itself
-        if kept.is_file():
-            kept.unlink()
+    checkpoints.delete_files()  # by which Tune would restore the search itself
     return study
 
 
-def unfinished(study: optuna.Study, folder: Path, space: Space, epochs: int, run: int) -> list[Unfinished]:
+def unfinished(study: optuna.Study, checkpoints: Checkpoints, space: Space, epochs: int, run: int) -> list[Unfinished]:
     """The trials that had begun when the search was killed or stopped, each with its newest whole checkpoint.
 
     Their checkpoints are renamed, from `checkpoint_000002` to `checkpoint_1-000002` of the first run that was cut
@@ -101,34 +97,44 @@ def unfinished(study: optuna.Study, folder: Path, space: Space, epochs: int, run
 
     Args:
         study: the search's.
-        folder: the experiment's.
+        checkpoints: those of its trials.
         space: what is searched.
         epochs: of a full training.
         run: how often the search was cut off by now.
     """
-    found = []
+    found, there = [], checkpoints.all()
     for trial in own_trials(study, [TrialState.RUNNING]):
         # What had ended, and was to be told when its checkpoint was written:
-        if trial.user_attrs.get("epochs", 0) >= epochs:
+        if _epochs(trial) >= epochs:
             study.tell(trial.number, trial.user_attrs["objectives"])
             continue
-        if trial.user_attrs.get("stopped", epochs) <= trial.user_attrs.get("epochs", 0):
+        if trial.user_attrs.get("stopped", epochs) <= _epochs(trial):
             study.tell(trial.number, state=TrialState.PRUNED)
             continue
-        kept = sorted((folder / "trials" / trial_name(trial.number)).glob("checkpoint_*"), key=written)
-        for i, checkpoint in enumerate(kept):
-            if "-" not in (number := checkpoint.name.removeprefix("checkpoint_")):
-                kept[i] = checkpoint.rename(checkpoint.with_name(f"checkpoint_{run}-{number}"))
-        whole = [checkpoint for checkpoint in kept if is_whole(checkpoint)]
+        kept = []
+        for checkpoint in there.get(trial_name(trial.number), []):
+            # Of an epoch that the study in storage does not know yet: the trial's next epoch is that one.
+            if not checkpoints.is_whole(checkpoint) or checkpoints.metrics(checkpoint)["epoch"] > _epochs(trial):
+                checkpoints.delete(checkpoint)
+                continue
+            number = checkpoint.rpartition("/")[2].removeprefix("checkpoint_")
+            new = f"checkpoint_{run}-{number}"
+            kept.append(checkpoint if "-" in number else checkpoints.rename(checkpoint, new))
         changed: dict[str, Any] = {}
-        if whole:
-            used = flatten(load_yaml(whole[-1] / "config.yaml"))  # pbt may have changed what was proposed
+        if kept:
+            used = checkpoints.config(kept[-1])  # pbt may have changed what was proposed
             changed = {p.key: used[p.key] for p in space.parameters if p.key in used}
-        found.append(Unfinished(trial.number, str(whole[-1]) if whole else None, changed))
+        found.append(Unfinished(trial.number, kept[-1] if kept else None, changed))
     return found
 
 
-def trial_folders(study: optuna.Study, folder: Path) -> dict[Path, tuple[bool, bool]]:
-    """The folders of trials of earlier runs, and whether each has ended, and well."""
-    trials = ((folder / "trials" / trial_name(trial.number), trial) for trial in own_trials(study))
-    return {each: (trial.state.is_finished(), state_of(trial) != "FAIL") for each, trial in trials if each.is_dir()}
+def _epochs(trial: FrozenTrial) -> int:
+    epochs: int = trial.user_attrs.get("epochs", 0)
+    return epochs
+
+
+def ended(study: optuna.Study) -> dict[str, tuple[bool, bool]]:
+    """The trials of earlier runs by name, and whether each has ended, and well."""
+    return {
+        trial_name(trial.number): (trial.state.is_finished(), state_of(trial) != "FAIL") for trial in own_trials(study)
+    }

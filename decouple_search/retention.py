@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ray.tune import Callback
 
-from decouplenet.checkpoint import is_whole
+from decouple_search.checkpoints import Checkpoints
 
 
 class Kept(NamedTuple):
@@ -18,7 +15,8 @@ class Kept(NamedTuple):
 
     value: float
     """The objective at the checkpoint, larger is better."""
-    folder: Path
+    place: str
+    """Its path, as `Checkpoints` names it."""
 
 
 class Retention(Callback):
@@ -29,35 +27,41 @@ class Retention(Callback):
     would be started again from stays, whoever wrote it.
 
     Args:
+        checkpoints: those of the search.
         keep: ended trials whose best checkpoint stays.
         metric: the objective.
         mode: max or min.
         recent: newest checkpoints that a running trial keeps.
-        found: folders of the trials of an earlier run by name, and whether the trial has ended, and well.
+        found: the trials of an earlier run by name, and whether each has ended, and well.
+        delete: how a checkpoint is deleted; by default at once.
     """
 
     def __init__(
         self,
+        checkpoints: Checkpoints,
         keep: int,
         metric: str,
         mode: str,
         *,
         recent: int = 1,
-        found: Mapping[Path, tuple[bool, bool]] | None = None,
+        found: Mapping[str, tuple[bool, bool]] | None = None,
+        delete: Callable[[str], None] | None = None,
     ) -> None:
+        self._checkpoints, self._delete_one = checkpoints, delete or checkpoints.delete
         self._keep, self._metric, self._sign = keep, metric, 1 if mode == "max" else -1
         self._recent = recent
         self._running: dict[str, list[Kept]] = {}  # by trial, oldest first
         self._ended: dict[str, tuple[bool, Kept]] = {}  # by trial: whether it went well, and its best checkpoint
         self._unneeded: list[Kept] = []  # but for trials that would be started again from it
-        for folder, (ended, well) in (found or {}).items():
-            self._running[folder.name] = self._whole(folder)
+        there = checkpoints.all() if found else {}
+        for name, (ended, well) in (found or {}).items():
+            self._running[name] = self._whole(there.get(name, []))
             if ended:
-                self._end(folder.name, well=well)
+                self._end(name, well=well)
 
     def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any) -> None:
         """Note a new checkpoint, and delete what it replaces."""
-        kept = [*self._running.get(str(trial), []), self._kept(Path(checkpoint.path))]
+        kept = [*self._running.get(str(trial), []), self._kept(checkpoint.path)]
         self._running[str(trial)] = self._split(kept, {_best(kept), *kept[-self._recent :]})
         self._delete(trials)
 
@@ -77,17 +81,17 @@ class Retention(Callback):
             self._end(name, well=True)
         self._delete([])
 
-    def _kept(self, folder: Path) -> Kept:
-        return Kept(self._sign * json.loads((folder / "metrics.json").read_text())[self._metric], folder)
+    def _kept(self, place: str) -> Kept:
+        return Kept(self._sign * self._checkpoints.metrics(place)[self._metric], place)
 
-    def _whole(self, trial: Path) -> list[Kept]:
-        """A trial's checkpoints on disk, oldest first; what was not written to the end is deleted."""
+    def _whole(self, places: Sequence[str]) -> list[Kept]:
+        """A trial's checkpoints, oldest first; what was not written to the end is deleted."""
         whole = []
-        for folder in sorted(trial.glob("checkpoint_*"), key=written):
-            if is_whole(folder):
-                whole.append(self._kept(folder))
+        for place in places:
+            if self._checkpoints.is_whole(place):
+                whole.append(self._kept(place))
             else:
-                shutil.rmtree(folder, ignore_errors=True)
+                self._delete_one(place)
         return whole
 
     def _end(self, name: str, *, well: bool) -> None:
@@ -108,17 +112,11 @@ class Retention(Callback):
     def _delete(self, trials: list[Any]) -> None:
         """Delete what is marked, but for what a trial that has not ended would be started again from."""
         going = [trial.checkpoint for trial in trials if not trial.is_finished()]
-        pinned = {Path(checkpoint.path) for checkpoint in going if checkpoint}
+        pinned = {checkpoint.path for checkpoint in going if checkpoint}
         for one in self._unneeded:
-            if one.folder not in pinned:
-                shutil.rmtree(one.folder, ignore_errors=True)  # Tune would take an error for the trial's
-        self._unneeded = [one for one in self._unneeded if one.folder in pinned]
-
-
-def written(checkpoint: Path) -> tuple[int, str]:
-    """By age: those of earlier runs first, and by number within a run."""
-    run, _, number = checkpoint.name.removeprefix("checkpoint_").rpartition("-")
-    return (int(run) if run else 10**9), number
+            if one.place not in pinned:
+                self._delete_one(one.place)
+        self._unneeded = [one for one in self._unneeded if one.place in pinned]
 
 
 def _best(kept: list[Kept]) -> Kept:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -21,7 +20,7 @@ SHARE = 16
 """Images of a batch that a worker keeps at least: on fewer, batch normalisation's statistics are poor."""
 
 
-def retrain_best(experiment: Path, *, max_failures: int) -> dict[str, Any]:
+def retrain_best(experiment: Folder, *, max_failures: int) -> dict[str, Any]:
     """Train `best_config.yaml` into `retrained/`, a training's folder, on the connected Ray.
 
     Args:
@@ -34,10 +33,10 @@ def retrain_best(experiment: Path, *, max_failures: int) -> dict[str, Any]:
     Raises:
         InputError, TrainingFailed: as `Training`.
     """
-    config = full_config(Config.from_dict(load_yaml(experiment / "best_config.yaml")))
+    config = full_config(Config.from_dict(load_yaml(experiment.local / "best_config.yaml")))
     workers = workers_for(config, [node["Resources"] for node in ray.nodes() if node["Alive"]])
     with (
-        Folder(str(experiment), "retrained") as folder,
+        experiment.child("retrained") as folder,
         Training(folder, config, (workers, workers), max_failures=max_failures) as training,
     ):
         say(f"training the best configuration in full, on {workers} workers, into {folder.shown}")

@@ -6,8 +6,8 @@ import contextlib
 import json
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -17,19 +17,22 @@ from decouple_search import results
 from decouple_search.best import export_best
 from decouple_search.budget import Budget
 from decouple_search.busy import BusyMeter
-from decouple_search.cluster import connect, machines, sigterm_as_sigint
-from decouple_search.experiment import check_same, goes_on, held
+from decouple_search.checkpoints import Checkpoints
+from decouple_search.cluster import check_nodes, connect, machines, sigterm_as_sigint
+from decouple_search.experiment import DEFINITION, JOURNAL, check_same, goes_on, held
 from decouple_search.live_tables import LiveTables
+from decouple_search.mirror import Lease, Mirror
 from decouple_search.plan import Options, slots
 from decouple_search.prepare import check_weights, prepare_data
 from decouple_search.progress import LiveProgress
 from decouple_search.report import report
-from decouple_search.resume import begin, go_on, trial_folders, unfinished
+from decouple_search.resume import begin, ended, go_on, unfinished
 from decouple_search.retention import Retention
 from decouple_search.samplers import make_sampler, make_spares
 from decouple_search.schedulers import Scheduler, tune_scheduler
 from decouple_search.searcher import Reports, StudySearcher
 from decouple_search.space import Space
+from decouple_search.storage import Folder
 from decouple_search.study import INTERRUPTED, ended_trials, trial_name
 from decouple_search.tensorboard import TensorBoardRuns
 from decouple_search.tuner import make_tuner
@@ -59,7 +62,7 @@ class Search:
     """A search on a connected Ray, as a context: connects, and lets go at the end.
 
     Args:
-        experiment: the folder to write; one with a search in it goes on.
+        folder: to write; one with a search in it goes on.
         space: what to search.
         config: the base configuration.
         scheduler: when trials are stopped.
@@ -74,7 +77,7 @@ class Search:
 
     def __init__(
         self,
-        experiment: Path,
+        folder: Folder,
         space: Space,
         config: Config,
         scheduler: Scheduler,
@@ -82,7 +85,7 @@ class Search:
         trials: int,
         sampler: str,
     ) -> None:
-        self.experiment, self.space, self.config = experiment.resolve(), space, config
+        self._folder, self.space, self.config = folder, space, config
         self._scheduler, self._options, self._trials, self._sampler = scheduler, options, trials, sampler
         self.running = 0
         """Trials that can run at a time, known once connected."""
@@ -92,20 +95,18 @@ class Search:
 
     def __enter__(self) -> Search:
         self._started = time.monotonic()
-        self.goes_on = goes_on(self.experiment, self._options.resume)
-        try:
-            self.experiment.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"--storage: cannot make '{self.experiment}' ({error.strerror}); give another folder"
-            ) from None
         self._ours = False
-        self._lock.enter_context(held(self.experiment))
+        try:
+            self._take_folder()
+        except BaseException:
+            self._lock.close()
+            raise
         try:
             grid = self._sampler == "grid"
             if self.goes_on:
-                check_same(self.experiment, self.space, self.config, self._scheduler, grid=grid)
+                check_same(self._folder, self.space, self.config, self._scheduler, grid=grid)
             self._ours = connect()
+            check_nodes(self._folder)
             self.config, nodes = machines(self.config)
             self.running = min(slots(self.config, nodes), self._options.max_concurrent or self._trials, self._trials)
             # Elsewhere than on this one machine the workers decode for themselves.
@@ -116,7 +117,7 @@ class Search:
             check_weights(self.config)
             url, other = self._options.optuna_storage, self._options.warm_start
             if self.goes_on:
-                self.study = go_on(self.experiment, self.space, url=url)
+                self.study = go_on(self.experiment, self.space, self._checkpoints, url=url)
             else:
                 self.study, self.taken = begin(
                     self.experiment,
@@ -125,14 +126,34 @@ class Search:
                     self._scheduler,
                     grid=grid,
                     url=url,
-                    other=Path(other) if other else None,
+                    other=other,
                 )
+            self._folder.push()  # before Tune writes there: what a next run needs to know of this one
         except BaseException:
             self._disconnect()
             if not self.goes_on:
-                shutil.rmtree(self.experiment)  # nothing of worth is in it yet, and its name stays free
+                shutil.rmtree(self.experiment, ignore_errors=True)  # nothing of worth is in it; its name stays free
             raise
         return self
+
+    def _take_folder(self) -> None:
+        """Make the folder this search's alone, see what is in it, and fetch what it goes on with."""
+        self._lock.enter_context(self._folder)
+        if self._folder.remote:
+            self._lease = self._lock.enter_context(Lease(self._folder))
+        self.experiment = self._folder.local
+        self.goes_on = goes_on(self._folder, self._options.resume)
+        try:
+            self.experiment.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"--storage: cannot make '{self.experiment}' ({error.strerror}); give another folder"
+            ) from None
+        if not self._folder.remote:
+            self._lock.enter_context(held(self.experiment))
+        self._checkpoints = Checkpoints(self._folder)
+        for name in (DEFINITION, JOURNAL, "summary.json") if self.goes_on else ():
+            self._folder.pull(name)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -145,7 +166,17 @@ class Search:
             ray.shutdown()
 
     def run(self) -> Outcome:
-        """Run the search and write the experiment folder."""
+        """Run the search and write the experiment folder.
+
+        Raises:
+            TrainingFailed: object storage could not be written at the end; what is not there is on this machine.
+        """
+        if not self._folder.remote:
+            return self._run(self._checkpoints.delete)
+        with Mirror(self._folder, self._checkpoints, self._lease) as mirror:
+            return self._run(mirror.delete)
+
+    def _run(self, delete: Callable[[str], None]) -> Outcome:
         options, space, trials, study = self._options, self.space, self._trials, self.study
         base = flatten(self.config.to_dict())
         epochs, before = self.config.train.epochs, study.user_attrs.get("wall_seconds", 0.0)
@@ -154,7 +185,7 @@ class Search:
         def prepare(number: int) -> None:  # without self, as Tune pickles it
             study.sampler = make_sampler(sampler, space, epochs, options.seed, number)
 
-        left = unfinished(study, self.experiment, space, epochs, study.user_attrs.get("runs", 0))
+        left = unfinished(study, self._checkpoints, space, epochs, study.user_attrs.get("runs", 0))
         # pbt trains all trials in turns, and needs a search that goes on for as long as one of them does.
         searcher = StudySearcher(
             study,
@@ -176,11 +207,13 @@ class Search:
             before=before,
         )
         retention = Retention(
+            self._checkpoints,
             options.keep_checkpoints,
             space.metric,
             space.mode,
             recent=self._scheduler.recent_checkpoints,
-            found=trial_folders(study, self.experiment),
+            found=ended(study),
+            delete=delete,
         )
         interrupted = False
         with LiveProgress(trials, epochs, space.metric, space.mode, ended=searcher.asked) as progress:
@@ -188,7 +221,8 @@ class Search:
                 progress.known(best.user_attrs["best_value"], trial_name(best.number))
             if searcher.asked < trials and not budget.stop_all():
                 tuner = make_tuner(
-                    self.experiment,
+                    self._folder,
+                    self._checkpoints,
                     self.config,
                     searcher,
                     tune_scheduler(
@@ -228,13 +262,13 @@ class Search:
     def _finish(self, meter: BusyMeter, budget: Budget, progress: LiveProgress, *, interrupted: bool) -> Outcome:
         results.write_tables(self.experiment, self.study, self.space, self.config)
         self._summarise(meter)  # there before the measuring, which may be interrupted
-        export_best(self.experiment, self.study, self.space)
+        export_best(self.experiment, self._checkpoints, self.study, self.space, again=not interrupted)
         best = results.best_trial(self.study, self.space)
         parameters = results.parameters_of(best) if best else None
         failure = next(iter(progress.failures), None)
         summary = self._summarise(meter)
         try:
-            report(self.experiment, self.study)
+            report(self._folder, self.study)
         except InputError as error:  # a full disk; all else is written
             say(f"warning: {error}")
         return Outcome(summary, parameters, failure, interrupted, budget.spent)

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
+from pyarrow.fs import LocalFileSystem
 from ray import tune
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
-from decouple_search.gang import FAILURES, Gang, GangHungError, cause_of, read_files
+from decouple_search.checkpoints import read_files
+from decouple_search.gang import FAILURES, Gang, GangHungError, cause_of
 from decouple_search.worker import Files
 from decouplenet.config import ScalingConfig, nest
 
@@ -32,12 +34,23 @@ class DecoupleTrial(tune.Trainable):
     _epoch: int
     _best: float
     _failure: str | None
+    _unshared: str | None
+    _system: Any
     _latency: float | None
     _lineage: list[str]
 
-    def setup(self, config: dict[str, Any]) -> None:
-        """Start the slot's gang and the first configuration on it."""
-        self._gang = None
+    def setup(self, config: dict[str, Any], system: Any = None, folder: str | None = None) -> None:
+        """Start the slot's gang and the first configuration on it.
+
+        Args:
+            config: the first trial's.
+            system: pyarrow's file system that checkpoints are in; None for this machine's.
+            folder: that all machines must share; None where they need not.
+        """
+        self._gang, self._system = None, system or LocalFileSystem()
+        self._unshared = None
+        if folder and not Path(folder).is_dir():
+            self._unshared = f"--storage: '{folder}' is not there on {ray.util.get_node_ip_address()}"
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -60,7 +73,9 @@ class DecoupleTrial(tune.Trainable):
         improved = value > self._best
         self._best = max(value, self._best)
         scalars = {name: number for name, number in measured.items() if isinstance(number, (int, float))}
-        told = {"lineage": self._lineage, SHOULD_CHECKPOINT: improved, DONE: self._epoch >= self._epochs}
+        done = self._epoch >= self._epochs
+        # Each epoch, as a lost machine must not cost more than one; the last is needed if it is the best.
+        told = {"lineage": self._lineage, SHOULD_CHECKPOINT: improved or not done, DONE: done}
         return scalars | told
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -72,7 +87,7 @@ class DecoupleTrial(tune.Trainable):
     def load_checkpoint(self, checkpoint_dir: str) -> None:  # type: ignore[override]
         """Go on from a checkpoint's folder; one of another trial, which PBT gives, goes into the lineage."""
         if self._failure is None:
-            self._go_on_from(read_files(checkpoint_dir))
+            self._go_on_from({file.name: file.read_bytes() for file in Path(checkpoint_dir).iterdir()})
 
     def cleanup(self) -> None:
         """End the gang with its slot."""
@@ -89,14 +104,14 @@ class DecoupleTrial(tune.Trainable):
         self._lineage = []
         nested = nest(config["config"])
         self._epochs = nested["train"]["epochs"]
-        self._failure = None
+        self._failure = self._unshared
         self._scaling = ScalingConfig(**nested["scaling"])
-        if not self._started(nested):
+        if self._failure is None and not self._started(nested):
             self.cleanup()
             self._guarded(lambda gang: gang.start(nested))
         # Once it has a newer one, retention deletes it, and Tune gives the newer one.
-        if config["since"] and Path(config["since"]).is_dir() and self._failure is None:
-            self._go_on_from(read_files(config["since"]))
+        if config["since"] and self._failure is None and (files := read_files(self._system, config["since"])):
+            self._go_on_from(files)
 
     def _started(self, config: dict[str, Any]) -> bool:
         """Begin a configuration; False if the gang is lost.

@@ -17,6 +17,7 @@ from decouple_search.samplers import SAMPLERS, choose_sampler
 from decouple_search.schedulers import SCHEDULERS, make_scheduler
 from decouple_search.space import Space
 from decouple_search.space_file import load_space
+from decouple_search.storage import Folder
 from decouplenet.command_line import CommandParser, parse_config, run, say
 from decouplenet.config import Config
 from decouplenet.errors import InputError
@@ -41,7 +42,7 @@ def parser() -> CommandParser:
     )
     parser.add_argument("--warm-start", type=str | None, default=None, help="experiment whose trials are taken over")
     parser.add_argument("--optuna-storage", type=str | None, default=None, help="URL of a database for the study")
-    parser.add_argument("--storage", type=str, default="results", help="folder that experiments are kept in")
+    parser.add_argument("--storage", type=str, default="results", help="folder or URI that experiments are kept in")
     parser.add_argument("--name", type=str | None, default=None, help="experiment's folder; default: space and time")
     parser.add_argument("--workers-per-trial", type=int | None, default=None, help="scaling.workers_per_trial")
     parser.add_argument(
@@ -92,8 +93,6 @@ def read(arguments: list[str] | None) -> tuple[Options, Space, Config]:
         value = own[name]
         if value is not None and value < least:
             raise InputError(f"--{name.replace('_', '-')}: {value} is out of range; it must be at least {least}")
-    if "://" in own["storage"]:
-        raise InputError(f"--storage: '{own['storage']}' is not a folder of this machine; give a folder")
     space = load_space(own["space"], keys)
     if own["keep_checkpoints"] is None:
         own["keep_checkpoints"] = space.keep_checkpoints
@@ -113,38 +112,38 @@ def main(arguments: list[str] | None = None) -> int:
             "--max-concurrent: pbt trains all trials in turns on every slot there is; leave it out, or let a worker "
             "need more (scaling.cpus_per_worker)"
         )
-    experiment = Path(options.storage).expanduser() / (options.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}")
+    folder = Folder(options.storage, options.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}")
     if options.dry_run:
         nodes = local_nodes()
         config = resolve_gpus(config, nodes)
         running = min(slots(config, nodes), options.max_concurrent or trials, trials)
         say(describe(space, config, scheduler, options, sampler=sampler, trials=trials, running=running))
         say(disk_use(space, config, scheduler, keep=options.keep_checkpoints, running=running, trials=trials))
-        say(f"results    {experiment}")
+        say(f"results    {folder.shown}")
         return 0
-    goes_on(experiment, options.resume)
+    goes_on(folder, options.resume)
 
     from decouple_search.search import Search  # Ray takes seconds to import, and nothing before this needs it
 
-    with Search(experiment, space, config, scheduler, options, trials, sampler) as search:
+    with Search(folder, space, config, scheduler, options, trials, sampler) as search:
         plan = describe(
             space, search.config, scheduler, options, sampler=sampler, trials=trials, running=search.running
         )
-        say(f"{plan}\nresults    {experiment}" + (", which goes on" if search.goes_on else ""))
+        say(f"{plan}\nresults    {folder.shown}" + (", which goes on" if search.goes_on else ""))
         if search.taken:
             say(search.taken)
         outcome = search.run()
-        code = report(outcome, experiment)
+        code = report(outcome, folder)
         if options.retrain_best and code == 0:
             from decouple_search.retrain import retrain_best
 
-            best = retrain_best(experiment, max_failures=options.max_failures)
+            best = retrain_best(folder, max_failures=options.max_failures)
             measured = f", val_map {best['val_map']:.4f} in epoch {best['epoch']}" if "val_map" in best else ""
-            say(f"retrained  {experiment / 'retrained' / 'best_checkpoint'}{measured}")
+            say(f"retrained  {folder.shown}/retrained/best_checkpoint{measured}")
     return code
 
 
-def report(outcome: Any, experiment: Path) -> int:
+def report(outcome: Any, folder: Folder) -> int:
     """Say what came of a search; returns the exit code."""
     counts = outcome.summary
     say(
@@ -163,9 +162,9 @@ def report(outcome: Any, experiment: Path) -> int:
     say(f"best       trial {counts['best_trial_id']}, val_map {counts['best_val_map']:.4f}")
     for key, value in outcome.best.items():
         say(f"             {key} = {value:.4g}" if isinstance(value, float) else f"             {key} = {value}")
-    for file in (experiment / name for name in ("leaderboard.csv", "best_config.yaml", "best_checkpoint")):
-        if file.exists():
-            say(f"             {file}")
+    for name in ("leaderboard.csv", "best_config.yaml", "best_checkpoint"):
+        if (folder.local / name).exists():
+            say(f"             {folder.shown}/{name}")
     if outcome.interrupted:
         say("interrupted; what there was by then is above, and the same command goes on")
     return 130 if outcome.interrupted else 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -15,14 +14,17 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its tables ignore verbose=0
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
+from decouple_search.checkpoints import TRIALS, Checkpoints
 from decouple_search.searcher import StudySearcher
+from decouple_search.storage import Folder
 from decouple_search.study import trial_name
 from decouple_search.trial import DecoupleTrial
 from decouplenet.config import Config, ScalingConfig
 
 
 def make_tuner(
-    experiment: Path,
+    folder: Folder,
+    checkpoints: Checkpoints,
     config: Config,
     searcher: StudySearcher,
     scheduler: TrialScheduler,
@@ -36,7 +38,8 @@ def make_tuner(
     """A Tuner of `DecoupleTrial`s, each in a placement group of its own.
 
     Args:
-        experiment: the folder of the search; checkpoints go to `trials/` in it.
+        folder: the search's.
+        checkpoints: those of its trials, which Tune writes.
         config: the base configuration, for what a trial needs.
         searcher: what proposes trials.
         scheduler: when trials are stopped.
@@ -48,7 +51,12 @@ def make_tuner(
     """
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(running)  # all slots start at once, not in turn
     return tune.Tuner(
-        tune.with_resources(DecoupleTrial, trial_resources(config.scaling)),
+        tune.with_resources(
+            tune.with_parameters(
+                DecoupleTrial, system=checkpoints.system, folder=None if folder.remote else str(folder.local)
+            ),
+            trial_resources(config.scaling),
+        ),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
@@ -58,8 +66,9 @@ def make_tuner(
             trial_dirname_creator=_proposed_name,
         ),
         run_config=tune.RunConfig(
-            name="trials",
-            storage_path=str(experiment),
+            name=TRIALS,
+            storage_path=checkpoints.root.rpartition("/")[0],
+            storage_filesystem=checkpoints.system if folder.remote else None,
             stop=stop,
             callbacks=list(callbacks),
             failure_config=tune.FailureConfig(max_failures=max_failures),

@@ -16,6 +16,7 @@ from typing import Any, Literal, SupportsIndex
 
 import yaml
 
+from decouplenet.data.places import is_address, read_bytes, shown
 from decouplenet.errors import InputError
 
 Backbone = Literal[
@@ -323,25 +324,33 @@ def nearest(name: object, valid: Iterable[str]) -> str:
 
 
 def load_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping.
+    """Read a YAML file, here or at an address (`s3://...`), that holds a mapping.
 
     Raises:
-        InputError: the file is missing, is not YAML (with the line) or holds something else.
+        InputError: the file cannot be read, is not YAML (with the line) or holds something else.
     """
     try:
-        loaded = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
+        content = read_bytes(os.fspath(path) if is_address(os.fspath(path)) else Path(path))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a YAML file") from None
+        reason = error.strerror or error
+        raise InputError(f"{shown(os.fspath(path))}: cannot be read ({reason}); give the path of a YAML file") from None
+    return parse_yaml(content, shown(os.fspath(path)))
+
+
+def parse_yaml(content: bytes, where: str) -> dict[str, Any]:
+    """The mapping in a YAML file's content; `where` is its name in errors, which are as `load_yaml`'s."""
+    try:
+        loaded = yaml.load(content.decode("utf-8"), Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise InputError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)})") from None
+        raise InputError(f"{where}{line}: not valid YAML ({getattr(error, 'problem', error)})") from None
     except ValueError as error:  # not UTF-8, or a date that is none
-        raise InputError(f"{path}: not valid YAML ({error})") from None
+        raise InputError(f"{where}: not valid YAML ({error})") from None
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
-        raise InputError(f"{path}: holds a {type(loaded).__name__}; a mapping of keys to values is needed")
+        raise InputError(f"{where}: holds a {type(loaded).__name__}; a mapping of keys to values is needed")
     return loaded
 
 

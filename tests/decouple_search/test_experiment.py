@@ -8,6 +8,7 @@ import pytest
 from decouple_search.experiment import check_same, goes_on, held, write_definition
 from decouple_search.schedulers import Scheduler
 from decouple_search.space_file import load_space
+from decouple_search.storage import folder_at
 from decouplenet.command_line import parse_config
 from decouplenet.errors import InputError
 
@@ -20,9 +21,9 @@ def space(space_file):
 def test_the_same_search_goes_on_and_another_is_refused_with_what_differs(space_file, space, tmp_path):
     config, asha = parse_config(space.base), Scheduler("asha")
     write_definition(tmp_path, space, config, asha, grid=False)
-    check_same(tmp_path, space, config, asha, grid=False)
+    check_same(folder_at(str(tmp_path)), space, config, asha, grid=False)
     elsewhere = parse_config({**space.base, "scaling.workers_per_trial": 2, "data.workers": 7, "data.cache": "none"})
-    check_same(tmp_path, space, elsewhere, asha, grid=False)
+    check_same(folder_at(str(tmp_path)), space, elsewhere, asha, grid=False)
     other = load_space(
         space_file(
             ("{float: [0.0, 1.0]}", "{float: [0.0, 0.5]}"),
@@ -31,7 +32,7 @@ def test_the_same_search_goes_on_and_another_is_refused_with_what_differs(space_
     )
     changed = parse_config({**other.base, "train.epochs": 5})
     with pytest.raises(InputError) as refused:
-        check_same(tmp_path, other, changed, Scheduler("asha", 2), grid=True)
+        check_same(folder_at(str(tmp_path)), other, changed, Scheduler("asha", 2), grid=True)
     said = str(refused.value)
     assert "model.alpha: float 0.0 to 1.0 there, float 0.0 to 0.5 here" in said
     assert "model.k_pos: absent there, float 0.1 to 0.2 here" in said
@@ -42,13 +43,13 @@ def test_the_same_search_goes_on_and_another_is_refused_with_what_differs(space_
 
 
 def test_what_a_beginning_that_was_killed_leaves_is_begun_anew(tmp_path):
-    assert not goes_on(tmp_path / "new", "auto")
+    assert not goes_on(folder_at(f"{tmp_path}/new"), "auto")
     for name in (".lock", "study.log"):
         (tmp_path / name).touch()
-    assert not goes_on(tmp_path, "auto")
+    assert not goes_on(folder_at(str(tmp_path)), "auto")
     (tmp_path / "experiment.yaml").touch()
-    assert goes_on(tmp_path, "auto")
-    assert goes_on(tmp_path, "must")
+    assert goes_on(folder_at(str(tmp_path)), "auto")
+    assert goes_on(folder_at(str(tmp_path)), "must")
 
 
 def test_two_searches_do_not_write_in_one_folder(tmp_path):

@@ -114,7 +114,6 @@ def test_dry_run_says_all_and_starts_nothing(space_file, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["--trials", "0"], "--trials: 0 is out of range"),
-        (["--storage", "s3://bucket/x"], "--storage"),
         (["--sampler", "randon"], r"--sampler: unknown 'randon'; did you mean 'random'\?"),
         (["--seed", "-1"], "--seed: -1 is out of range"),
         (["--epoch-budget", "0"], "--epoch-budget: 0 is out of range"),
@@ -128,6 +127,11 @@ def test_dry_run_says_all_and_starts_nothing(space_file, tmp_path, capsys):
 def test_wrong_flags(arguments, message):
     with pytest.raises(InputError, match=message):
         main([*arguments, "--dry-run"])
+
+
+def test_a_storage_that_nothing_can_open_is_refused_before_ray_starts():
+    with pytest.raises(InputError, match="--storage: 'nothing://bucket/x/y' cannot be used"):
+        main(["--storage", "nothing://bucket/x", "--name", "y"])
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ import yaml
 from optuna.trial import TrialState
 from safetensors.torch import save_file
 
-from decouple_search.resume import begin, go_on, trial_folders, unfinished
-from decouple_search.retention import written
+from decouple_search.checkpoints import Checkpoints, written
+from decouple_search.resume import begin, ended, go_on, unfinished
 from decouple_search.schedulers import Scheduler
 from decouple_search.space_file import load_space
+from decouple_search.storage import Folder, folder_at
 from decouple_search.study import open_study
 from decouplenet.command_line import parse_config
 from decouplenet.errors import InputError
@@ -22,78 +23,98 @@ def space(space_file):
     return load_space(space_file())
 
 
-def checkpoint(folder, epoch, *, whole=True, **config):
+def checkpoint(folder, epoch, *, whole=True, remote=False, **config):
     folder.mkdir(parents=True)
     save_file({"weight": torch.zeros(3)}, folder / "model.safetensors")
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / "metrics.json").write_text(json.dumps({"epoch": epoch}))
     torch.save({"epoch": epoch}, folder / "state.pt")
-    if not whole:
+    if not whole:  # in object storage a file is there as a whole, or not at all
         content = (folder / "state.pt").read_bytes()
         (folder / "state.pt").write_bytes(content[: len(content) // 2])
+        if remote:
+            (folder / "state.pt").unlink()
 
 
-def test_running_trials_go_on_from_their_newest_whole_checkpoint(space, tmp_path):
-    study = open_study(tmp_path / "study.log", space)
-    for i in range(4):
-        trial = study.ask()
-        space.suggest(trial)
-        if i == 1:
-            study.tell(trial, 0.5)
-    stopped = study.ask()
-    stopped.set_user_attr("stopped", 1)
-    stopped.set_user_attr("epochs", 1)
-    done = study.ask()
-    done.set_user_attr("epochs", 3)
-    done.set_user_attr("objectives", [0.7])
-    trials = tmp_path / "trials"
+@pytest.fixture(params=["here", "s3"])
+def folder(request, tmp_path):
+    """A search's folder, here and in object storage."""
+    storage = str(tmp_path) if request.param == "here" else request.getfixturevalue("s3")
+    with Folder(storage, f"resume-{request.node.name}") as folder:
+        folder.local.mkdir(parents=True)
+        yield folder
+
+
+def begun(study, space, **known):
+    trial = study.ask()
+    space.suggest(trial)
+    for name, value in known.items():
+        trial.set_user_attr(name, value)
+    return trial
+
+
+def test_running_trials_go_on_from_their_newest_whole_checkpoint(space, folder):
+    study, checkpoints = open_study(folder.local / "study.log", space), Checkpoints(folder)
+    begun(study, space, epochs=2)
+    study.tell(begun(study, space), 0.5)
+    begun(study, space)
+    begun(study, space)
+    begun(study, space, epochs=1, stopped=1)
+    begun(study, space, epochs=3, objectives=[0.7])
+    trials = folder.local / "trials"
     checkpoint(trials / "0000" / "checkpoint_000000", 1)
-    checkpoint(trials / "0000" / "checkpoint_000001", 3, optim={"lr": 0.005})
-    checkpoint(trials / "0000" / "checkpoint_000002", 4, whole=False)
+    checkpoint(trials / "0000" / "checkpoint_000001", 2, optim={"lr": 0.005})
+    checkpoint(trials / "0000" / "checkpoint_000002", 2, whole=False, remote=folder.remote)
     checkpoint(trials / "0001" / "checkpoint_000000", 3)
-    checkpoint(trials / "0002" / "checkpoint_000000", 1, whole=False)
-    first = unfinished(study, tmp_path, space, 3, 1)
+    checkpoint(trials / "0002" / "checkpoint_000000", 1)  # the study was lost with its driver, and does not know it
+    checkpoint(trials / "0003" / "checkpoint_000000", 0, whole=False, remote=folder.remote)
+    folder.push()
+    first = unfinished(study, checkpoints, space, 3, 1)
     assert [(one.number, one.since and one.since.rpartition("/")[2]) for one in first] == [
         (0, "checkpoint_1-000001"), (2, None), (3, None),
     ]  # fmt: skip
     assert study.trials[4].state.name == "PRUNED"
     assert (study.trials[5].state.name, study.trials[5].value) == ("COMPLETE", 0.7)
     assert first[0].changed == {"optim.lr": 0.005}
-    checkpoint(trials / "0000" / "checkpoint_000000", 5)  # of the second run, which is killed too
-    again = unfinished(study, tmp_path, space, 3, 2)
-    assert again[0].since == str(trials / "0000" / "checkpoint_2-000000")
-    assert (trials / "0001" / "checkpoint_000000").is_dir()
+    assert checkpoints.all().keys() == {"0000", "0001"}
+    checkpoint(trials / "0000" / "checkpoint_000003", 2)  # of the second run, which is killed too
+    folder.push()
+    again = unfinished(study, checkpoints, space, 3, 2)
+    assert again[0].since == f"{checkpoints.root}/0000/checkpoint_2-000003"
+    assert [place.rpartition("/")[2] for place in checkpoints.all()["0000"]] == [
+        "checkpoint_1-000000", "checkpoint_1-000001", "checkpoint_2-000003",
+    ]  # fmt: skip
 
 
-def test_the_folders_of_ended_and_of_failed_trials_are_told_apart(space, tmp_path):
+def test_ended_and_failed_trials_are_told_apart(space, tmp_path):
     study = open_study(tmp_path / "study.log", space)
-    for state in ("PRUNED", "FAIL", None, "PRUNED"):
+    for state in ("PRUNED", "FAIL", None):
         trial = study.ask()
         if state:
             study.tell(trial, state=TrialState[state])
-    for name in ("0000", "0001", "0002"):  # the last trial wrote none
-        (tmp_path / "trials" / name).mkdir(parents=True)
-    told = {folder.name: ended for folder, ended in trial_folders(study, tmp_path).items()}
-    assert told == {"0000": (True, True), "0001": (True, False), "0002": (False, True)}
+    assert ended(study) == {"0000": (True, True), "0001": (True, False), "0002": (False, True)}
 
 
-def test_checkpoints_are_in_order_over_more_than_ten_runs(tmp_path):
+def test_checkpoints_are_in_order_over_more_than_ten_runs():
     names = ["checkpoint_2-000000", "checkpoint_2-000010", "checkpoint_10-000000", "checkpoint_000000"]
-    assert sorted((tmp_path / name for name in reversed(names)), key=written) == [tmp_path / name for name in names]
+    assert sorted((f"trials/0000/{name}" for name in reversed(names)), key=written) == [
+        f"trials/0000/{name}" for name in names
+    ]
 
 
 def test_a_search_that_was_killed_before_its_first_trial_goes_on_and_without_its_study_does_not(space_file, tmp_path):
     start = "start:\n  - {model.maps_per_class: 2, model.alpha: 0.1, model.k_neg: 0.2}\n"
     space = load_space(space_file((start, "")))
     begin(tmp_path, space, parse_config(space.base), Scheduler("asha"), grid=False)
-    assert go_on(tmp_path, space).user_attrs["runs"] == 1
+    checkpoints = Checkpoints(folder_at(str(tmp_path)))
+    assert go_on(tmp_path, space, checkpoints).user_attrs["runs"] == 1
     (tmp_path / "trials" / "0000").mkdir(parents=True)
     (tmp_path / "trials" / "tuner.pkl").touch()  # Tune's own
-    assert go_on(tmp_path, space).user_attrs["runs"] == 2
+    assert go_on(tmp_path, space, checkpoints).user_attrs["runs"] == 2
     assert [path.name for path in (tmp_path / "trials").iterdir()] == ["0000"]
     (tmp_path / "study.log").unlink()
     with pytest.raises(InputError, match="there is no study of"):
-        go_on(tmp_path, space)
+        go_on(tmp_path, space, checkpoints)
 
 
 def test_start_points_are_asked_for_once_after_a_beginning_that_was_killed(space, tmp_path):

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from decouple_search.checkpoints import Checkpoints
 from decouple_search.retention import Retention
+from decouple_search.storage import folder_at
 
 
 class Trial(SimpleNamespace):
@@ -29,7 +31,8 @@ class Folder:
 
     def __init__(self, root, **options):
         self.root = root
-        self.retention = Retention(**({"keep": 2, "metric": "val_map", "mode": "max"} | options))
+        checkpoints = Checkpoints(folder_at(str(root)))
+        self.retention = Retention(checkpoints, **({"keep": 2, "metric": "val_map", "mode": "max"} | options))
         self.count = 0
         self.seen = {}
 

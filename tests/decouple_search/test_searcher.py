@@ -12,9 +12,11 @@ from ray.tune.search import Searcher
 from safetensors.torch import save_file
 
 from decouple_search import results
+from decouple_search.checkpoints import Checkpoints
 from decouple_search.samplers import SAMPLERS, make_sampler
 from decouple_search.searcher import StudySearcher, Unfinished
 from decouple_search.space_file import load_space
+from decouple_search.storage import folder_at
 from decouple_search.study import INTERRUPTED, STUDY_NAME, curve, open_study
 from decouplenet.command_line import parse_config
 from decouplenet.config import flatten
@@ -345,12 +347,12 @@ def test_the_best_checkpoint_is_what_is_on_disk(search, tmp_path):
         for i, value in enumerate(values, start=1):
             searcher.on_trial_result(name, epoch(i, value))
         searcher.on_trial_complete(name, None)
-    assert results.best_kept(tmp_path, study, space) is None
+    assert results.best_kept(Checkpoints(folder_at(str(tmp_path))), study, space) is None
     for trial, number, value in (("0000", 1, 0.2), ("0001", 1, 0.6)):
         folder = tmp_path / "trials" / trial / "checkpoint_000000"
         folder.mkdir(parents=True)
         written(folder, {"epoch": number, "val_map": value})
     (tmp_path / "trials" / "0001" / "checkpoint_000001").mkdir()
     written(tmp_path / "trials" / "0001" / "checkpoint_000001", {"epoch": 2, "val_map": 0.9}, cut=True)
-    trial, folder, told = results.best_kept(tmp_path, study, space)
-    assert (trial.number, folder.parent.name, told["val_map"]) == (1, "0001", 0.6)
+    trial, folder, told = results.best_kept(Checkpoints(folder_at(str(tmp_path))), study, space)
+    assert (trial.number, folder.split("/")[-2], told["val_map"]) == (1, "0001", 0.6)

@@ -1,10 +1,11 @@
 """The same folder of results on this machine and on S3 (a server of this process)."""
 
 import contextlib
+from pathlib import Path
 
 import pytest
 
-from decouple_search.storage import CHECKPOINT_FILES, Folder, open_checkpoint
+from decouple_search.storage import CHECKPOINT_FILES, Folder, folder_at, open_checkpoint
 from decouplenet.errors import InputError
 
 
@@ -15,7 +16,7 @@ def storage(request, tmp_path):
 
 
 def test_what_one_pushes_another_pulls(storage, tmp_path):
-    name = "a"
+    name = "a name [1]"
     with Folder(storage, name) as first:
         assert not first.exists()
         assert first.pull("config.yaml") is None
@@ -39,8 +40,9 @@ def test_only_what_changed_is_pushed(s3, monkeypatch):
         (folder.local / "b").write_text("1")
         folder.push()
         written = []
-        monkeypatch.setattr(folder, "_write", lambda file: written.append(file.name))
+        monkeypatch.setattr(folder, "write", lambda name, content: written.append(name))
         (folder.local / "b").write_text("22")
+        (folder.local / ".b.partial").write_text("2")
         folder.push()
         assert written == ["b"]
         local = folder.local
@@ -49,13 +51,16 @@ def test_only_what_changed_is_pushed(s3, monkeypatch):
 
 def test_a_storage_that_cannot_be_used_is_named_without_its_keys(s3):
     with pytest.raises(InputError, match="--storage: 'nothing://bucket/x' cannot be used"):
-        Folder("nothing://bucket", "x")
+        Folder("nothing://bucket", "x").names()
     with Folder(s3.replace("@bucket", "@no-such-bucket"), "x") as folder:
         folder.local.mkdir()
         (folder.local / "a").write_text("1")
         with pytest.raises(InputError, match="--storage: 's3://no-such-bucket/runs/x' cannot be used") as raised:
             folder.push()
     assert "\n" not in str(raised.value)
+    with pytest.raises(InputError, match="cannot be used") as raised:
+        Folder("s3://user:secret@bucket/%?region=us-east-1", "x").names()
+    assert "secret" not in str(raised.value)
 
 
 def test_a_checkpoint_is_fetched_from_object_storage_and_removed(s3):
@@ -78,3 +83,22 @@ def test_a_uri_of_a_folder_here(tmp_path):
         (folder.local / "a" / "b").write_text("1")
         folder.push()
     assert (tmp_path / "new" / "x" / "a" / "b").read_text() == "1"
+
+
+def test_in_a_job_a_relative_folder_is_not_in_the_copy_that_ray_deletes(monkeypatch, tmp_path):
+    assert Folder("results", "x").local == Path("results/x").resolve()
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Folder("results", "x").local == tmp_path / "results" / "x"
+    assert Folder("/data/results", "x").local == Path("/data/results/x")
+
+
+def test_a_folder_in_a_folder_and_one_that_a_user_names(s3):
+    base, _, query = s3.partition("?")
+    child = Folder(s3, "a b").child("c")
+    assert (child.shown, child.flags) == ("s3://bucket/runs/a%20b/c", "--storage s3://bucket/runs/a%20b --name c")
+    child.write("file", b"1")
+    assert folder_at(f"{base}/a%20b/c?{query}").read("file") == b"1"
+    child.remove("file")
+    child.remove("file")  # none there is as well
+    assert child.read("file") is None

@@ -6,6 +6,7 @@ from optuna.trial import TrialState
 from decouple_search.experiment import write_definition
 from decouple_search.schedulers import Scheduler
 from decouple_search.space_file import load_space
+from decouple_search.storage import Folder
 from decouple_search.study import ended_trials, open_study, own_trials
 from decouple_search.warm_start import take_over
 from decouplenet.command_line import parse_config
@@ -37,7 +38,7 @@ def test_what_fits_is_taken_and_the_rest_is_said(space_file, tmp_path):
         )
     )
     study = open_study(tmp_path / "study.log", smaller)
-    said = take_over(tmp_path / "other", study, smaller, parse_config(smaller.base))
+    said = take_over(str(tmp_path / "other"), study, smaller, parse_config(smaller.base))
     [taken] = study.trials
     first = was.trials[0]
     assert taken.params == first.params | {"optim.name": "adamw"}  # as it was there
@@ -49,12 +50,23 @@ def test_what_fits_is_taken_and_the_rest_is_said(space_file, tmp_path):
     assert "train.epochs was 3, is 5" in said
 
 
+def test_an_experiment_in_object_storage(space_file, tmp_path, s3):
+    space = load_space(space_file())
+    with Folder(s3, "warm") as folder:
+        other(space, folder.local)
+        folder.push()
+        study = open_study(tmp_path / "study.log", space)
+        said = take_over(folder.uri, study, space, parse_config(space.base))
+    assert said.startswith("warm       2 trials of s3://bucket/runs/warm taken over")
+    assert len(study.trials) == 2
+
+
 def test_no_experiment_or_one_of_other_objectives_is_refused(space_file, tmp_path):
     space = load_space(space_file())
     other(space, tmp_path / "other")
     losses = load_space(space_file(("trials: 4", "objective: {metric: val_loss}")))
     study = open_study(tmp_path / "study.log", losses)
     with pytest.raises(InputError, match="has other objectives: {'val_map': 'max'}"):
-        take_over(tmp_path / "other", study, losses, parse_config(losses.base))
+        take_over(str(tmp_path / "other"), study, losses, parse_config(losses.base))
     with pytest.raises(InputError, match="is no search's folder"):
-        take_over(tmp_path / "nothing", study, losses, parse_config(losses.base))
+        take_over(str(tmp_path / "nothing"), study, losses, parse_config(losses.base))

@@ -1,0 +1,135 @@
+"""The checkpoints of a search's trials: `trials/<trial>/checkpoint_<number>/`, here or in object storage.
+
+Tune writes them; this finds, reads, renames and deletes them. A checkpoint is named by its path in pyarrow's file
+system, which is what Tune gives for it too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from decouple_search.storage import CHECKPOINT_FILES, Folder
+from decouplenet.checkpoint import is_whole
+from decouplenet.config import flatten, parse_yaml
+
+TRIALS = "trials"
+STATE = "state.pt"
+
+
+class Checkpoints:
+    """The checkpoints in the folder of a search.
+
+    Args:
+        folder: the search's.
+
+    Raises:
+        InputError: the storage cannot be reached, when made.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self.system, root = folder.opened
+        """pyarrow's file system."""
+        self.root = f"{root}/{TRIALS}"
+        """The folder of all trials in it."""
+        self._here = self.system.type_name == "local"
+
+    def all(self) -> dict[str, list[str]]:
+        """The checkpoints that there are by trial, oldest first; also those that were not written to the end."""
+        found: dict[str, set[str]] = {}
+        for info in self._list(self.root, recursive=not self._here):  # at once where each question takes long
+            trial, *inside = info.path.removeprefix(f"{self.root}/").split("/")
+            if self._here and not info.is_file:
+                inside = [one.base_name for one in self._list(info.path)]
+            names = inside if self._here else inside[:1]
+            found.setdefault(trial, set()).update(name for name in names if name.startswith("checkpoint_"))
+        return {
+            trial: sorted((f"{self.root}/{trial}/{name}" for name in names), key=written)
+            for trial, names in sorted(found.items())
+            if names
+        }
+
+    def is_whole(self, checkpoint: str) -> bool:
+        """Whether it was written to the end; in object storage files appear whole, so they need but be there."""
+        if self._here:
+            return is_whole(Path(checkpoint))
+        return {*CHECKPOINT_FILES, STATE} <= {info.base_name for info in self._list(checkpoint)}
+
+    def metrics(self, checkpoint: str) -> dict[str, Any]:
+        """Its metrics.json."""
+        metrics: dict[str, Any] = json.loads(self._read(f"{checkpoint}/metrics.json"))
+        return metrics
+
+    def config(self, checkpoint: str) -> dict[str, Any]:
+        """The dotted keys of its config.yaml."""
+        return flatten(parse_yaml(self._read(f"{checkpoint}/config.yaml"), f"{checkpoint}/config.yaml"))
+
+    def rename(self, checkpoint: str, name: str) -> str:
+        """Give it another name in its trial's folder; its new path."""
+        target = f"{checkpoint.rpartition('/')[0]}/{name}"
+        if self._here:
+            self.system.move(checkpoint, target)
+            return target
+        for info in self._list(checkpoint):  # object storage moves no folders
+            self.system.copy_file(info.path, f"{target}/{info.base_name}")
+        self.delete(checkpoint)
+        return target
+
+    def delete(self, checkpoint: str) -> None:
+        """Delete it; what fails stays."""
+        if self._here:
+            shutil.rmtree(checkpoint, ignore_errors=True)
+            return
+        with contextlib.suppress(OSError):
+            self.system.delete_dir(checkpoint)
+
+    def delete_files(self) -> None:
+        """Delete what is beside the trials' folders: Tune's own state."""
+        for info in self._list(self.root):
+            if info.is_file:
+                self.system.delete_file(info.path)
+
+    @contextlib.contextmanager
+    def at_hand(self, checkpoint: str) -> Iterator[Path]:
+        """Its folder on this machine; a copy, for as long as the context lasts, where it is elsewhere."""
+        if self._here:
+            yield Path(checkpoint)
+            return
+        with tempfile.TemporaryDirectory() as scratch:
+            for name, content in read_files(self.system, checkpoint).items():
+                (Path(scratch) / name).write_bytes(content)
+            yield Path(scratch)
+
+    def _list(self, path: str, *, recursive: bool = False) -> list[Any]:
+        from pyarrow.fs import FileSelector
+
+        found: list[Any] = self.system.get_file_info(FileSelector(path, allow_not_found=True, recursive=recursive))
+        return found
+
+    def _read(self, path: str) -> bytes:
+        with self.system.open_input_stream(path) as stream:
+            content: bytes = stream.read()
+        return content
+
+
+def read_files(system: Any, folder: str) -> dict[str, bytes]:
+    """The contents of the files in a folder of a pyarrow file system, by name; none if there is no such folder."""
+    from pyarrow.fs import FileSelector
+
+    read = {}
+    for info in system.get_file_info(FileSelector(folder, allow_not_found=True)):
+        if info.is_file:
+            with system.open_input_stream(info.path) as stream:
+                read[info.base_name] = stream.read()
+    return read
+
+
+def written(checkpoint: str) -> tuple[int, str]:
+    """By age: those of earlier runs first, and by number within a run."""
+    run, _, number = checkpoint.rpartition("/")[2].removeprefix("checkpoint_").rpartition("-")
+    return (int(run) if run else 10**9), number
