@@ -74,11 +74,11 @@ class DataConfig:
     train_annotations: str | None = None
     """Labels of the training images: a JSON, a folder of NUS-WIDE's lists, a VOC image list, or a table."""
     train_images: str | None = None
-    """Folder of the training images."""
+    """Folder or address of the training images."""
     val_annotations: str | None = None
     """Labels of the validation images, in the same form; without it a share of train is held out."""
     val_images: str | None = None
-    """Folder of the validation images (default: train_images)."""
+    """Folder or address of the validation images (default: train_images)."""
     image_size: int = 448
     """Images are warped to a square of this many pixels a side."""
     holdout: float = 0.1
@@ -208,6 +208,8 @@ class ScalingConfig:
 
     workers_per_trial: int = 1
     """Workers that train one configuration together."""
+    min_workers_per_trial: int | None = None
+    """Workers that a trial goes on with, if no more fit once machines are lost; left out, it waits for all of them."""
     cpus_per_worker: float = 1
     """CPU cores of a worker."""
     gpus_per_worker: float | None = None
@@ -220,6 +222,9 @@ class ScalingConfig:
     def __post_init__(self) -> None:
         """Check ranges."""
         _require(self.workers_per_trial >= 1, "scaling.workers_per_trial", self.workers_per_trial, "at least 1")
+        least = self.min_workers_per_trial
+        enough = least is None or 1 <= least <= self.workers_per_trial
+        _require(enough, "scaling.min_workers_per_trial", least, "from 1 to scaling.workers_per_trial")
         _require(self.cpus_per_worker > 0, "scaling.cpus_per_worker", self.cpus_per_worker, "above 0")
         gpus = self.gpus_per_worker or 0
         _require(

@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import io
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +18,13 @@ from numpy.typing import NDArray
 
 from decouplenet.config import DataConfig
 from decouplenet.data.image_set import ImageSet, load_image_sets
-from decouplenet.data.places import Place, read_bytes, shown
+from decouplenet.data.places import Place, is_address, read_bytes, shown
+from decouplenet.data.whole_file import is_whole, new_file
 from decouplenet.errors import InputError
 
 Progress = Callable[[int, int], None]
+AT_ONCE = 16
+"""Addresses that are read at a time, if not more: their threads wait for the network, not for a core."""
 
 
 class Pixels(Protocol):
@@ -38,7 +40,9 @@ class DecodeEachTime:
         self._paths, self._size = paths, size
 
     def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return np.stack([decode_square(self._paths[i], self._size) for i in indices])
+        paths = [self._paths[i] for i in indices]
+        with ThreadPoolExecutor(threads_for(paths, 1)) as pool:
+            return np.stack(list(pool.map(lambda path: decode_square(path, self._size), paths)))
 
 
 class Data(NamedTuple):
@@ -67,28 +71,36 @@ def open_pixels(
 
     With a cache folder the first caller on a machine decodes all images there, into `pixels-<key>.u8`
     (N·size²·3 bytes, the key made of every file's path, length and time); the others wait for it, and later
-    searches find it. It appears under its name only when it is complete.
+    searches find it. It appears under its name only when it is complete and on the disk; one that is not as long as
+    it should be is made anew. Of an image at an address only the name is in the key: one that is changed under the
+    same name is not noticed.
 
     Args:
         images: N images.
         size: S.
         cache: a folder, or `none`.
-        threads: threads to decode with.
+        threads: threads to decode with; of addresses, 16 are read at a time if that is more.
         progress: called with (done, all) while decoding, and with (0, all) while another process does.
 
     Raises:
-        InputError: an image cannot be decoded, or the disk is too small for the file.
+        InputError: an image cannot be read or decoded, or the disk is too small for the file.
     """
     if cache == "none" or not len(images):
         return DecodeEachTime(images.paths, size)
     folder = cache_folder(cache)
     file = folder / f"pixels-{_key(images.paths, size)}.u8"
     shape = (len(images), size, size, 3)
-    if not file.exists():
+    if not is_whole(file, shape):
         with only_one(file, (lambda: progress(0, len(images))) if progress else None):
-            if not file.exists():
-                _decode_all(images.paths, shape, file, threads, progress)
+            if not is_whole(file, shape):
+                with new_file(file, shape) as pixels:
+                    _decode_all(images.paths, pixels, threads, progress)
     return np.memmap(file, np.uint8, mode="r", shape=shape)
+
+
+def threads_for(places: Sequence[Place], threads: int) -> int:
+    """How many threads to read places with, where `threads` is what the cores are good for."""
+    return max(threads, AT_ONCE) if any(map(is_address, places)) else threads
 
 
 def cache_folder(cache: str) -> Path:
@@ -128,53 +140,41 @@ def only_one(file: Path, waiting: Callable[[], None] | None = None) -> Iterator[
 
 
 def _key(paths: Sequence[Place], size: int) -> str:
+    """What the decoded pixels of these images are found by.
+
+    An address stands for itself: nobody is asked whether the image there has changed. What comes after its `?` counts
+    only where it alone tells the images apart, since signatures are another each day.
+    """
     digest = hashlib.sha256(f"{size}".encode())
+    addresses = {path for path in paths if isinstance(path, str)}
+    name = shown if len({shown(path) for path in addresses}) == len(addresses) else str
     for path in paths:
-        if isinstance(path, str):  # an address, of which nothing but the name is asked
-            digest.update(f"{shown(path)}\n".encode())
+        if isinstance(path, str):
+            digest.update(f"{name(path)}\n".encode())
             continue
         try:
             stat = path.stat()
         except OSError as error:
-            raise InputError(
-                f"{path}: cannot be read ({error.strerror}); put it there or take it out of the list"
-            ) from None
+            raise InputError(_unreadable(path, error)) from None
         digest.update(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def _decode_all(
-    paths: Sequence[Place],
-    shape: tuple[int, int, int, int],
-    file: Path,
-    threads: int,
-    progress: Progress | None,
-) -> None:
-    needed, free = int(np.prod(shape)), shutil.disk_usage(file.parent).free
-    if needed > free:
-        raise InputError(
-            f"data.cache: {needed / 1e9:.1f} GB are needed for decoded images and '{file.parent}' has "
-            f"{free / 1e9:.1f} GB free; give another folder, or none to decode every time"
-        )
-    partial = file.with_suffix(".partial")
-    pixels = np.memmap(partial, np.uint8, mode="w+", shape=shape)
-    size = shape[1]
+def _unreadable(path: Place, error: OSError) -> str:
+    return f"{shown(path)}: cannot be read ({error.strerror or error}); put it there or take it out of the list"
 
+
+def _decode_all(paths: Sequence[Place], pixels: NDArray[np.uint8], threads: int, progress: Progress | None) -> None:
     def decode(i: int) -> None:
-        pixels[i] = decode_square(paths[i], size)
+        pixels[i] = decode_square(paths[i], pixels.shape[1])
 
-    pool = ThreadPoolExecutor(threads)
+    pool = ThreadPoolExecutor(threads_for(paths, threads))
     try:
         for done, _ in enumerate(pool.map(decode, range(len(paths))), start=1):
             if progress:
                 progress(done, len(paths))
-    except BaseException:
+    finally:
         pool.shutdown(cancel_futures=True)
-        partial.unlink()
-        raise
-    pool.shutdown()
-    pixels.flush()
-    partial.rename(file)
 
 
 def decode_square(path: Place, size: int, content: bytes | None = None) -> NDArray[np.uint8]:
@@ -190,9 +190,12 @@ def decode_square(path: Place, size: int, content: bytes | None = None) -> NDArr
     """
     from PIL import Image
 
-    try:
-        if content is None and isinstance(path, str):
+    if content is None and is_address(path):
+        try:
             content = read_bytes(path)
+        except OSError as error:
+            raise InputError(_unreadable(path, error)) from None
+    try:
         with Image.open(path if content is None else io.BytesIO(content)) as image:
             image.draft("RGB", (size, size))  # lets the JPEG decoder skip detail that the warp would drop
             return np.asarray(as_rgb(image).resize((size, size), Image.Resampling.BILINEAR))

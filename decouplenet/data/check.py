@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from decouplenet.config import DataConfig
-from decouplenet.data.cache import decode_square
+from decouplenet.data.cache import decode_square, threads_for
 from decouplenet.data.coco import boxes_outside
 from decouplenet.data.image_set import ImageSet, load_image_sets
 from decouplenet.data.places import Place, read_bytes, shown
@@ -98,7 +98,7 @@ def _decode(
         return digest, None
 
     digests, broken = {}, []
-    with ThreadPoolExecutor(config.workers) as pool:
+    with ThreadPoolExecutor(threads_for(places, config.workers)) as pool:
         for done, (place, (digest, fault)) in enumerate(zip(places, pool.map(one, places), strict=True), start=1):
             if digest:
                 digests[place] = digest

@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 
 from decouplenet.data.image_set import ImageSet
-from decouplenet.data.places import missing_of, refuse
+from decouplenet.data.places import Place, image_folder, is_address, missing_of, place_of, read_bytes, refuse, shown
 from decouplenet.errors import InputError
 
 
 def read_coco(
-    annotations: str | Path, images: str | Path, *, crowd: bool, key: str, fault: Callable[[str], None] = refuse
+    annotations: Place, images: Place, *, crowd: bool, key: str, fault: Callable[[str], None] = refuse
 ) -> ImageSet:
     """All images that a COCO instances file lists, also those with no object; classes in category-id order.
 
     Args:
-        annotations: the instances JSON.
-        images: the folder that its `file_name`s are in.
+        annotations: the instances JSON, a file or an address.
+        images: the folder, or the address, that its `file_name`s are in.
         crowd: whether an object marked `iscrowd` gives its image the label.
         key: the config keys' beginning, for messages: `data.train` or `data.val`.
         fault: told of each fault; if it returns, reading goes on without what is at fault.
@@ -34,19 +34,16 @@ def read_coco(
     """
     from pycocotools.coco import COCO
 
-    file, folder = Path(annotations).expanduser(), Path(images).expanduser()
-    if not file.is_file():
-        raise InputError(f"{key}_annotations: no file '{annotations}'; give a COCO instances JSON")
-    if not folder.is_dir():
-        raise InputError(f"{key}_images: no folder '{images}'; give the folder of the images in {file.name}")
+    where = f"{key}_annotations: '{shown(annotations)}'"
+    folder = image_folder(images, key, f"the folder of the images in '{shown(annotations)}'")
+    content = _read(annotations, key)
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
         labels = content["annotations"]
         for kind, name in (("images", "file_name"), ("categories", "name")):
             for repeated, times in Counter(entry["id"] for entry in content[kind]).items():
                 if times > 1:
-                    of = ", ".join(str(entry[name]) for entry in content[kind] if entry["id"] == repeated)
-                    fault(f"{key}_annotations: '{annotations}' has id {repeated} {times} times among its {kind}: {of}")
+                    of = ", ".join(shown(entry[name]) for entry in content[kind] if entry["id"] == repeated)
+                    fault(f"{where} has id {repeated} {times} times among its {kind}: {of}")
         for number, annotation in enumerate(labels):
             annotation["id"] = number  # pycocotools indexes by it; files that were merged repeat theirs
         coco = COCO()
@@ -59,43 +56,43 @@ def read_coco(
         names = tuple(str(coco.cats[category]["name"]) for category in category_ids)
         for name, times in Counter(names).items():
             if times > 1:
-                fault(f"{key}_annotations: '{annotations}' has {times} categories '{name}'")
-        paths = tuple(folder / image["file_name"] for image in coco.imgs.values())
+                fault(f"{where} has {times} categories '{name}'")
+        paths = tuple(place_of(image["file_name"], folder) for image in coco.imgs.values())
         targets = np.zeros((len(row), len(column)), np.uint8)
         for number, annotation in enumerate(labels, start=1):
             at = [("image", annotation["image_id"], row), ("category", annotation["category_id"], column)]
             unknown = [f"{kind} id {one}" for kind, one, known in at if one not in known]
             for one in unknown:
-                where = f"{key}_annotations: annotation {number} of '{annotations}'"
+                of = f"{key}_annotations: annotation {number} of '{shown(annotations)}'"
                 if annotation["image_id"] in row:
-                    where += f", of image '{coco.imgs[annotation['image_id']]['file_name']}',"
-                fault(f"{where} uses {one}, which it does not define")
+                    of += f", of image '{shown(coco.imgs[annotation['image_id']]['file_name'])}',"
+                fault(f"{of} uses {one}, which it does not define")
             if not unknown and (crowd or not int(annotation.get("iscrowd") or 0)):
                 targets[row[annotation["image_id"]], column[annotation["category_id"]]] = 1
     except InputError:
         raise
     except KeyError as error:
         raise InputError(
-            f"{key}_annotations: '{annotations}' has no {error} where one is needed; "
+            f"{where} has no {error} where one is needed; "
             "it must have images (id, file_name), annotations (image_id, category_id) and categories (id, name)"
         ) from None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{key}_annotations: '{annotations}' is not a COCO instances JSON ({error})") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{where} is not a COCO instances JSON ({error})") from None
     if not paths or not names:
-        raise InputError(f"{key}_annotations: '{annotations}' lists {len(paths)} images and {len(names)} classes")
+        raise InputError(f"{where} lists {len(paths)} images and {len(names)} classes")
     for text in missing_of(paths, f"{key}_images"):
         fault(text)
     return ImageSet(paths, targets, names)
 
 
-def boxes_outside(annotations: str | Path, key: str) -> list[str]:
+def boxes_outside(annotations: Place, key: str) -> list[str]:
     """What to say of boxes that are more than a pixel outside their image, or have no area; a run does not use them.
 
     Args:
         annotations: an instances JSON that `read_coco` reads.
         key: as there.
     """
-    content: dict[str, Any] = json.loads(Path(annotations).expanduser().read_text(encoding="utf-8-sig"))
+    content: dict[str, Any] = _read(annotations, key)
     images = {image["id"]: image for image in content["images"]}
     found = []
     for number, annotation in enumerate(content["annotations"], start=1):
@@ -103,7 +100,7 @@ def boxes_outside(annotations: str | Path, key: str) -> list[str]:
         if not box or image is None:
             continue
         of = f"{key}_annotations: the box {box} of annotation {annotation.get('id', number)} of image"
-        of = f"{of} '{image['file_name']}'"
+        of = f"{of} '{shown(image['file_name'])}'"
         if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
             found.append(f"{of} is not [x, y, width, height]")
             continue
@@ -113,6 +110,21 @@ def boxes_outside(annotations: str | Path, key: str) -> list[str]:
         if max(beyond) > 1 or width <= 0 or height <= 0:
             found.append(f"{of} is not in it ({size[0]}×{size[1]} pixels)")
     return found
+
+
+def _read(annotations: Place, key: str) -> Any:
+    """What an instances JSON has, in whatever form."""
+    name = f"'{shown(annotations)}'"
+    file = annotations if is_address(annotations) else Path(annotations).expanduser()
+    if isinstance(file, Path) and not file.is_file():
+        raise InputError(f"{key}_annotations: no file {name}; give a COCO instances JSON")
+    try:
+        return json.loads(read_bytes(file))
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{key}_annotations: {name} cannot be read ({reason}); give a COCO instances JSON") from None
+    except ValueError as error:
+        raise InputError(f"{key}_annotations: {name} is not a COCO instances JSON ({error})") from None
 
 
 def _is_number(value: Any) -> bool:

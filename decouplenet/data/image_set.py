@@ -118,7 +118,7 @@ def _nuswide(config: DataConfig, fault: Fault) -> Pair:
     val = read_nuswide(config.val_annotations, images, test=True, key="data.val", **told)
     if val.paths == train.paths:
         raise InputError(
-            f"data.val_annotations: '{config.val_annotations}' has no split column, and gives train's images"
+            f"data.val_annotations: '{shown(config.val_annotations)}' has no split column, and gives train's images"
         )
     return train, val
 

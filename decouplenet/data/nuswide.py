@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decouplenet.data.image_set import ImageSet
-from decouplenet.data.places import missing_of, read_lines, refuse
+from decouplenet.data.places import Place, image_folder, is_address, missing_of, place_of, read_lines, refuse, shown
 from decouplenet.data.table import Table
 from decouplenet.errors import InputError
 
@@ -38,11 +38,13 @@ FOLDERS = (
     "Groundtruth/AllLabels",
 )
 """Where the official files are, below the folder that is given."""
+TABLES = (".csv", ".tsv", ".txt", ".gz", ".parquet")
+"""How the name of a table ends; at an address, which is not asked what it is, nothing else tells."""
 
 
 def read_nuswide(
-    annotations: str | Path,
-    images: str | Path,
+    annotations: Place,
+    images: Place,
     *,
     test: bool,
     key: str,
@@ -53,8 +55,9 @@ def read_nuswide(
 
     Args:
         annotations: the folder of the official lists, or a csv with paths, labels and, unless it has only the
-            images meant, `split` (`train`, and `val` or `test` for the official test images).
-        images: the folder that the paths are in.
+            images meant, `split` (`train`, and `val` or `test` for the official test images); the csv may be at an
+            address.
+        images: the folder, or the address, that the paths are in.
         test: whether the test images are meant.
         key: the config keys' beginning, for messages: `data.train` or `data.val`.
         columns: what `Table` is told of the csv's columns.
@@ -63,12 +66,16 @@ def read_nuswide(
     Raises:
         InputError: a file is missing, or the lists do not fit together.
     """
-    place, folder = Path(annotations).expanduser(), Path(images).expanduser()
-    if not folder.is_dir():
-        raise InputError(f"{key}_images: no folder '{images}'; give the folder of NUS-WIDE's images")
-    if not place.is_dir():
+    folder = image_folder(images, key, "the folder of NUS-WIDE's images")
+    if is_address(annotations) and not str(annotations).partition("?")[0].endswith(TABLES):
+        raise InputError(
+            f"{key}_annotations: '{shown(annotations)}' is no csv, and NUS-WIDE's official lists are read from a "
+            "folder of this machine only; copy them here, or give a csv"
+        )
+    place = Path(annotations).expanduser()
+    if is_address(annotations) or not place.is_dir():
         splits = ("val", "test") if test else ("train",)
-        table = Table(place, key=key, **columns or {})
+        table = Table(annotations, key=key, **columns or {})
         return table.images(folder, splits=splits, classes=CONCEPTS, fault=fault)
     part = "Test" if test else "Train"
     concepts = read_lines(_file(place, "Concepts81.txt", key), key)
@@ -82,7 +89,7 @@ def read_nuswide(
             raise InputError(f"{key}_annotations: '{unknown[0]}' of {part}Imagelist.txt is not in Imagelist.txt")
         at = [row[name] for name in listed]
         labels = [_labels(_file(place, f"Labels_{each}.txt", key), len(everything), key)[at] for each in concepts]
-    paths = tuple(folder / name for name in listed)
+    paths = tuple(place_of(name, folder) for name in listed)
     for text in missing_of(paths, f"{key}_images"):
         fault(text)
     return ImageSet(paths, np.stack(labels, axis=1), tuple(concepts))

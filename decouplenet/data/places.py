@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from time import sleep
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -13,6 +14,8 @@ from decouplenet.errors import InputError
 
 Place = Path | str
 """A path, or an address as a string."""
+PAUSES = (0.5, 2.0)
+"""Seconds before an address is tried a second and a third time."""
 
 
 def is_address(place: Place) -> bool:
@@ -32,6 +35,25 @@ def place_of(name: str, folder: Place | None) -> Place:
     return Path(folder).expanduser() / name
 
 
+def image_folder(images: Place, key: str, hint: str) -> Place:
+    """What the images are in: an address as it is, which is not asked, or a folder of this machine.
+
+    Args:
+        images: what the config has.
+        key: the config keys' beginning, for messages: `data.train` or `data.val`.
+        hint: what to give in its place.
+
+    Raises:
+        InputError: no folder of this machine.
+    """
+    if is_address(images):
+        return images
+    folder = Path(images).expanduser()
+    if not folder.is_dir():
+        raise InputError(f"{key}_images: no folder '{images}'; give {hint}")
+    return folder
+
+
 def shown(place: Place) -> str:
     """A place as a message names it: without what an address may carry of keys."""
     text = str(place)
@@ -39,11 +61,16 @@ def shown(place: Place) -> str:
         return text
     scheme, _, rest = text.partition("?")[0].partition("://")
     host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+    before, at, host = host.rpartition("@")
+    # Azure has the container there, and a key only after a colon.
+    container = f"{before.partition(':')[0]}{at}" if scheme.startswith("abfs") else ""
+    return f"{scheme}://{container}{host}{slash}{path}"
 
 
 def read_bytes(place: Place) -> bytes:
     """The content of a place: http and https through the standard library, other addresses through pyarrow.
+
+    An address is tried three times where the fault may pass.
 
     Raises:
         OSError: it cannot be read; the reason has no key that an address may carry.
@@ -52,14 +79,29 @@ def read_bytes(place: Place) -> bytes:
         return Path(place).read_bytes()
     from http.client import HTTPException
 
-    address = str(place)
-    try:
-        return _read_web(address) if address.startswith(("http://", "https://")) else _read_storage(address)
-    except (OSError, ValueError, HTTPException) as error:  # pyarrow's errors are of these
-        reason = str(error).replace(address, shown(place)).partition("\n")[0]
-        if address.partition("?")[0] in reason or "@" in reason:
-            reason = type(error).__name__
-        raise OSError(reason) from None
+    address, pauses = str(place), iter(PAUSES)
+    read = _read_web if address.startswith(("http://", "https://")) else _read_storage
+    while True:
+        try:
+            return read(address)
+        except (OSError, ValueError, HTTPException) as error:  # pyarrow's errors are of these
+            pause = None if _stays(error) else next(pauses, None)
+            if pause is None:
+                reason = str(error).replace(address, shown(place)).partition("\n")[0]
+                if address.partition("?")[0] in reason or "@" in reason:
+                    reason = type(error).__name__
+                raise OSError(reason) from None
+        sleep(pause)
+
+
+def _stays(error: Exception) -> bool:
+    """Whether another try would end the same: no such name, nothing there, or no right to it."""
+    from http.client import InvalidURL
+
+    code = getattr(error, "code", None)
+    if isinstance(code, int):  # of an HTTP answer; these three mean that later is better
+        return 400 <= code < 500 and code not in (408, 425, 429)
+    return isinstance(error, (ValueError, InvalidURL, FileNotFoundError, PermissionError))
 
 
 def _read_web(address: str) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from decouplenet.data.image_set import ImageSet
-from decouplenet.data.places import missing_of, read_lines, refuse
+from decouplenet.data.places import Place, image_folder, is_address, missing_of, place_of, read_lines, refuse, shown
 from decouplenet.errors import InputError
 
 _NAMES = """
@@ -21,8 +21,8 @@ CLASSES = tuple(_NAMES.split())
 
 
 def read_voc(
-    annotations: str | Path,
-    images: str | Path | None,
+    annotations: Place,
+    images: Place | None,
     *,
     difficult: str,
     key: str,
@@ -33,7 +33,8 @@ def read_voc(
 
     Args:
         annotations: the list, whose XML files are in `Annotations` two folders above or beside it; or their folder.
-        images: the folder of the images; None for `JPEGImages` beside `Annotations`.
+            They are many small files, and read from this machine only.
+        images: the folder, or the address, of the images; None for `JPEGImages` beside `Annotations`.
         difficult: what an object marked difficult says of its class in an image that has no other one of it:
             `ignore` (neither there nor not there, as VOC's own evaluation), `positive` or `negative`.
         key: the config keys' beginning, for messages: `data.train` or `data.val`.
@@ -43,11 +44,13 @@ def read_voc(
     Raises:
         InputError: a file is missing or is not of that form.
     """
-    place = Path(annotations).expanduser()
-    folder, ids = _listed(place, key)
-    photos = Path(images).expanduser() if images else folder.parent / "JPEGImages"
-    if not photos.is_dir():
-        raise InputError(f"{key}_images: no folder '{photos}'; give the folder of the images")
+    if is_address(annotations):
+        raise InputError(
+            f"{key}_annotations: '{shown(annotations)}' is an address, and VOC's lists and XML files are read from a "
+            "folder of this machine only; copy ImageSets and Annotations here (the images may stay at an address)"
+        )
+    folder, ids = _listed(Path(annotations).expanduser(), key)
+    photos = image_folder(images or folder.parent / "JPEGImages", key, "the folder of the images")
     names, objects = [], []
     for each in ids:
         try:
@@ -73,7 +76,7 @@ def read_voc(
     unsure &= targets == 0
     if difficult == "positive":
         targets |= unsure.astype(np.uint8)
-    paths = tuple(photos / name for name in names)
+    paths = tuple(place_of(name, photos) for name in names)
     for text in missing_of(paths, f"{key}_images"):
         fault(text)
     return ImageSet(paths, targets, classes, unsure if difficult == "ignore" and unsure.any() else None)

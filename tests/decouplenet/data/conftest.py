@@ -1,8 +1,9 @@
-"""Small photos."""
+"""Small photos, and folders in object storage."""
 
 import numpy as np
 import pytest
 from PIL import Image
+from pyarrow.fs import FileSystem, LocalFileSystem, copy_files
 
 
 @pytest.fixture
@@ -16,3 +17,16 @@ def photo():
         return path
 
     return write
+
+
+@pytest.fixture
+def remote(s3, tmp_path):
+    """Copy a folder to object storage; gives the address, keys and all, of what is in it under a name."""
+    base, _, query = s3.partition("?")
+    system, path = FileSystem.from_uri(s3)
+
+    def copy(folder):
+        copy_files(str(folder), f"{path}/{tmp_path.name}", LocalFileSystem(), system)
+        return lambda name: f"{base}/{tmp_path.name}/{name}?{query}"
+
+    return copy

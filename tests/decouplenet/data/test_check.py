@@ -103,6 +103,22 @@ def test_each_fault_is_named_and_makes_it_1(coco, harm, said, capsys):
     assert all(text in faults for text in said), faults
 
 
+def test_a_set_in_object_storage_is_read_whole(coco, remote, capsys):
+    (coco / "photos" / "2.jpg").write_bytes(b"no photo")
+    (coco / "photos" / "7.jpg").unlink()
+    change("train", lambda c: c["annotations"][0].update(bbox=[-3, 1, 9, 5]))(coco)
+    address = remote(coco)
+    places = [(f"--data.{split}_annotations", address(f"{split}.json")) for split in ("train", "val")]
+    flags = [flag for place in places for flag in place]
+    assert main(["check", "--data.format", "coco", "--data.train_images", address("photos"), *flags]) == 1
+    out = capsys.readouterr().out
+    assert "photos/2.jpg: cannot be decoded" in out
+    assert "photos/7.jpg: cannot be read" in out
+    assert "the box [-3, 1, 9, 5]" in out
+    assert "3 faults" in out
+    assert "secret" not in out
+
+
 def test_sizes_that_are_not_known_are_no_fault(coco):
     change("train", lambda c: image(c, 1).update(width=None))(coco)
     assert main(arguments(coco)) == 0

@@ -8,7 +8,7 @@ from PIL import Image
 
 from decouplenet.config import DataConfig
 from decouplenet.data.cache import open_pixels
-from decouplenet.data.coco import read_coco
+from decouplenet.data.coco import boxes_outside, read_coco
 from decouplenet.data.image_set import load_image_sets
 from decouplenet.errors import InputError
 
@@ -79,6 +79,37 @@ def test_an_image_that_links_to_nothing_is_named(folder, content):
     images = read(folder, content)
     with pytest.raises(InputError, match=r"10\.jpg: cannot be read"):
         open_pixels(images, 8, str(folder / "cache"))
+
+
+def test_annotations_and_images_in_object_storage(folder, content, remote):
+    here = read(folder, content)
+    address = remote(folder)
+    train = {"train_annotations": address("a.json"), "train_images": address("images/")}
+    images = load_image_sets(DataConfig(format="coco", holdout=0.0, **train))[0]
+    assert images.paths == tuple(address(f"images/{i}.jpg") for i in (30, 10, 20))
+    assert np.array_equal(images.targets, here.targets)
+    cached = open_pixels(images, 8, str(folder / "cache"))
+    assert np.array_equal(cached, open_pixels(here, 8, "none")[np.arange(3)])
+
+
+def test_what_is_wrong_at_an_address_is_named_without_its_keys(folder, content, remote):
+    content["annotations"][0]["category_id"] = 5
+    content["annotations"][1]["bbox"] = [4, 4, 9, 9]
+    (folder / "a.json").write_text(json.dumps(content))
+    (folder / "bad.json").write_text("{")
+    address = remote(folder)
+    told = []
+    for name in ("a.json", "bad.json", "none.json"):
+        with pytest.raises(InputError) as error:
+            read_coco(address(name), address("images"), crowd=True, key="data.train")
+        told.append(str(error.value))
+    assert "a.json', of image '30.jpg', uses category id 5" in told[0]
+    assert "bad.json' is not a COCO instances JSON" in told[1]
+    assert "none.json' cannot be read" in told[2]
+    told += boxes_outside(address("a.json"), "data.train")
+    assert "the box [4, 4, 9, 9] of annotation 2 of image '30.jpg' is not in it" in told[3]
+    assert all(text.startswith("data.train_annotations: ") and "\n" not in text for text in told)
+    assert "secret" not in str(told)
 
 
 def drop(key):

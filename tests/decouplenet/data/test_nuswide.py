@@ -1,5 +1,6 @@
 """NUS-WIDE's official lists and its csv."""
 
+import numpy as np
 import pytest
 
 from decouplenet.config import DataConfig
@@ -104,6 +105,27 @@ def test_the_csv(official, style):
     (official / "nus.csv").write_text("\n".join(lines).replace("animal", "animals") + "\n")
     with pytest.raises(InputError, match="has the label 'animals', which is none of the classes"):
         load_image_sets(config)
+
+
+def test_images_and_csv_in_object_storage(official, remote):
+    lines = ["filepath,label,split"]
+    lines += [f"{name},{' '.join(sorted(told))},train" for name, told in TRAIN.items()]
+    (official / "images" / "nus.csv").write_text("\n".join(lines) + "\n")
+    (official / "images" / "one.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines) + "\n")
+    address = remote(official / "images")
+    config = DataConfig(format="nuswide", train_images=address(""), holdout=0.0)
+    for annotations in (str(official), str(official / "images" / "nus.csv"), address("nus.csv")):
+        config.train_annotations = annotations
+        train, _ = load_image_sets(config)
+        assert train.paths == tuple(address(name) for name in TRAIN)
+        assert [set(np.array(CONCEPTS)[row == 1]) for row in train.targets] == list(TRAIN.values())
+    config.train_annotations = address("lists")
+    with pytest.raises(InputError, match="official lists are read from a folder of this machine only") as lists:
+        load_image_sets(config)
+    config.train_annotations = config.val_annotations = address("one.csv")
+    with pytest.raises(InputError, match=r"one\.csv' has no split column, and gives train's images") as one:
+        load_image_sets(config)
+    assert "secret" not in f"{lists.value} {one.value}"
 
 
 def test_the_real_labels(shared, tmp_path):

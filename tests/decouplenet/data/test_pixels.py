@@ -1,109 +1,17 @@
-"""Decoded pixels, the synthetic scenes, and batches."""
+"""The synthetic scenes, and batches."""
 
 import json
-import multiprocessing
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from decouplenet.config import DataConfig
-from decouplenet.data import cache as cache_module
 from decouplenet.data.batches import Batches
-from decouplenet.data.cache import decode_square, open_pixels
 from decouplenet.data.image_set import ImageSet, load_image_sets
 from decouplenet.data.synthetic import CLASS_NAMES, GLYPHS, SETTINGS, write_scenes
 from decouplenet.data.transforms import flip, normalise
-from decouplenet.errors import InputError
-
-
-@pytest.fixture
-def photos(tmp_path):
-    """Nine JPEGs of different sizes."""
-    rng = np.random.default_rng(0)
-    paths = []
-    for i in range(9):
-        paths.append(tmp_path / f"{i}.jpg")
-        Image.fromarray(rng.integers(0, 256, (40 + i, 60, 3), np.uint8)).save(paths[-1])
-    return ImageSet(tuple(paths), np.eye(9, dtype=np.uint8), tuple("abcdefghi"))
-
-
-def test_decode_warps_to_a_square_of_rgb(tmp_path):
-    Image.new("L", (30, 10), 77).save(tmp_path / "grey.png")
-    pixels = decode_square(tmp_path / "grey.png", 16)
-    assert pixels.shape == (16, 16, 3)
-    assert (pixels == 77).all()
-
-
-def test_sixteen_bits_become_eight_and_unknown_ranges_are_refused(tmp_path):
-    Image.fromarray(np.full((20, 20), 0x8012, np.uint16)).save(tmp_path / "deep.png")
-    assert (decode_square(tmp_path / "deep.png", 8) == 0x80).all()
-    Image.fromarray(np.full((20, 20), 0.5, np.float32)).save(tmp_path / "float.tiff")
-    with pytest.raises(InputError, match=r"float\.tiff: cannot be decoded .*mode F"):
-        decode_square(tmp_path / "float.tiff", 8)
-
-
-@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1"])
-def test_every_usual_mode_becomes_rgb(tmp_path, mode):
-    Image.new("RGB", (9, 7), "white").convert(mode).save(tmp_path / "image.tiff")
-    assert (decode_square(tmp_path / "image.tiff", 8) == 255).all()
-
-
-def test_the_cache_gives_what_decoding_gives(photos, tmp_path):
-    cached = open_pixels(photos, 24, str(tmp_path / "cache"))
-    each_time = open_pixels(photos, 24, "none")
-    some = np.array([8, 0, 3])
-    assert np.array_equal(cached[some], each_time[some])
-
-
-def test_no_image_is_decoded_twice(photos, tmp_path, monkeypatch):
-    decoded = []
-
-    def counting(path, size):
-        decoded.append(path)
-        return decode_square(path, size)
-
-    monkeypatch.setattr(cache_module, "decode_square", counting)
-    for _ in range(2):
-        open_pixels(photos, 24, str(tmp_path / "cache"))
-    assert sorted(decoded) == sorted(photos.paths)
-    photos.paths[0].write_bytes(photos.paths[1].read_bytes())  # a changed file is another key
-    open_pixels(photos, 24, str(tmp_path / "cache"))
-    assert len(decoded) == 18
-
-
-def _open(photos, folder, started):
-    started.wait()
-    open_pixels(photos, 24, folder, progress=lambda done, n: done == n and print("decoded", flush=True))
-
-
-def test_processes_that_come_together_decode_once(photos, tmp_path, capfd):
-    context = multiprocessing.get_context("fork")
-    started = context.Event()
-    processes = [context.Process(target=_open, args=(photos, str(tmp_path / "cache"), started)) for _ in range(4)]
-    for process in processes:
-        process.start()
-    started.set()
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0] * 4
-    assert capfd.readouterr().out.count("decoded") == 1
-
-
-def test_a_broken_image_is_named_and_leaves_nothing(photos, tmp_path):
-    photos.paths[4].write_bytes(b"\xff\xd8 broken")
-    with pytest.raises(InputError, match=r"4\.jpg: cannot be decoded"):
-        open_pixels(photos, 24, str(tmp_path / "cache"))
-    assert [file.suffix for file in (tmp_path / "cache").iterdir()] == [".lock"]
-
-
-def test_a_disk_that_is_too_small_is_said_before_decoding(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
-    with pytest.raises(InputError, match=r"data.cache: .* free; give another folder, or none"):
-        open_pixels(photos, 24, str(tmp_path / "cache"))
 
 
 def test_scenes_follow_from_their_seed(tmp_path):

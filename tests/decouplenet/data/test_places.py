@@ -3,11 +3,21 @@
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 from pyarrow.fs import FileSystem
 
-from decouplenet.data.places import is_address, missing_of, place_of, read_bytes, read_lines, shown
+from decouplenet.data import places
+from decouplenet.data.places import (
+    image_folder,
+    is_address,
+    missing_of,
+    place_of,
+    read_bytes,
+    read_lines,
+    shown,
+)
 from decouplenet.errors import InputError
 
 
@@ -34,24 +44,54 @@ def test_names_in_object_storage_are_taken_as_they_are(s3):
     assert "secret" not in str(error.value)
 
 
-def test_the_web():
+@pytest.fixture
+def web(monkeypatch):
+    """The address of a server, which answers with the status codes of a list, and what it was asked."""
+    answers, asked, pauses = [], [], []
+
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_response(200 if self.path == "/my%20img.jpg?a=b" else 404)
+            asked.append(self.path)
+            code = answers.pop(0)
+            self.send_response(code or 200)
+            self.send_header("Content-Length", "5")
             self.end_headers()
-            self.wfile.write(b"photo")
+            self.wfile.write(b"photo" if code else b"ph")
 
         def log_message(self, *_):
             pass
 
+    monkeypatch.setattr(places, "sleep", pauses.append)
     server = HTTPServer(("127.0.0.1", 0), Answer)
-    Thread(target=server.serve_forever, daemon=True).start()
-    host = f"http://127.0.0.1:{server.server_port}"
-    assert read_bytes(f"{host}/my img.jpg?a=b") == b"photo"
-    with pytest.raises(OSError, match="404"):
-        read_bytes(f"{host}/gone.jpg?sig=SECRET")
+    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield SimpleNamespace(host=f"http://127.0.0.1:{server.server_port}", answers=answers, asked=asked, pauses=pauses)
     server.shutdown()
     server.server_close()
+
+
+def test_the_web(web):
+    web.answers[:] = [200, 404]
+    assert read_bytes(f"{web.host}/my img.jpg?a=b") == b"photo"
+    with pytest.raises(OSError, match="404"):
+        read_bytes(f"{web.host}/gone.jpg?sig=SECRET")
+    assert web.asked == ["/my%20img.jpg?a=b", "/gone.jpg?sig=SECRET"]  # what is not there is asked for once
+    assert not web.pauses
+
+
+@pytest.mark.parametrize("answers", [[503, 200], [429, 500, 200], [None, 200]], ids=str)
+def test_what_may_pass_is_tried_again(web, answers):
+    """None is an answer that breaks off."""
+    web.answers[:] = answers
+    assert read_bytes(f"{web.host}/a.jpg") == b"photo"
+    assert web.pauses == list(places.PAUSES)[: len(answers) - 1]
+
+
+def test_the_third_time_is_the_last(web):
+    web.answers[:] = [503] * 4
+    with pytest.raises(OSError, match="503"):
+        read_bytes(f"{web.host}/a.jpg")
+    assert len(web.asked) == 3
+    assert web.pauses == sorted(web.pauses)
 
 
 @pytest.mark.parametrize(
@@ -75,9 +115,28 @@ def test_what_is_missing(tmp_path):
     assert "a.jpg" in text
 
 
+def test_folders_of_images(tmp_path):
+    assert image_folder(str(tmp_path), "data.train", "it") == tmp_path
+    assert image_folder("s3://b/d?region=x", "data.train", "it") == "s3://b/d?region=x"
+    with pytest.raises(InputError, match=r"data.train_images: no folder '.*/none'; give it"):
+        image_folder(tmp_path / "none", "data.train", "it")
+
+
 def test_lines_of_a_text(tmp_path):
     (tmp_path / "a.txt").write_bytes("\ufeff1\r\n\r\n 2 \n".encode())
     assert read_lines(tmp_path / "a.txt", "k") == ["1", "2"]
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"k: '.*a\.txt' cannot be read \(not a text in UTF-8\)"):
         read_lines(tmp_path / "a.txt", "k")
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("s3://user:secret@bucket/a?region=x", "s3://bucket/a"),
+        ("abfs://container@account.dfs.core.windows.net/a", "abfs://container@account.dfs.core.windows.net/a"),
+        ("abfss://container:secret@account.dfs.core.windows.net/a", "abfss://container@account.dfs.core.windows.net/a"),
+    ],
+)
+def test_a_place_is_shown_without_keys_and_so_that_it_can_be_given_again(place, said):
+    assert shown(place) == said

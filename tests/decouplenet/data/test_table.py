@@ -140,7 +140,7 @@ def test_table_and_images_in_object_storage(s3, folder):
     cached = open_pixels(images, 8, str(folder / "cache"))
     assert (cached[[0, 1]] == here).all()
     gone = read_table(table(folder, [f"{base}/gone.png?{query},cat"]), None, key="data.train")
-    with pytest.raises(InputError, match=r"s3://bucket/runs/gone\.png: cannot be decoded") as error:
+    with pytest.raises(InputError, match=r"s3://bucket/runs/gone\.png: cannot be read") as error:
         open_pixels(gone, 8, "none")[[0]]
     assert "secret" not in str(error.value)
 

@@ -101,6 +101,16 @@ def test_a_folder_of_xml_and_classes_of_ones_own(voc):
         read_voc(voc / "Annotations", None, difficult="ignore", key="data.val", classes=CLASSES)
 
 
+def test_images_may_be_at_an_address_and_annotations_may_not(voc):
+    train, val = load_image_sets(config_of(voc, train_images="s3://key:SECRET@b/photos?region=x"))
+    assert train.paths[0] == "s3://key:SECRET@b/photos/000001.jpg?region=x"
+    assert val.paths[0] == "s3://key:SECRET@b/photos/000004.jpg?region=x"
+    with pytest.raises(InputError, match="'s3://b/VOC' is an address, and VOC's .* a folder of this machine") as error:
+        load_image_sets(config_of(voc, val_annotations="s3://key:SECRET@b/VOC"))
+    assert str(error.value).startswith("data.val_annotations: ")
+    assert "SECRET" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("harm", "said"),
     [

@@ -1,0 +1,189 @@
+"""Decoded pixels: each image once a machine, whatever happens to the machine, and from addresses."""
+
+import multiprocessing
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from decouplenet.data import cache as cache_module
+from decouplenet.data.cache import AT_ONCE, decode_square, open_pixels
+from decouplenet.data.image_set import ImageSet
+from decouplenet.errors import InputError
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Nine JPEGs of different sizes."""
+    rng = np.random.default_rng(0)
+    paths = []
+    for i in range(9):
+        paths.append(tmp_path / f"{i}.jpg")
+        Image.fromarray(rng.integers(0, 256, (40 + i, 60, 3), np.uint8)).save(paths[-1])
+    return ImageSet(tuple(paths), np.eye(9, dtype=np.uint8), tuple("abcdefghi"))
+
+
+def test_decode_warps_to_a_square_of_rgb(tmp_path):
+    Image.new("L", (30, 10), 77).save(tmp_path / "grey.png")
+    pixels = decode_square(tmp_path / "grey.png", 16)
+    assert pixels.shape == (16, 16, 3)
+    assert (pixels == 77).all()
+
+
+def test_sixteen_bits_become_eight_and_unknown_ranges_are_refused(tmp_path):
+    Image.fromarray(np.full((20, 20), 0x8012, np.uint16)).save(tmp_path / "deep.png")
+    assert (decode_square(tmp_path / "deep.png", 8) == 0x80).all()
+    Image.fromarray(np.full((20, 20), 0.5, np.float32)).save(tmp_path / "float.tiff")
+    with pytest.raises(InputError, match=r"float\.tiff: cannot be decoded .*mode F"):
+        decode_square(tmp_path / "float.tiff", 8)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1"])
+def test_every_usual_mode_becomes_rgb(tmp_path, mode):
+    Image.new("RGB", (9, 7), "white").convert(mode).save(tmp_path / "image.tiff")
+    assert (decode_square(tmp_path / "image.tiff", 8) == 255).all()
+
+
+def test_the_cache_gives_what_decoding_gives(photos, tmp_path):
+    cached = open_pixels(photos, 24, str(tmp_path / "cache"))
+    each_time = open_pixels(photos, 24, "none")
+    some = np.array([8, 0, 3])
+    assert np.array_equal(cached[some], each_time[some])
+
+
+def test_no_image_is_decoded_twice(photos, tmp_path, monkeypatch):
+    decoded = []
+
+    def counting(path, size):
+        decoded.append(path)
+        return decode_square(path, size)
+
+    monkeypatch.setattr(cache_module, "decode_square", counting)
+    for _ in range(2):
+        open_pixels(photos, 24, str(tmp_path / "cache"))
+    assert sorted(decoded) == sorted(photos.paths)
+    photos.paths[0].write_bytes(photos.paths[1].read_bytes())  # a changed file is another key
+    open_pixels(photos, 24, str(tmp_path / "cache"))
+    assert len(decoded) == 18
+
+
+def _open(photos, folder, started):
+    started.wait()
+    open_pixels(photos, 24, folder, progress=lambda done, n: done == n and print("decoded", flush=True))
+
+
+def test_processes_that_come_together_decode_once(photos, tmp_path, capfd):
+    context = multiprocessing.get_context("fork")
+    started = context.Event()
+    processes = [context.Process(target=_open, args=(photos, str(tmp_path / "cache"), started)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    started.set()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert capfd.readouterr().out.count("decoded") == 1
+
+
+def test_a_broken_image_is_named_and_leaves_nothing(photos, tmp_path):
+    photos.paths[4].write_bytes(b"\xff\xd8 broken")
+    with pytest.raises(InputError, match=r"4\.jpg: cannot be decoded"):
+        open_pixels(photos, 24, str(tmp_path / "cache"))
+    assert [file.suffix for file in (tmp_path / "cache").iterdir()] == [".lock"]
+
+
+def test_a_disk_that_is_too_small_is_said_before_decoding(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
+    with pytest.raises(InputError, match=r"data.cache: .* free; give another folder, or none"):
+        open_pixels(photos, 24, str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("harm", [lambda content: b"", lambda content: content[:-1], lambda content: content + b"x"])
+def test_a_file_of_another_length_is_made_anew(photos, tmp_path, harm):
+    whole = open_pixels(photos, 24, str(tmp_path / "cache"))[np.arange(9)]
+    (file,) = (tmp_path / "cache").glob("*.u8")
+    file.write_bytes(harm(file.read_bytes()))
+    assert np.array_equal(open_pixels(photos, 24, str(tmp_path / "cache"))[np.arange(9)], whole)
+    assert file.stat().st_size == 9 * 24 * 24 * 3
+
+
+def test_what_a_killed_process_left_is_made_anew(photos, tmp_path, monkeypatch):
+    folder = str(tmp_path / "cache")
+    with monkeypatch.context() as patched:
+        patched.setattr(cache_module, "decode_square", lambda path, size: os.kill(os.getpid(), signal.SIGKILL))
+        killed = multiprocessing.get_context("fork").Process(target=open_pixels, args=(photos, 24, folder))
+        killed.start()
+        killed.join()
+    assert killed.exitcode == -signal.SIGKILL
+    assert [file.suffix for file in sorted((tmp_path / "cache").iterdir())] == [".lock", ".partial"]
+    some = np.array([8, 0, 3])
+    assert np.array_equal(open_pixels(photos, 24, folder)[some], open_pixels(photos, 24, "none")[some])
+    assert [file.suffix for file in sorted((tmp_path / "cache").iterdir())] == [".lock", ".u8"]
+
+
+def test_who_comes_while_another_fills_it_waits_and_finds_it(photos, tmp_path, monkeypatch):
+    begun, waits, decoded = Event(), Event(), []
+
+    def slow(path, size):
+        begun.set()
+        assert waits.wait(60)
+        decoded.append(path)
+        return decode_square(path, size)
+
+    monkeypatch.setattr(cache_module, "decode_square", slow)
+    told = []
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(open_pixels, photos, 24, str(tmp_path / "cache"))
+        assert begun.wait(60)
+        second = open_pixels(photos, 24, str(tmp_path / "cache"), progress=lambda *at: (told.append(at), waits.set()))
+        assert np.array_equal(second, first.result())
+    assert sorted(decoded) == sorted(photos.paths)
+    assert set(told) == {(0, 9)}
+
+
+@pytest.mark.parametrize("cache", ["cache", "none"])
+def test_addresses_are_read_many_at_a_time(photos, tmp_path, monkeypatch, cache):
+    content = photos.paths[0].read_bytes()
+    together = Barrier(AT_ONCE, timeout=20)
+
+    def read(place):
+        together.wait()
+        return content
+
+    monkeypatch.setattr(cache_module, "read_bytes", read)
+    places = tuple(f"https://h/{i}.jpg" for i in range(AT_ONCE))
+    images = ImageSet(places, np.ones((AT_ONCE, 1), np.uint8), ("a",))
+    cache = cache if cache == "none" else str(tmp_path / cache)
+    pixels = open_pixels(images, 8, cache, threads=2)[np.arange(AT_ONCE)]
+    assert (pixels == decode_square(photos.paths[0], 8)).all()
+
+
+def test_an_address_that_cannot_be_read_is_named(photos, tmp_path, monkeypatch):
+    def read(place):
+        if "3.jpg" in place:
+            raise OSError("Service Unavailable")
+        return photos.paths[0].read_bytes()
+
+    monkeypatch.setattr(cache_module, "read_bytes", read)
+    images = ImageSet(tuple(f"https://h/{i}.jpg?sig=KEY" for i in range(5)), np.ones((5, 1), np.uint8), ("a",))
+    with pytest.raises(InputError) as error:
+        open_pixels(images, 8, str(tmp_path / "cache"))
+    assert str(error.value).startswith("https://h/3.jpg: cannot be read (Service Unavailable); put it there or")
+    assert [file.suffix for file in (tmp_path / "cache").iterdir()] == [".lock"]
+
+
+def test_signatures_do_not_make_another_cache_file_but_other_images_do(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache_module, "read_bytes", lambda place: photos.paths[0].read_bytes())
+
+    def files_of(*places):
+        open_pixels(ImageSet(places, np.ones((2, 1), np.uint8), ("a",)), 8, str(tmp_path / "cache"))
+        return len(list((tmp_path / "cache").glob("*.u8")))
+
+    assert files_of("https://h/1.jpg?sig=a", "https://h/2.jpg?sig=b") == 1
+    assert files_of("https://h/1.jpg?sig=c", "https://h/2.jpg?sig=d") == 1
+    assert files_of("https://h/get?id=1", "https://h/get?id=2") == 2
+    assert files_of("https://h/get?id=3", "https://h/get?id=4") == 3
