@@ -37,5 +37,5 @@ lint: $(READY) ## ruff and mypy --strict
 	$(BIN)/mypy
 
 lock: $(READY) ## pin pyproject.toml's dependencies anew
-	$(BIN)/uv pip compile pyproject.toml --group dev --group build --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --group build --universal --python-version 3.11 \
 	    --generate-hashes --quiet --upgrade --output-file requirements.lock
