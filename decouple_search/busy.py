@@ -1,11 +1,37 @@
-"""How much of a warm search its workers train."""
+"""How long a search takes, and how much of that its workers train."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
+import optuna
 from ray.tune import Callback
+
+from decouple_search.room import Room
+
+
+class Clock:
+    """Notes in a study how long its search has taken by now, over all its runs, and how much room there was for trials.
+
+    Args:
+        study: the search's.
+        room: trials that can run at a time, over the time.
+        started: when this run began, on the monotonic clock.
+    """
+
+    def __init__(self, study: optuna.Study, room: Room, started: float) -> None:
+        self._study, self._room, self._started = study, room, started
+        self.before = study.user_attrs.get("wall_seconds", 0.0)
+        """Seconds of earlier runs."""
+        self._slots_before = study.user_attrs.get("slot_seconds", 0.0)
+
+    def note(self) -> None:
+        """Set the study's attributes `wall_seconds`, and `slot_seconds`: the time of all slots."""
+        now = time.monotonic()
+        slots = self._room.slot_seconds(self._started, now)
+        self._study.set_user_attr("wall_seconds", round(self.before + now - self._started, 2))
+        self._study.set_user_attr("slot_seconds", round(self._slots_before + slots, 2))
 
 
 class BusyMeter(Callback):
@@ -16,11 +42,12 @@ class BusyMeter(Callback):
     start of Ray and of the first gangs, and what follows the last trial.
 
     Args:
-        running: trials that can run at a time.
+        running: trials that can run at a time, in the beginning.
+        room: how many can over the time.
     """
 
-    def __init__(self, running: int) -> None:
-        self._running = running
+    def __init__(self, running: int, room: Room) -> None:
+        self._running, self._room = running, room
         self._starts: list[float] = []
         self._epochs: list[tuple[float, float]] = []  # when each ended, and its seconds
 
@@ -40,4 +67,4 @@ class BusyMeter(Callback):
             return 0.0
         since = self._starts[-1]
         warm = sum(max(0.0, min(seconds, end - since)) for end, seconds in self._epochs)
-        return warm / ((self._epochs[-1][0] - since) * self._running) if warm else 0.0
+        return warm / self._room.slot_seconds(since, self._epochs[-1][0]) if warm else 0.0

@@ -1,5 +1,7 @@
 """The checkpoints of a search's trials: `trials/<trial>/checkpoint_<number>/`, here or in object storage.
 
+(Or `trials/<trial>.<attempt>/`, of a trial that began again in one run of the search as its machines were lost.)
+
 Tune writes them; this finds, reads, renames and deletes them. A checkpoint is named by its path in pyarrow's file
 system, which is what Tune gives for it too.
 """
@@ -43,16 +45,13 @@ class Checkpoints:
         """The checkpoints that there are by trial, oldest first; also those that were not written to the end."""
         found: dict[str, set[str]] = {}
         for info in self._list(self.root, recursive=not self._here):  # at once where each question takes long
-            trial, *inside = info.path.removeprefix(f"{self.root}/").split("/")
+            folder, *inside = info.path.removeprefix(f"{self.root}/").split("/")
             if self._here and not info.is_file:
                 inside = [one.base_name for one in self._list(info.path)]
             names = inside if self._here else inside[:1]
-            found.setdefault(trial, set()).update(name for name in names if name.startswith("checkpoint_"))
-        return {
-            trial: sorted((f"{self.root}/{trial}/{name}" for name in names), key=written)
-            for trial, names in sorted(found.items())
-            if names
-        }
+            there = {f"{self.root}/{folder}/{name}" for name in names if name.startswith("checkpoint_")}
+            found.setdefault(folder.partition(".")[0], set()).update(there)
+        return {trial: sorted(places, key=written) for trial, places in sorted(found.items()) if places}
 
     def is_whole(self, checkpoint: str) -> bool:
         """Whether it was written to the end; in object storage files appear whole, so they need but be there."""
@@ -129,7 +128,8 @@ def read_files(system: Any, folder: str) -> dict[str, bytes]:
     return read
 
 
-def written(checkpoint: str) -> tuple[int, str]:
-    """By age: those of earlier runs first, and by number within a run."""
-    run, _, number = checkpoint.rpartition("/")[2].removeprefix("checkpoint_").rpartition("-")
-    return (int(run) if run else 10**9), number
+def written(checkpoint: str) -> tuple[int, int, str]:
+    """By age: those of earlier runs first, by attempt within a run, and by number within that."""
+    folder, name = checkpoint.split("/")[-2:]
+    run, _, number = name.removeprefix("checkpoint_").rpartition("-")
+    return (int(run) if run else 10**9), int(folder.partition(".")[2] or 0), number

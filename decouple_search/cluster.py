@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,19 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from decouple_search.cluster_file import Cluster, read_cluster
 from decouple_search.plan import resolve_gpus, with_growth
 from decouple_search.storage import Folder, in_job
-from decouplenet.config import Config, load_yaml
+from decouplenet.command_line import say
+from decouplenet.config import Config
 from decouplenet.errors import InputError
 
 BOOTSTRAP = "~/ray_bootstrap_config.yaml"
 """Where `ray up` leaves the cluster's configuration on its head, which is where a job's driver runs."""
+JOIN = 300.0
+"""Seconds in which machines that are always there have to join."""
+LOOK = 5.0
+"""Seconds between two looks at which are there."""
 PROBE = ".probe"
 """A file by which machines see that they share a folder."""
 ANSWER = 120.0
@@ -49,18 +56,53 @@ def connect() -> bool:
     return True
 
 
-def machines(config: Config) -> tuple[Config, list[Mapping[str, float]]]:
+def machines(config: Config, cluster: Cluster | None = None) -> tuple[Config, list[Mapping[str, float]]]:
     """`CPU` and `GPU` of each machine of the connected Ray, with those that its autoscaler may still add.
+
+    Args:
+        config: its scaling section says what a worker needs.
+        cluster: what the cluster's file says; by default what `ray up` left.
 
     Returns:
         The config, with a GPU a worker where there are GPUs and it leaves that open; the machines.
     """
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cluster = cluster or launched()
+    if cluster is None:
+        return resolve_gpus(config, alive()), alive()
+    config = resolve_gpus(config, [*alive(), *(kind.resources for kind in cluster.kinds)])
+    return config, with_growth(alive(), cluster, config)
+
+
+def alive() -> list[Mapping[str, float]]:
+    """The resources of each machine that is there."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def dead_machines() -> int:
+    """How many machines this Ray has lost."""
+    return sum(not node["Alive"] for node in ray.nodes())
+
+
+def wait_for_machines(cluster: Cluster | None = None) -> None:
+    """Wait, for `JOIN` seconds at most, until the machines have joined that a cluster always has.
+
+    Args:
+        cluster: what the cluster's file says; by default what `ray up` left.
+    """
+    cluster = cluster or launched()
+    awaited = min(cluster.most, sum(kind.least for kind in cluster.kinds)) if cluster else 0
+    since, said = time.monotonic(), 0
+    while (missing := awaited + 1 - len(alive())) > 0 and time.monotonic() - since < JOIN:
+        if missing != said:
+            say(f"waiting    for {missing} machines to join")
+        said = missing
+        time.sleep(LOOK)
+
+
+def launched() -> Cluster | None:
+    """What the file says that `ray up` left on the head, where this is one."""
     file = Path(BOOTSTRAP).expanduser()
-    cluster = load_yaml(file) if file.exists() else {}
-    kinds = [kind.get("resources", {}) for kind in cluster.get("available_node_types", {}).values()]
-    config = resolve_gpus(config, [*alive, *kinds])
-    return config, with_growth(alive, cluster, config) if cluster else alive
+    return read_cluster(str(file)) if file.exists() else None
 
 
 def check_nodes(folder: Folder) -> None:
@@ -116,8 +158,10 @@ def _reach(system: Any, proof: str, content: str, own: str) -> str:
 def _answer(call: Any) -> str:
     try:
         fault: str = ray.get(call)
-    except ray.exceptions.RayError as error:  # the machine is gone, and with it what it could not reach
-        return "" if isinstance(error, ray.exceptions.NodeDiedError) else str(error).strip().splitlines()[-1]
+    except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
+        return ""  # the machine is gone, and with it what it could not reach
+    except ray.exceptions.RayError as error:
+        return str(error).strip().splitlines()[-1]
     return fault
 
 

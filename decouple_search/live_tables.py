@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import optuna
 from ray.tune import Callback
 
+from decouple_search.busy import Clock
 from decouple_search.results import write_tables
 from decouple_search.space import Space
 from decouple_search.study import note
@@ -24,16 +24,16 @@ class LiveTables(Callback):
         study: its record.
         space: what is searched.
         config: the base configuration.
-        since: when the search would have begun had it not been cut off, on the monotonic clock.
+        clock: notes the time.
     """
 
-    def __init__(self, experiment: Path, study: optuna.Study, space: Space, config: Config, since: float) -> None:
+    def __init__(self, experiment: Path, study: optuna.Study, space: Space, config: Config, clock: Clock) -> None:
         self._experiment, self._study, self._space, self._config = experiment, study, space, config
-        self._since = since
+        self._clock = clock
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
         """Note the time spent."""
-        self._note_time()
+        self._clock.note()
 
     def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any) -> None:
         """Note the newest checkpoint."""
@@ -47,11 +47,8 @@ class LiveTables(Callback):
         """Write the tables."""
         self._write()
 
-    def _note_time(self) -> None:
-        self._study.set_user_attr("wall_seconds", round(time.monotonic() - self._since, 2))
-
     def _write(self) -> None:
-        self._note_time()
+        self._clock.note()
         try:
             write_tables(self._experiment, self._study, self._space, self._config)
         except OSError as error:  # Tune would take it for the trial's; the end of the search writes them again

@@ -12,6 +12,7 @@ from ray.tune import Checkpoint
 from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 
 from decouple_search.parameter import Parameter
+from decouple_search.recovery import Recovers, Recovery
 from decouple_search.schedulers import CHANGEABLE
 from decouple_search.space import Space
 from decouple_search.study import curve
@@ -29,6 +30,7 @@ def population_scheduler(
     study: Study,
     seed: int,
     slots: int,
+    recovery: Recovery,
 ) -> TrialScheduler:
     """Tune's scheduler of a population.
 
@@ -40,16 +42,18 @@ def population_scheduler(
         study: from which the trials of a search that was cut off come back into the population.
         seed: of its choices.
         slots: trials that can run at a time.
+        recovery: told of lost trials.
     """
     sign = 1.0 if space.mode == "max" else -1.0
     seed += study.user_attrs.get("runs", 0)  # not the same choices again
 
-    class Population(PopulationBasedTraining):
+    class Population(Recovers, PopulationBasedTraining):
         """With a searcher, and with gangs, whose start costs more than some epochs."""
 
         def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
             # It refuses a searcher, as most would learn from what they did not propose.
-            super().on_trial_add(SimpleNamespace(search_alg=None), trial)  # type: ignore[arg-type]
+            known = SimpleNamespace(search_alg=None, get_trials=tune_controller.get_trials)
+            super().on_trial_add(known, trial)
             if trial.config["since"]:
                 self._come_back(trial)
 
@@ -71,13 +75,15 @@ def population_scheduler(
             return TrialScheduler.CONTINUE if decision == TrialScheduler.PAUSE and busy < slots else decision
 
     random.seed(seed)  # by which PopulationBasedTraining chooses donors
-    return Population(
+    made = Population(
         **told,
         perturbation_interval=interval,
         custom_explore_fn=Explorer(space, config, seed),
         require_attrs=False,  # a failed trial has no metric
         log_config=False,
     )
+    made.recovery = recovery
+    return made
 
 
 class Explorer:

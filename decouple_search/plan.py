@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
+from decouple_search.cluster_file import Cluster
 from decouple_search.schedulers import Scheduler
 from decouple_search.space import Space
 from decouplenet.config import Config
@@ -53,6 +54,12 @@ class Options:
     """Whether the winner is then trained in full."""
     dry_run: bool
     """Whether only the plan is wanted."""
+    cluster: str | None
+    """File of the cluster, for the machines that its autoscaler may add."""
+    epoch_seconds: float | None
+    """That an epoch of a trial takes, for the plan."""
+    prices: str | None
+    """Of a machine of each type an hour, for the plan."""
 
 
 def slots(config: Config, nodes: Sequence[Mapping[str, float]]) -> int:
@@ -65,25 +72,35 @@ def slots(config: Config, nodes: Sequence[Mapping[str, float]]) -> int:
     Raises:
         InputError: not even one trial fits; the arithmetic is shown.
     """
-    scaling, workers = config.scaling, config.scaling.workers_per_trial
-    cpus, gpus = scaling.cpus_per_worker, scaling.gpus_per_worker or 0
-    room = [_workers_on(node, cpus, gpus) for node in nodes]
-    if scaling.placement_strategy == "STRICT_PACK":
-        trials, rule = sum(fit // workers for fit in room), " all on one machine"
-    elif scaling.placement_strategy == "STRICT_SPREAD":
-        trials, rule = _spread(room, workers), " each on another machine"
-    else:
-        trials, rule = sum(room) // workers, ""
+    trials, scaling, room = fitting(config, nodes), config.scaling, [fit(node, config) for node in nodes]
     if not trials:
-        need = f"{_count_of(workers, 'worker')} of {cpus:g} CPU" + (f" and {gpus:g} GPU" if gpus else "") + rule
+        rule = {"STRICT_PACK": " all on one machine", "STRICT_SPREAD": " each on another machine"}
+        gpus = f" and {scaling.gpus_per_worker:g} GPU" if scaling.gpus_per_worker else ""
+        need = f"{_count_of(scaling.workers_per_trial, 'worker')} of {scaling.cpus_per_worker:g} CPU{gpus}"
+        kinds = Counter((node.get("CPU", 0), node.get("GPU", 0), fits) for node, fits in zip(nodes, room, strict=True))
         have = "; ".join(
-            f"{n.get('CPU', 0):g} CPU, {n.get('GPU', 0):g} GPU: {fit}" for n, fit in zip(nodes, room, strict=True)
+            f"{f'{count} × ' if count > 1 else ''}{cpu:g} CPU, {gpu:g} GPU: {fits}"
+            for (cpu, gpu, fits), count in kinds.items()
         )
         raise InputError(
-            f"scaling: a trial needs {need}, and room for {sum(room)} is there ({have}); "
+            f"scaling: a trial needs {need}{rule.get(scaling.placement_strategy, '')}, and room for {sum(room)} is "
+            f"there ({have}); "
             "lower scaling.workers_per_trial, scaling.cpus_per_worker or scaling.gpus_per_worker"
         )
     return trials
+
+
+def fitting(config: Config, nodes: Sequence[Mapping[str, float]]) -> int:
+    """As `slots`, but 0 where no trial fits."""
+    room, workers = [fit(node, config) for node in nodes], config.scaling.workers_per_trial
+    if config.scaling.placement_strategy == "STRICT_PACK":
+        return sum(fits // workers for fits in room)
+    return _spread(room, workers) if config.scaling.placement_strategy == "STRICT_SPREAD" else sum(room) // workers
+
+
+def fit(node: Mapping[str, float], config: Config) -> int:
+    """How many of a trial's workers fit on a machine."""
+    return _workers_on(node, config.scaling.cpus_per_worker, config.scaling.gpus_per_worker or 0)
 
 
 def _workers_on(node: Mapping[str, float], cpus: float, gpus: float) -> int:
@@ -100,29 +117,35 @@ def _spread(room: Sequence[int], workers: int) -> int:
     return trials
 
 
-def with_growth(
-    alive: Sequence[Mapping[str, float]], cluster: Mapping[str, Any], config: Config
-) -> list[Mapping[str, float]]:
+def with_growth(alive: Sequence[Mapping[str, float]], cluster: Cluster, config: Config) -> list[Mapping[str, float]]:
     """The machines of a cluster once its autoscaler has added those that take the most workers.
 
     Args:
         alive: `CPU` and `GPU` of each machine that is there.
-        cluster: the cluster's configuration, as `ray up` takes it and fills in what each node type has.
+        cluster: what the cluster's file says.
         config: its scaling section says what a worker needs.
     """
-
-    def fit(machine: Mapping[str, float]) -> int:
-        return _workers_on(machine, config.scaling.cpus_per_worker, config.scaling.gpus_per_worker or 0)
-
-    most = cluster.get("max_workers", 2)
-    workers = [
-        kind.get("resources", {})
-        for kind in cluster.get("available_node_types", {}).values()
-        for _ in range(min(most, kind.get("max_workers", most)))
-    ]
+    added = cluster.launched([fit(kind.resources, config) for kind in cluster.kinds])
     heads = [machine for machine in alive if "node:__internal_head__" in machine]
-    grown = [*heads, *sorted(workers, key=fit, reverse=True)[:most]]
-    return grown if sum(map(fit, grown)) > sum(map(fit, alive)) else list(alive)
+    grown = [*heads, *(kind.resources for kind in added)]
+    there = sum(fit(machine, config) for machine in alive)
+    return grown if sum(fit(machine, config) for machine in grown) > there else list(alive)
+
+
+def potential(config: Config, cluster: Cluster) -> tuple[Config, list[Mapping[str, float]]]:
+    """A config with its GPUs resolved, and all machines that a cluster of this file may have.
+
+    Raises:
+        InputError: the file leaves open what its machines have.
+    """
+    bare = next((kind.name for kind in cluster.kinds if not kind.resources), None)
+    if bare:
+        raise InputError(
+            f"--cluster: it does not say what a {bare} has; give its `resources` (CPU, GPU), or plan on the cluster"
+        )
+    config = resolve_gpus(config, [kind.resources for kind in cluster.kinds])
+    workers = cluster.launched([fit(kind.resources, config) for kind in cluster.kinds])
+    return config, [cluster.head.resources, *(kind.resources for kind in workers)]
 
 
 def resolve_gpus(config: Config, nodes: Sequence[Mapping[str, float]]) -> Config:
@@ -143,7 +166,7 @@ def describe(
     lines = [f"space      {space.name}: {len(space.parameters)} searched, {goal}"]
     lines += [f"             {parameter.key:<{width}}  {parameter}" for parameter in space.parameters]
     lines += [f"start      {_count_of(len(space.start), 'point')} given, tried first"] if space.start else []
-    rungs, stops = scheduler.rungs(epochs), scheduler.describe(epochs)
+    stops = scheduler.describe(epochs)
     limits = [f"{options.time_budget:g} s"] if options.time_budget else []
     limits += [f"{options.epoch_budget} epochs"] if options.epoch_budget else []
     limits += [f"{options.patience} without a better one"] if options.patience else []
@@ -151,8 +174,7 @@ def describe(
     lines += [
         f"data       {config.data.format}, {config.data.image_size} px",
         f"budget     {trials} trials{limit} by {sampler}, at most {epochs} epochs each{stops}",
-        f"           between {_least_epochs(trials, epochs, rungs, scheduler.reduction_factor)} "
-        f"and {trials * epochs} epochs in all",
+        "           between {} and {} epochs in all".format(*epochs_in_all(config, scheduler, trials)),
     ]
     gpu = f" and {scaling.gpus_per_worker:g} GPU" if scaling.gpus_per_worker else ""
     lines += [
@@ -213,13 +235,13 @@ def _count(config: Config) -> tuple[int, int]:
     return len(train) + len(val), len(train.class_names)
 
 
-def _least_epochs(trials: int, epochs: int, rungs: list[int], factor: float) -> int:
-    """Epochs if each rung let through only its share."""
-    total, going, before = 0.0, float(trials), 0
-    for rung in [*rungs, epochs]:
+def epochs_in_all(config: Config, scheduler: Scheduler, trials: int) -> tuple[int, int]:
+    """The least epochs over all trials, if each rung let through only its share, and the most."""
+    total, going, before, epochs = 0.0, float(trials), 0, config.train.epochs
+    for rung in [*scheduler.rungs(epochs), epochs]:
         total += max(going, 1) * (rung - before)
-        going, before = going / factor, rung
-    return round(total)
+        going, before = going / scheduler.reduction_factor, rung
+    return round(total), trials * epochs
 
 
 def _count_of(number: int, name: str) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,15 @@ def decoding_progress(name: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def lost(trial: Any) -> str:
-    """Why Tune gave a trial up or starts it again, in a line: the last error in the file that it keeps of them."""
-    file = Path(trial.local_path) / "error.txt"
-    errors = re.findall(r"^[\w.]+(?:Error|Exception): (.+)", file.read_text() if file.exists() else "", re.MULTILINE)
+    """Why Tune gave a trial up or starts it again, in a line."""
+    errors = re.findall(r"^[\w.]+(?:Error|Exception): (.+)", error_text(trial), re.MULTILINE)
     return str(errors[-1]) if errors else "its worker was lost"
+
+
+def error_text(trial: Any) -> str:
+    """What Tune wrote of a trial's last failure into the file that it keeps of them."""
+    file = Path(trial.local_path) / "error.txt"
+    return file.read_text().rpartition("Failure # ")[2] if file.exists() else ""
 
 
 class LiveProgress(Callback):
@@ -47,9 +52,13 @@ class LiveProgress(Callback):
         metric: the objective.
         mode: max or min.
         ended: trials that ended in earlier runs.
+        again: Tune's ids of trials that ended before they had started, and begin again.
     """
 
-    def __init__(self, trials: int, epochs: int, metric: str, mode: str, *, ended: int = 0) -> None:
+    def __init__(
+        self, trials: int, epochs: int, metric: str, mode: str, *, ended: int = 0, again: Collection[str] = ()
+    ) -> None:
+        self._again = again
         self._epochs, self._metric, self._sign = epochs, metric, 1 if mode == "max" else -1
         self._best: tuple[float, str] | None = None
         self._started = time.monotonic()
@@ -111,6 +120,9 @@ class LiveProgress(Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Print how a trial ended."""
+        if trial.trial_id in self._again:
+            self._say(f"trial {trial}  begins again: its machines are not there")
+            return
         result = trial.last_result or {}
         name = str(trial)
         if "failed" in result:
@@ -124,6 +136,9 @@ class LiveProgress(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Print that a trial was lost."""
+        if trial.trial_id in self._again:
+            self._say(f"trial {trial}  begins again: {lost(trial)}")
+            return
         self.failures.append(lost(trial))
         self._end(f"trial {trial}  FAIL: {lost(trial)}")
 

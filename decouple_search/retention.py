@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ray.tune import Callback
@@ -34,6 +34,7 @@ class Retention(Callback):
         recent: newest checkpoints that a running trial keeps.
         found: the trials of an earlier run by name, and whether each has ended, and well.
         delete: how a checkpoint is deleted; by default at once.
+        again: Tune's ids of trials that ended before they had started, and go on under another.
     """
 
     def __init__(
@@ -46,7 +47,9 @@ class Retention(Callback):
         recent: int = 1,
         found: Mapping[str, tuple[bool, bool]] | None = None,
         delete: Callable[[str], None] | None = None,
+        again: Collection[str] = (),
     ) -> None:
+        self._again = again
         self._checkpoints, self._delete_one = checkpoints, delete or checkpoints.delete
         self._keep, self._metric, self._sign = keep, metric, 1 if mode == "max" else -1
         self._recent = recent
@@ -67,12 +70,14 @@ class Retention(Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Keep the trial's best checkpoint if it is among the best ended ones."""
-        self._end(str(trial), well="failed" not in (trial.last_result or {}))
+        if trial.trial_id not in self._again:
+            self._end(str(trial), well="failed" not in (trial.last_result or {}))
         self._delete(trials)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """As for a trial that ended by itself, but after all of those."""
-        self._end(str(trial), well=False)
+        if trial.trial_id not in self._again:
+            self._end(str(trial), well=False)
         self._delete(trials)
 
     def finish(self) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from optuna import Study
     from ray.tune.schedulers import TrialScheduler
 
+    from decouple_search.recovery import Recovery
+
 # The options that each scheduler takes in a space's `scheduler`.
 SCHEDULERS: dict[str, tuple[str, ...]] = {
     "asha": ("grace_epochs", "reduction_factor"),
@@ -97,8 +99,8 @@ class Scheduler:
 
     @property
     def checkpoints_at_a_time(self) -> int:
-        """The most checkpoints of a trial at a time: outside pbt its best one is the newest."""
-        return self.recent_checkpoints + 1 if self.name == "pbt" else 1
+        """The most checkpoints of a trial at a time: its newest ones, and its best one."""
+        return self.recent_checkpoints + 1
 
 
 def make_scheduler(options: Mapping[str, Any], name: str | None, epochs: int, space: Space | None = None) -> Scheduler:
@@ -148,6 +150,7 @@ def tune_scheduler(
     study: Study,
     seed: int,
     slots: int,
+    recovery: Recovery,
     spares: Callable[[int, int, float], bool] | None = None,
 ) -> TrialScheduler:
     """Ray Tune's scheduler, told by the epoch that a trial reports.
@@ -159,22 +162,29 @@ def tune_scheduler(
         study: whose curves stop trials, and bring back pbt's population.
         seed: of pbt's choices.
         slots: trials that can run at a time.
+        recovery: told of lost trials.
         spares: asked with the number, epoch and value of a trial that would be stopped, whether it goes on.
     """
     from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+    from decouple_search.recovery import Recovers
     from decouple_search.study import note
 
+    class Plain(Recovers, FIFOScheduler):
+        """Stops none."""
+
     if scheduler.name == "none":
-        return FIFOScheduler()
+        return _with(Plain, recovery)
     if scheduler.name == "pbt":
         from decouple_search.pbt import population_scheduler
 
         told = {"time_attr": "epoch", "metric": space.metric, "mode": space.mode}
         interval = scheduler.interval_epochs
-        return population_scheduler(told, interval, space, config, study=study, seed=seed, slots=slots)
+        return population_scheduler(
+            told, interval, space, config, study=study, seed=seed, slots=slots, recovery=recovery
+        )
 
-    class Stopping(FIFOScheduler):
+    class Stopping(Recovers, FIFOScheduler):
         """Stops trials by a rule over the study's curves, and so needs no state of its own."""
 
         def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -189,5 +199,10 @@ def tune_scheduler(
                 note(study, number, "stopped", epoch)
             return str(TrialScheduler.STOP if stops else TrialScheduler.CONTINUE)
 
-    made: TrialScheduler = Stopping()  # type: ignore[no-untyped-call]
+    return _with(Stopping, recovery)
+
+
+def _with(kind: Any, recovery: Recovery) -> TrialScheduler:
+    made: TrialScheduler = kind()
+    made.recovery = recovery  # type: ignore[attr-defined]
     return made

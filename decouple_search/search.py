@@ -16,18 +16,21 @@ import ray
 from decouple_search import results
 from decouple_search.best import export_best
 from decouple_search.budget import Budget
-from decouple_search.busy import BusyMeter
+from decouple_search.busy import BusyMeter, Clock
 from decouple_search.checkpoints import Checkpoints
-from decouple_search.cluster import check_nodes, connect, machines, sigterm_as_sigint
+from decouple_search.cluster import check_nodes, connect, machines, sigterm_as_sigint, wait_for_machines
+from decouple_search.cluster_file import read_cluster
 from decouple_search.experiment import DEFINITION, JOURNAL, check_same, goes_on, held
 from decouple_search.live_tables import LiveTables
 from decouple_search.mirror import Lease, Mirror
 from decouple_search.plan import Options, slots
 from decouple_search.prepare import check_weights, prepare_data
 from decouple_search.progress import LiveProgress
+from decouple_search.recovery import Recovery
 from decouple_search.report import report
 from decouple_search.resume import begin, ended, go_on, unfinished
 from decouple_search.retention import Retention
+from decouple_search.room import Room
 from decouple_search.samplers import make_sampler, make_spares
 from decouple_search.schedulers import Scheduler, tune_scheduler
 from decouple_search.searcher import Reports, StudySearcher
@@ -40,6 +43,9 @@ from decouplenet.command_line import say
 from decouplenet.config import Config, flatten
 from decouplenet.data.augment import AUGMENTATION
 from decouplenet.errors import InputError
+
+SPARE = 10_000
+"""Trials that Tune may ask for beyond those of the search: one that is lost while it starts is asked for again."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,7 @@ class Search:
         self.taken = ""
         """What was taken from another study, in words."""
         self._lock = contextlib.ExitStack()
+        self._cluster = read_cluster(options.cluster) if options.cluster else None
 
     def __enter__(self) -> Search:
         self._started = time.monotonic()
@@ -106,9 +113,14 @@ class Search:
             if self.goes_on:
                 check_same(self._folder, self.space, self.config, self._scheduler, grid=grid)
             self._ours = connect()
+            wait_for_machines(self._cluster)
             check_nodes(self._folder)
-            self.config, nodes = machines(self.config)
-            self.running = min(slots(self.config, nodes), self._options.max_concurrent or self._trials, self._trials)
+            self.config, nodes = machines(self.config, self._cluster)
+            slots(self.config, nodes)  # or a request that nothing can meet would wait for ever
+            self._room = Room(
+                self.config, self._cluster, min(self._options.max_concurrent or self._trials, self._trials)
+            )
+            self.running = self._room()
             # Elsewhere than on this one machine the workers decode for themselves.
             read_anew = {p.key for p in self.space.parameters if p.key.startswith("data.")} - set(AUGMENTATION)
             here = len(nodes) == 1 and not read_anew
@@ -179,32 +191,32 @@ class Search:
     def _run(self, delete: Callable[[str], None]) -> Outcome:
         options, space, trials, study = self._options, self.space, self._trials, self.study
         base = flatten(self.config.to_dict())
-        epochs, before = self.config.train.epochs, study.user_attrs.get("wall_seconds", 0.0)
-        pbt, sampler = self._scheduler.name == "pbt", self._sampler
+        epochs, pbt, sampler = self.config.train.epochs, self._scheduler.name == "pbt", self._sampler
+        clock = Clock(study, self._room, self._started)
+        recovery = Recovery(self.config, options.max_failures, self._cluster)
 
         def prepare(number: int) -> None:  # without self, as Tune pickles it
             study.sampler = make_sampler(sampler, space, epochs, options.seed, number)
 
         left = unfinished(study, self._checkpoints, space, epochs, study.user_attrs.get("runs", 0))
-        # pbt trains all trials in turns, and needs a search that goes on for as long as one of them does.
         searcher = StudySearcher(
             study,
             space,
             base,
             trials=trials,
-            max_concurrent=trials if pbt else self.running,
+            room=(lambda: trials) if pbt else self._room,  # which trains all in turns
             prepare=prepare,
             unfinished=left,
-            stay=pbt,
+            again=recovery.again,
         )
-        meter = BusyMeter(self.running)
+        meter = BusyMeter(self.running, self._room)
         budget = Budget(
             study,
             space,
             epochs=options.epoch_budget,
             patience=options.patience,
             seconds=options.time_budget,
-            before=before,
+            before=clock.before,
         )
         retention = Retention(
             self._checkpoints,
@@ -214,9 +226,11 @@ class Search:
             recent=self._scheduler.recent_checkpoints,
             found=ended(study),
             delete=delete,
+            again=recovery.again,
         )
         interrupted = False
-        with LiveProgress(trials, epochs, space.metric, space.mode, ended=searcher.asked) as progress:
+        begun, again = searcher.asked, recovery.again
+        with LiveProgress(trials, epochs, space.metric, space.mode, ended=begun, again=again) as progress:
             if best := results.best_trial(study, space):
                 progress.known(best.user_attrs["best_value"], trial_name(best.number))
             if searcher.asked < trials and not budget.stop_all():
@@ -232,6 +246,7 @@ class Search:
                         study=study,
                         seed=options.seed,
                         slots=self.running,
+                        recovery=recovery,
                         spares=make_spares(sampler, space, epochs, study),
                     ),
                     budget,
@@ -241,13 +256,12 @@ class Search:
                         TensorBoardRuns(
                             self.experiment / "tensorboard", tuple(p.key for p in space.parameters), space.metric
                         ),
-                        LiveTables(self.experiment, study, space, self.config, self._started - before),
+                        LiveTables(self.experiment, study, space, self.config, clock),
                         meter,
                         retention,
                     ],
-                    samples=trials + pbt,
-                    running=self.running,
-                    max_failures=options.max_failures,
+                    samples=trials + SPARE,
+                    starting=self.running if pbt else trials,
                 )
                 with sigterm_as_sigint():
                     tuner.fit()
@@ -256,7 +270,7 @@ class Search:
             searcher.end_running()
             retention.finish()
         study.set_user_attr(INTERRUPTED, interrupted)
-        study.set_user_attr("wall_seconds", round(before + time.monotonic() - self._started, 2))
+        clock.note()
         return self._finish(meter, budget, progress, interrupted=interrupted)
 
     def _finish(self, meter: BusyMeter, budget: Budget, progress: LiveProgress, *, interrupted: bool) -> Outcome:
@@ -274,9 +288,9 @@ class Search:
         return Outcome(summary, parameters, failure, interrupted, budget.spent)
 
     def _summarise(self, meter: BusyMeter) -> dict[str, Any]:
-        wall = self.study.user_attrs["wall_seconds"]
+        wall, slots = (self.study.user_attrs[name] for name in ("wall_seconds", "slot_seconds"))
         trained = sum(trial.user_attrs.get("seconds", 0.0) for trial in ended_trials(self.study))
-        busy, warm = trained / (wall * self.running), meter.warm()
+        busy, warm = trained / slots, meter.warm()
         file = self.experiment / "summary.json"
         if not warm and self.goes_on and file.exists():  # there was nothing left to train
             warm = json.loads(file.read_text())["busy_fraction_warm"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,11 +41,11 @@ class StudySearcher(Searcher):
         space: what to propose.
         config: the complete base configuration, dotted.
         trials: how many there are to be in all, with those that are in the study.
-        max_concurrent: how many may run at a time; the next is asked for only when one has ended, so that it
-            is chosen with all that is known.
+        room: how many may run at a time; the next is asked for only when one has ended, so that it is chosen with
+            all that is known.
         prepare: called with a trial's number before it is asked for, to give the study its sampler.
         unfinished: trials that go on first.
-        stay: whether the search is over only when the last trial has ended, not when the last is proposed.
+        again: Tune's ids of trials that it gave up, and that begin again under another.
     """
 
     def __init__(
@@ -54,26 +55,27 @@ class StudySearcher(Searcher):
         config: dict[str, Any],
         *,
         trials: int,
-        max_concurrent: int,
+        room: Callable[[], int],
         prepare: Callable[[int], None] = lambda number: None,
         unfinished: Sequence[Unfinished] = (),
-        stay: bool = False,
+        again: Collection[str] = (),
     ) -> None:
         super().__init__(metric=space.metric, mode=space.mode)
         self._study, self._space, self._config, self._prepare = study, space, config, prepare
-        self._trials, self._max_concurrent, self._stay = trials, max_concurrent, stay
+        self._trials, self._room, self._lost = trials, room, again
         self._unfinished = list(unfinished)
         self._running: dict[str, optuna.Trial] = {}
+        self._attempts: Counter[int] = Counter()
         self.asked = len(own_trials(study)) - len(self._unfinished)
         """Trials that have been proposed, before this run too."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The next configuration, None while all slots are taken, or FINISHED."""
         if self.asked >= self._trials:
-            if self._stay and self._running:
+            if self._running:  # one that is lost may have to begin again
                 return None
             return Searcher.FINISHED  # type: ignore[return-value]
-        if len(self._running) >= self._max_concurrent:
+        if self._running and len(self._running) >= self._room():
             return None
         self.asked += 1
         if self._unfinished:
@@ -89,6 +91,7 @@ class StudySearcher(Searcher):
             "trial": trial.number,
             "config": self._config | self._space.suggest(trial) | changed,
             "since": since,
+            "attempt": self._attempts[trial.number],
             "objectives": [list(objective) for objective in self._space.objectives],
         }
 
@@ -129,6 +132,12 @@ class StudySearcher(Searcher):
     ) -> None:
         """Tell the study how a trial ended: COMPLETE after all epochs, PRUNED if stopped before, else FAIL."""
         if trial_id not in self._running:
+            return
+        if trial_id in self._lost:
+            trial = self._running.pop(trial_id)
+            self._unfinished.append(Unfinished(trial.number, trial.user_attrs.get("checkpoint"), {}))
+            self._attempts[trial.number] += 1
+            self.asked -= 1
             return
         failure = (result or {}).get("failed") or (LOST if error else None)
         if result and not failure:

@@ -24,7 +24,7 @@ from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from decouple_search import results
-from decouple_search.cluster import connect, machines, sigterm_as_sigint
+from decouple_search.cluster import check_nodes, connect, machines, sigterm_as_sigint, wait_for_machines
 from decouple_search.gang import START
 from decouple_search.plan import slots
 from decouple_search.prepare import check_weights, prepare_data
@@ -60,6 +60,7 @@ class Training:
         self._ours = connect()
         try:
             least = replace(self.config, scaling=replace(self.config.scaling, workers_per_trial=self._workers[0]))
+            wait_for_machines()
             resolved, nodes = machines(least)
             slots(resolved, nodes)
             self.config = replace(resolved, scaling=replace(resolved.scaling, workers_per_trial=self._workers[1]))
@@ -74,6 +75,8 @@ class Training:
                 where = self.folder.local
                 raise InputError(f"--storage: cannot write '{where}' ({error.strerror}); give another folder") from None
             self.folder.push()
+            if self.folder.remote:  # a worker sees for itself whether a folder is shared
+                check_nodes(self.folder)
         except BaseException:
             self._disconnect()
             raise

@@ -19,6 +19,9 @@ from decouple_search.gang import FAILURES, Gang, GangHungError, cause_of
 from decouple_search.worker import Files
 from decouplenet.config import ScalingConfig, nest
 
+GIVEN_UP = "given_up"
+"""Key of a trial's config: why it is not to be trained."""
+
 _T = TypeVar("_T")
 
 
@@ -104,7 +107,10 @@ class DecoupleTrial(tune.Trainable):
         self._lineage = []
         nested = nest(config["config"])
         self._epochs = nested["train"]["epochs"]
-        self._failure = self._unshared
+        self._failure = self._unshared or config.get(GIVEN_UP)
+        placed = ray.util.get_current_placement_group()
+        if placed is not None:  # a bundle a worker; fewer where machines were lost
+            nested["scaling"] |= {"workers_per_trial": placed.bundle_count, "min_workers_per_trial": None}
         self._scaling = ScalingConfig(**nested["scaling"])
         if self._failure is None and not self._started(nested):
             self.cleanup()

@@ -10,8 +10,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+from decouple_search.cluster_file import read_cluster
+from decouple_search.cost import describe_cost, read_prices
 from decouple_search.experiment import goes_on
-from decouple_search.plan import Options, describe, disk_use, local_nodes, resolve_gpus, slots
+from decouple_search.plan import (
+    Options,
+    describe,
+    disk_use,
+    epochs_in_all,
+    local_nodes,
+    potential,
+    resolve_gpus,
+    slots,
+)
 from decouple_search.portable import self_contained
 from decouple_search.samplers import SAMPLERS, choose_sampler
 from decouple_search.schedulers import SCHEDULERS, make_scheduler
@@ -68,6 +79,15 @@ def parser() -> CommandParser:
         "--retrain-best", action="store_true", help="then train the winner in full, held-out images included"
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and start nothing")
+    parser.add_argument(
+        "--cluster", type=str | None, default=None, help="file of `ray up` or KubeRay: machines that may be added"
+    )
+    parser.add_argument(
+        "--epoch-seconds", type=float | None, default=None, help="what an epoch takes, for the plan's hours"
+    )
+    parser.add_argument(
+        "--prices", type=str | None, default=None, help="of a machine an hour, for the plan: head=0.10,gpu_spot=0.35"
+    )
     parser.add_config_keys()
     return parser
 
@@ -89,6 +109,7 @@ def read(arguments: list[str] | None) -> tuple[Options, Space, Config]:
         ("patience", 1),
         ("max_failures", 0),
         ("keep_checkpoints", 1),
+        ("epoch_seconds", 0),
     ):
         value = own[name]
         if value is not None and value < least:
@@ -113,11 +134,23 @@ def main(arguments: list[str] | None = None) -> int:
             "need more (scaling.cpus_per_worker)"
         )
     folder = Folder(options.storage, options.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}")
+    cluster = read_cluster(options.cluster) if options.cluster else None
+    prices = read_prices(options.prices, cluster)
     if options.dry_run:
-        nodes = local_nodes()
+        config, nodes = potential(config, cluster) if cluster else (config, local_nodes())
         config = resolve_gpus(config, nodes)
         running = min(slots(config, nodes), options.max_concurrent or trials, trials)
         say(describe(space, config, scheduler, options, sampler=sampler, trials=trials, running=running))
+        cost = describe_cost(
+            config,
+            cluster,
+            epochs=epochs_in_all(config, scheduler, trials),
+            epoch_seconds=options.epoch_seconds,
+            time_budget=options.time_budget,
+            running=running,
+            prices=prices,
+        )
+        say(cost)
         say(disk_use(space, config, scheduler, keep=options.keep_checkpoints, running=running, trials=trials))
         say(f"results    {folder.shown}")
         return 0

@@ -32,8 +32,7 @@ def make_tuner(
     callbacks: Sequence[tune.Callback],
     *,
     samples: int,
-    running: int,
-    max_failures: int,
+    starting: int,
 ) -> tune.Tuner:
     """A Tuner of `DecoupleTrial`s, each in a placement group of its own.
 
@@ -46,10 +45,9 @@ def make_tuner(
         stop: when all are.
         callbacks: what is told of every event, in this order.
         samples: trials that Tune may ask for.
-        running: trials that run at a time.
-        max_failures: times a trial is started again after a lost or hung worker.
+        starting: trials that may wait for their machines at a time.
     """
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(running)  # all slots start at once, not in turn
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(starting)  # all slots start at once, not in turn
     return tune.Tuner(
         tune.with_resources(
             tune.with_parameters(
@@ -63,7 +61,7 @@ def make_tuner(
             num_samples=samples,
             reuse_actors=True,
             trial_name_creator=_proposed_name,
-            trial_dirname_creator=_proposed_name,
+            trial_dirname_creator=_folder_name,
         ),
         run_config=tune.RunConfig(
             name=TRIALS,
@@ -71,7 +69,7 @@ def make_tuner(
             storage_filesystem=checkpoints.system if folder.remote else None,
             stop=stop,
             callbacks=list(callbacks),
-            failure_config=tune.FailureConfig(max_failures=max_failures),
+            failure_config=tune.FailureConfig(max_failures=-1),  # the scheduler's Recovery decides,
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
         ),
@@ -85,6 +83,12 @@ def trial_resources(scaling: ScalingConfig) -> tune.PlacementGroupFactory:
         worker["GPU"] = scaling.gpus_per_worker
     bundles = [{}, *[worker] * scaling.workers_per_trial]
     return tune.PlacementGroupFactory(bundles, strategy=scaling.placement_strategy)
+
+
+def _folder_name(trial: Any) -> str:
+    """Its name; one that begins again in the same search gets another, since Tune numbers its checkpoints anew."""
+    attempt = trial.config["attempt"]
+    return f"{_proposed_name(trial)}.{attempt}" if attempt else _proposed_name(trial)
 
 
 def _proposed_name(trial: Any) -> str:

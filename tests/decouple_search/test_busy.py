@@ -4,6 +4,14 @@ import pytest
 
 from decouple_search import busy
 from decouple_search.busy import BusyMeter
+from decouple_search.room import Room
+
+
+def of(slots, since=0.0):
+    """A cluster that always had that many slots."""
+    room = Room(None, None, slots)
+    room._known = [(since, slots)]
+    return room
 
 
 @pytest.fixture
@@ -18,7 +26,7 @@ def epoch(seconds):
 
 
 def test_warm(clock):
-    meter = BusyMeter(2)
+    meter = BusyMeter(2, of(2))
     for at in (110, 112, 130):  # the third trial takes a gang that is warm
         clock[0] = at
         meter.on_trial_start(0, [], None)
@@ -31,7 +39,7 @@ def test_warm(clock):
 
 
 def test_nothing_trained(clock):
-    meter = BusyMeter(2)
+    meter = BusyMeter(2, of(2))
     assert meter.warm() == 0
     meter.on_trial_start(0, [], None)
     meter.on_trial_result(0, [], None, {"failed": "no"})

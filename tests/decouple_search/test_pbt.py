@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ray.tune.experiment import Trial
 
 from decouple_search.pbt import Explorer
+from decouple_search.recovery import Recovery
 from decouple_search.schedulers import CHANGEABLE, Scheduler, tune_scheduler
 from decouple_search.study import open_study
 from decouplenet.config import Config, flatten
@@ -61,12 +62,14 @@ def test_trials_that_go_on_are_compared_with_the_standing_that_they_had(space, t
         trial = study.ask()
         for epoch in (1, 2, 3, 4, 5):
             trial.report(value + epoch / 100, epoch)
-    pbt = tune_scheduler(Scheduler("pbt", interval_epochs=2), space, base, study=study, seed=0, slots=4)
+    pbt = tune_scheduler(
+        Scheduler("pbt", interval_epochs=2), space, base, study=study, seed=0, slots=4, recovery=Recovery(Config(), 2)
+    )
     trials = []
     for number in range(5):  # the last one had not begun
         config = {"trial": number, "config": base, "since": str(tmp_path / str(number)) if number < 4 else None}
         trials.append(Trial("decouple", config=config, stub=True))
-        pbt.on_trial_add(None, trials[-1])
+        pbt.on_trial_add(SimpleNamespace(get_trials=lambda: trials), trials[-1])
     worst, best = (trials[0], trials[3]) if mode == "max" else (trials[3], trials[0])
     lower, upper = pbt._quantiles()
     assert (lower, upper) == ([worst], [best])

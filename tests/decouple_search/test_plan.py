@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from decouple_search.cluster_file import Cluster, Kind
 from decouple_search.plan import checkpoint_bytes, slots, with_growth
 from decouple_search.space_file import load_space
 from decouple_search.tune import main, read
@@ -62,16 +63,14 @@ HEAD = {"CPU": 8, "node:__internal_head__": 1}
 GPU = {"CPU": 16, "GPU": 4}
 
 
+def cluster_of(**kinds):
+    """A cluster of at most 5 workers; `name=(resources, most)`."""
+    workers = tuple(Kind(name, resources, 0, most, 0) for name, (resources, most) in kinds.items())
+    return Cluster(Kind("head", {"CPU": 8}, 1, 1, 0), workers, 5)
+
+
 def test_machines_that_an_autoscaler_may_add_count_those_first_that_take_the_most():
-    cluster = {
-        "max_workers": 5,
-        "available_node_types": {
-            "head": {"resources": {"CPU": 8}, "max_workers": 0},
-            "cpu": {"resources": {"CPU": 64}},
-            "gpu": {"resources": GPU, "max_workers": 3},
-            "spare": {"resources": {"CPU": 16, "GPU": 1}},
-        },
-    }
+    cluster = cluster_of(cpu=({"CPU": 64}, 5), gpu=(GPU, 3), spare=({"CPU": 16, "GPU": 1}, 5))
     trial = scaled(1, 2, 1)
     nodes = with_growth([HEAD, GPU, GPU], cluster, trial)
     assert [node.get("GPU", 0) for node in nodes] == [0, 4, 4, 4, 1, 1]
@@ -81,7 +80,7 @@ def test_machines_that_an_autoscaler_may_add_count_those_first_that_take_the_mos
 
 
 def test_a_cluster_of_one_kind_that_scales_from_zero():
-    cluster = {"max_workers": 2, "available_node_types": {"gpu": {"resources": {"CPU": 4, "GPU": 1}}}}
+    cluster = cluster_of(gpu=({"CPU": 4, "GPU": 1}, 2))
     alive = [{"CPU": 0, "node:__internal_head__": 1}]
     assert slots(scaled(2, 4, 1), with_growth(alive, cluster, scaled(2, 4, 1))) == 1
     with pytest.raises(InputError, match="3 workers of 4 CPU and 1 GPU, and room for 2"):

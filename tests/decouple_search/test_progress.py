@@ -17,7 +17,9 @@ class Trial(SimpleNamespace):
 
 
 def trial(number, folder="/none", **result):
-    return Trial(name=f"{number:04d}", last_result=result, checkpoint=None, local_path=str(folder))
+    return Trial(
+        name=f"{number:04d}", trial_id=str(number), last_result=result, checkpoint=None, local_path=str(folder)
+    )
 
 
 @pytest.mark.parametrize("terminal", [True, False])

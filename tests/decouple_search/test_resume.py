@@ -96,10 +96,9 @@ def test_ended_and_failed_trials_are_told_apart(space, tmp_path):
 
 
 def test_checkpoints_are_in_order_over_more_than_ten_runs():
-    names = ["checkpoint_2-000000", "checkpoint_2-000010", "checkpoint_10-000000", "checkpoint_000000"]
-    assert sorted((f"trials/0000/{name}" for name in reversed(names)), key=written) == [
-        f"trials/0000/{name}" for name in names
-    ]
+    names = ["0/checkpoint_2-000000", "0/checkpoint_2-000010", "0.1/checkpoint_2-000001", "0/checkpoint_10-000000"]
+    names += ["0/checkpoint_000000", "0.1/checkpoint_000000"]
+    assert sorted((f"trials/{name}" for name in reversed(names)), key=written) == [f"trials/{name}" for name in names]
 
 
 def test_a_search_that_was_killed_before_its_first_trial_goes_on_and_without_its_study_does_not(space_file, tmp_path):

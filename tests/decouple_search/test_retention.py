@@ -16,7 +16,7 @@ class Trial(SimpleNamespace):
     """What a callback sees of a trial of Tune."""
 
     def __init__(self, name):
-        super().__init__(name=name, checkpoint=None, last_result={}, ended=False)
+        super().__init__(name=name, trial_id=name, checkpoint=None, last_result={}, ended=False)
 
     def __str__(self):
         return self.name

@@ -6,6 +6,7 @@ import optuna
 import pytest
 from ray import cloudpickle
 
+from decouple_search.recovery import Recovery
 from decouple_search.schedulers import SCHEDULERS, Scheduler, make_scheduler, tune_scheduler
 from decouple_search.space_file import load_space
 from decouple_search.study import open_study
@@ -57,7 +58,9 @@ def test_tune_can_pickle_its_scheduler(space_file, tmp_path):
     base = flatten(Config().to_dict())
     for name in SCHEDULERS:
         study = open_study(tmp_path / f"{name}.log", space)
-        cloudpickle.dumps(tune_scheduler(Scheduler(name), space, base, study=study, seed=0, slots=2))
+        cloudpickle.dumps(
+            tune_scheduler(Scheduler(name), space, base, study=study, seed=0, slots=2, recovery=Recovery(Config(), 2))
+        )
 
 
 def test_a_rung_is_judged_once(space_file, tmp_path):
@@ -65,7 +68,7 @@ def test_a_rung_is_judged_once(space_file, tmp_path):
     space = load_space(space_file())
     study = open_study(tmp_path / "study.log", space)
     base = flatten(Config().to_dict()) | {"train.epochs": 9}
-    asha = tune_scheduler(Scheduler("asha"), space, base, study=study, seed=0, slots=1)
+    asha = tune_scheduler(Scheduler("asha"), space, base, study=study, seed=0, slots=1, recovery=Recovery(Config(), 2))
     for value in (0.1, 0.5):
         study.ask().report(value, 1)
     first = SimpleNamespace(config={"trial": 0})
@@ -86,7 +89,9 @@ def test_a_trial_that_is_spared_goes_on(space_file, tmp_path):
         asked.append(told)
         return told[2] > 0.2
 
-    asha = tune_scheduler(Scheduler("asha"), space, base, study=study, seed=0, slots=1, spares=spares)
+    asha = tune_scheduler(
+        Scheduler("asha"), space, base, study=study, seed=0, slots=1, recovery=Recovery(Config(), 2), spares=spares
+    )
     for value in (0.1, 0.3, 0.5):
         study.ask().report(value, 1)
     decided = [

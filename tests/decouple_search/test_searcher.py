@@ -27,7 +27,7 @@ def search(space_file, tmp_path):
     """A searcher of four trials, two at a time, its study and its space."""
     space = load_space(space_file())
     return (
-        begun(tmp_path / "study.log", space, trials=4, max_concurrent=2),
+        begun(tmp_path / "study.log", space, trials=4, room=lambda: 2),
         study_of(tmp_path / "study.log", space),
         space,
     )
@@ -73,12 +73,12 @@ def test_no_more_at_a_time_than_there_are_slots_and_no_more_than_asked_for(searc
     for name, following in (("a", "c"), ("b", "d")):
         searcher.on_trial_complete(name, epoch(3, 0.5))
         assert searcher.suggest(following)
-    assert searcher.suggest("e") == Searcher.FINISHED
+    assert searcher.suggest("e") is None
 
 
-def test_a_search_that_stays_is_over_when_its_last_trial_is(space_file, tmp_path):
+def test_a_search_is_over_when_its_last_trial_is(space_file, tmp_path):
     space = load_space(space_file())
-    searcher = begun(tmp_path / "s.log", space, trials=2, max_concurrent=2, stay=True)
+    searcher = begun(tmp_path / "s.log", space, trials=2, room=lambda: 2)
     study = study_of(tmp_path / "s.log", space)
     assert searcher.suggest("a")
     assert searcher.suggest("b")
@@ -88,6 +88,24 @@ def test_a_search_that_stays_is_over_when_its_last_trial_is(space_file, tmp_path
     assert searcher.suggest("c") == Searcher.FINISHED
     searcher.on_trial_result("a", epoch(4, 0.9))  # of a trial that is told already: not heard
     assert study.trials[0].intermediate_values == {3: 0.5}
+
+
+def test_a_trial_that_was_lost_while_it_started_begins_again_and_the_room_may_change(space_file, tmp_path):
+    space, room, lost = load_space(space_file()), [1], set()
+    searcher = begun(tmp_path / "s.log", space, trials=2, room=lambda: room[0], again=lost)
+    study = study_of(tmp_path / "s.log", space)
+    first = searcher.suggest("a")
+    assert searcher.suggest("b") is None
+    room[0] = 2  # a machine has joined
+    assert searcher.suggest("b")["trial"] == 1
+    lost.add("a")
+    searcher.on_trial_complete("a", error=True)
+    assert study.trials[0].state.name == "RUNNING"
+    again = searcher.suggest("c")
+    assert (again["trial"], again["config"]) == (0, first["config"])
+    searcher.on_trial_complete("c", epoch(3, 0.5))
+    searcher.on_trial_complete("b", error=True)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL"]
 
 
 def test_every_way_to_end(search):
@@ -166,7 +184,7 @@ def test_trials_that_the_budget_ends_keep_what_they_reached(search):
     assert searcher.running == 2
     base = flatten(parse_config(space.base).to_dict())
     left = [Unfinished(number, None, {}) for number in (0, 1)]
-    again = StudySearcher(study, space, base, trials=2, max_concurrent=1, unfinished=left)
+    again = StudySearcher(study, space, base, trials=2, room=lambda: 1, unfinished=left)
     again.suggest("x")  # and the other one waits to go on
     again.end_running()
     assert [t.state for t in study.trials] == [TrialState.PRUNED, TrialState.FAIL]
@@ -177,7 +195,7 @@ def test_start_points_that_leave_something_open_are_filled_in_differently(space_
     points = "\n".join(f"  - {{model.maps_per_class: {maps}}}" for maps in (1, 2, 3))
     old = "  - {model.maps_per_class: 2, model.alpha: 0.1, model.k_neg: 0.2}"
     space = load_space(space_file((old, points)))
-    searcher = begun(tmp_path / "s.log", space, "gp", trials=4, max_concurrent=4)
+    searcher = begun(tmp_path / "s.log", space, "gp", trials=4, room=lambda: 4)
     rates = [searcher.suggest(name)["config"]["optim.lr"] for name in "abcd"]
     assert len(set(rates)) == 4
 
@@ -190,7 +208,7 @@ def test_trials_of_a_run_before_go_on_first_and_none_is_asked_for_twice(search, 
     del searcher  # the process is killed
     left = [Unfinished(0, "checkpoint", {"optim.lr": 0.005})]
     base = flatten(parse_config(space.base).to_dict())
-    again = StudySearcher(study, space, base, trials=4, max_concurrent=1, unfinished=left)
+    again = StudySearcher(study, space, base, trials=4, room=lambda: 1, unfinished=left)
     assert (again.asked, again.running) == (1, 1)
     first = again.suggest("x")
     assert (first["trial"], first["since"]) == (0, "checkpoint")
@@ -212,7 +230,7 @@ def test_a_trial_that_was_killed_before_it_was_proposed_is_proposed_again(search
     study.sampler = make_sampler("random", space, 3, 0, 0)
     study.ask()
     base = flatten(parse_config(space.base).to_dict())
-    again = StudySearcher(study, space, base, trials=1, max_concurrent=1, unfinished=[Unfinished(0, None, {})])
+    again = StudySearcher(study, space, base, trials=1, room=lambda: 1, unfinished=[Unfinished(0, None, {})])
     config = again.suggest("x")["config"]
     assert {key: config[key] for key in study.trials[0].params} == study.trials[0].params
     assert config["model.maps_per_class"] == 2  # the start point's
@@ -233,7 +251,7 @@ def test_trials_of_an_interrupted_search_are_shown_as_stopped(search, tmp_path):
 def test_several_objectives_are_told_and_their_curves_kept(space_file, tmp_path):
     objectives = "[{metric: val_map}, {metric: parameters}]"
     space = load_space(space_file(("scheduler: {", f"objective: {objectives}\nscheduler: {{")))
-    searcher, study = begun(tmp_path / "s.log", space, trials=4, max_concurrent=4), study_of(tmp_path / "s.log", space)
+    searcher, study = begun(tmp_path / "s.log", space, trials=4, room=lambda: 4), study_of(tmp_path / "s.log", space)
     for name, value, size in (("a", 0.5, 10), ("b", 0.4, 5), ("c", 0.4, 7), ("d", 0.6, 10)):
         searcher.suggest(name)
         searcher.on_trial_result(name, epoch(1, value - 0.1, parameters=size))
@@ -281,7 +299,7 @@ def test_the_seed_decides_what_is_proposed(space_file, tmp_path, sampler):
     proposals = []
     for run in range(2):
         file = tmp_path / f"{sampler}{run}.log"
-        searcher, study = begun(file, space, sampler, 7, trials=15, max_concurrent=1), study_of(file, space)
+        searcher, study = begun(file, space, sampler, 7, trials=15, room=lambda: 1), study_of(file, space)
         for i in range(15):
             if run:
 
@@ -289,7 +307,7 @@ def test_the_seed_decides_what_is_proposed(space_file, tmp_path, sampler):
                     study.sampler = make_sampler(sampler, space, base["train.epochs"], 7, number)
 
                 study = open_study(file, space)
-                searcher = StudySearcher(study, space, base, trials=15, max_concurrent=1, prepare=prepare)
+                searcher = StudySearcher(study, space, base, trials=15, room=lambda: 1, prepare=prepare)
                 prepare.__defaults__ = (study,)
             values = searcher.suggest(str(i))["config"]
             searcher.on_trial_complete(str(i), epoch(3, values["optim.lr"] * 50 + values["model.alpha"] / 10))
