@@ -25,8 +25,9 @@ $(READY): requirements.lock pyproject.toml
 search: $(READY) ## search the embedded demo on a local Ray; ARGS='--trials 8' adds flags
 	$(BIN)/python -m decouple_search.tune $(ARGS)
 
-test: $(READY) ## unit tests, then integration tests on one local Ray
-	$(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
+test: $(READY) ## unit tests, two at a time, then integration tests on one local Ray
+	$(BIN)/python -m pytest -m "not slow and not gpu" --numprocesses 2 --ignore tests/integration $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not gpu" tests/integration $(ARGS)
 
 test-all: $(READY) ## the slow tests too
 	$(BIN)/python -m pytest $(ARGS)
