@@ -188,9 +188,11 @@ def ours(table: Table, seed: int, slots: int, *, sampler: str = "gp") -> Arm:
     """What `decouple_search.tune` does by default, or with another sampler."""
     import optuna
 
+    from decouple_search.recovery import Recovery
     from decouple_search.samplers import make_sampler, make_spares
     from decouple_search.schedulers import make_scheduler, tune_scheduler
     from decouple_search.searcher import StudySearcher
+    from decouplenet.config import Config
 
     space, epochs = table.space, table.curves.shape[1]
     config = {**{parameter.key: None for parameter in space.parameters}, "train.epochs": epochs}
@@ -201,9 +203,13 @@ def ours(table: Table, seed: int, slots: int, *, sampler: str = "gp") -> Arm:
 
     options = {"name": "asha", "grace_epochs": GRACE, "reduction_factor": FACTOR}
     scheduler = make_scheduler(options, None, epochs)
-    searcher = StudySearcher(study, space, config, trials=10**9, max_concurrent=slots, prepare=prepare)
+    searcher = StudySearcher(study, space, config, trials=10**9, room=lambda: slots, prepare=prepare)
     spares = make_spares(sampler, space, epochs, study)
-    return Arm(searcher, tune_scheduler(scheduler, space, config, study=study, seed=seed, slots=slots, spares=spares))
+    recovery = Recovery(Config(), 0)  # of which nothing is asked here
+    asha = tune_scheduler(
+        scheduler, space, config, study=study, seed=seed, slots=slots, recovery=recovery, spares=spares
+    )
+    return Arm(searcher, asha)
 
 
 def stock(table: Table, seed: int, slots: int, *, random: bool = False, asha: bool = True) -> Arm:
@@ -239,7 +245,7 @@ def replay(arm: Arm, surrogate: Surrogate, slots: int, budget: int) -> int:
         while len(going) < slots and (config := arm.searcher.suggest(f"trial-{count}")) is not None:
             curve = surrogate.curve(config.get("config", config))
             trial = SimpleNamespace(trial_id=f"trial-{count}", config=config, status="RUNNING")
-            arm.scheduler.on_trial_add(None, trial)
+            arm.scheduler.on_trial_add(SimpleNamespace(get_trials=list), trial)
             heapq.heappush(going, (now + 1, count, 0, trial, curve))
             count += 1
         now, number, epoch, trial, curve = heapq.heappop(going)

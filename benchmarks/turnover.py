@@ -111,10 +111,12 @@ def gang_arm(base: dict[str, Any], count: int, folder: Path) -> tuple[Any, Any, 
     from ray import tune
 
     import decouple_search.search  # noqa: F401 - its settings of Tune
+    from decouple_search.checkpoints import Checkpoints
     from decouple_search.retention import Retention
     from decouple_search.samplers import make_sampler
     from decouple_search.searcher import StudySearcher
     from decouple_search.space_file import load_space
+    from decouple_search.storage import folder_at
     from decouple_search.study import open_study, trial_name
     from decouple_search.tensorboard import TensorBoardRuns
     from decouple_search.trial import DecoupleTrial
@@ -127,7 +129,7 @@ def gang_arm(base: dict[str, Any], count: int, folder: Path) -> tuple[Any, Any, 
     def prepare(number: int) -> None:
         study.sampler = make_sampler("gp", space, base["train.epochs"], 0, number)
 
-    searcher = StudySearcher(study, space, base, trials=count, max_concurrent=1, prepare=prepare)
+    searcher = StudySearcher(study, space, base, trials=count, room=lambda: 1, prepare=prepare)
     workers = [{"CPU": 1}] * WORKERS
     trainable = tune.with_resources(DecoupleTrial, tune.PlacementGroupFactory([{}, *workers]))
 
@@ -137,7 +139,7 @@ def gang_arm(base: dict[str, Any], count: int, folder: Path) -> tuple[Any, Any, 
     options = {"search_alg": searcher, "num_samples": count, "reuse_actors": True}
     options |= {"trial_name_creator": name, "trial_dirname_creator": name}
     boards = TensorBoardRuns(folder / "tensorboard", ("optim.lr",), "val_map")
-    return trainable, None, options, [boards, Retention(3, "val_map", "max")]
+    return trainable, None, options, [boards, Retention(Checkpoints(folder_at(str(folder))), 3, "val_map", "max")]
 
 
 def run_arm(arm: str, folder: Path) -> dict[str, Any]:

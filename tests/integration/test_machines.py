@@ -4,7 +4,7 @@ import pytest
 
 from tests.integration.searches import alive, kept_study, leaderboard, run_until, start
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 SPREAD = ("--scheduler", "none", "--workers-per-trial", "2", "--scaling.placement_strategy", "STRICT_SPREAD")
 
@@ -61,7 +61,6 @@ def test_a_lost_machine_costs_no_trial_and_no_failure_and_a_new_one_is_used(mach
     assert new.node_id in nodes_of_workers()
 
 
-@pytest.mark.slow
 def test_a_trial_shrinks_to_the_machines_that_are_left(machines, two_more, space_file, tmp_path):
     machines.remove_node(two_more.pop(), allow_graceful=False)
     flags = (*SPREAD, "--trials", "2", "--train.epochs", "80", "--scaling.min_workers_per_trial", "1")

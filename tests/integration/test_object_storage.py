@@ -10,7 +10,7 @@ from decouple_search.storage import Folder, folder_at
 from decouple_search.tune import main
 from tests.integration.searches import FILES, alive, gang_pids, leaderboard, run_until, start, wait_for_end
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def at(s3, place):
