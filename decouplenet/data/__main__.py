@@ -79,7 +79,8 @@ def _text(found: Findings) -> str:
         lines.append("")
     lines += [f"note   {note}" for note in found.notes]
     lines += [f"fault  {fault}" for fault in found.faults]
-    lines.append(f"{len(found.faults)} faults" if found.faults else "no fault found")
+    n = len(found.faults)
+    lines.append(f"{n} fault{'s' * (n != 1)}" if n else "no fault found")
     return "\n".join(lines)
 
 
