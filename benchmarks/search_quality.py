@@ -207,7 +207,7 @@ def ours(table: Table, seed: int, slots: int, *, sampler: str = "gp") -> Arm:
     spares = make_spares(sampler, space, epochs, study)
     recovery = Recovery(Config(), 0)  # of which nothing is asked here
     asha = tune_scheduler(
-        scheduler, space, config, study=study, seed=seed, slots=slots, recovery=recovery, spares=spares
+        scheduler, space, config, study=study, seed=seed, slots=lambda: slots, recovery=recovery, spares=spares
     )
     return Arm(searcher, asha)
 

@@ -10,6 +10,7 @@ from ray.tune import Stopper
 
 from decouple_search.space import Space
 from decouple_search.study import own_trials
+from decouple_search.trial import UNSHARED
 
 
 class Budget(Stopper):
@@ -22,6 +23,7 @@ class Budget(Stopper):
         patience: trials in a row that end without a better best; None for no limit.
         seconds: the most, with those of earlier runs; None for no limit.
         before: seconds of earlier runs.
+        again: to which Tune's id of a trial goes that a fault ends, and that begins again another time.
     """
 
     def __init__(
@@ -33,15 +35,22 @@ class Budget(Stopper):
         patience: int | None = None,
         seconds: float | None = None,
         before: float = 0.0,
+        again: set[str] | None = None,
     ) -> None:
         self._study, self._space, self._epochs, self._patience = study, space, epochs, patience
         self._trained = sum(trial.user_attrs.get("epochs", 0) for trial in own_trials(study))
         self._seconds, self._since = seconds, time.monotonic() - before
         self.spent = ""
         """What is spent, in words."""
+        self.fault = ""
+        """Why no trial can go on, in words."""
+        self._again = set() if again is None else again
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Count an epoch; no single trial is stopped."""
+        if UNSHARED in result:  # or one such machine would use up all trials
+            self.fault = result[UNSHARED]
+            self._again.add(trial_id)
         if "failed" not in result:
             self._trained += 1
         return False
@@ -54,7 +63,7 @@ class Budget(Stopper):
             self.spent = f"{self._trained} epochs trained (--epoch-budget)"
         elif self._patience is not None and self._vain() >= self._patience:
             self.spent = f"{self._patience} trials in a row without a better one (--patience)"
-        return bool(self.spent)
+        return bool(self.spent or self.fault)
 
     def _vain(self) -> int:
         """Trials that have ended since the best one did."""

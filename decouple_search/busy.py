@@ -28,6 +28,7 @@ class Clock:
 
     def note(self) -> None:
         """Set the study's attributes `wall_seconds`, and `slot_seconds`: the time of all slots."""
+        self._room()  # which looks now and then, whoever asks
         now = time.monotonic()
         slots = self._room.slot_seconds(self._started, now)
         self._study.set_user_attr("wall_seconds", round(self.before + now - self._started, 2))

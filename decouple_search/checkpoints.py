@@ -9,6 +9,7 @@ system, which is what Tune gives for it too.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import shutil
 import tempfile
@@ -31,10 +32,11 @@ class Checkpoints:
         folder: the search's.
 
     Raises:
-        InputError: the storage cannot be reached, when made.
+        InputError: the storage cannot be used, in any call.
     """
 
     def __init__(self, folder: Folder) -> None:
+        self._folder = folder
         self.system, root = folder.opened
         """pyarrow's file system."""
         self.root = f"{root}/{TRIALS}"
@@ -72,10 +74,10 @@ class Checkpoints:
         """Give it another name in its trial's folder; its new path."""
         target = f"{checkpoint.rpartition('/')[0]}/{name}"
         if self._here:
-            self.system.move(checkpoint, target)
+            self._folder.trying(lambda: self.system.move(checkpoint, target))
             return target
         for info in self._list(checkpoint):  # object storage moves no folders
-            self.system.copy_file(info.path, f"{target}/{info.base_name}")
+            self._folder.trying(functools.partial(self.system.copy_file, info.path, f"{target}/{info.base_name}"))
         self.delete(checkpoint)
         return target
 
@@ -88,10 +90,10 @@ class Checkpoints:
             self.system.delete_dir(checkpoint)
 
     def delete_files(self) -> None:
-        """Delete what is beside the trials' folders: Tune's own state."""
+        """Delete what is beside the trials' folders: Tune's own state, a pickle with all that it was given."""
         for info in self._list(self.root):
             if info.is_file:
-                self.system.delete_file(info.path)
+                self._folder.trying(functools.partial(self.system.delete_file, info.path))
 
     @contextlib.contextmanager
     def at_hand(self, checkpoint: str) -> Iterator[Path]:
@@ -100,20 +102,24 @@ class Checkpoints:
             yield Path(checkpoint)
             return
         with tempfile.TemporaryDirectory() as scratch:
-            for name, content in read_files(self.system, checkpoint).items():
+            for name, content in self._folder.trying(lambda: read_files(self.system, checkpoint)).items():
                 (Path(scratch) / name).write_bytes(content)
             yield Path(scratch)
 
     def _list(self, path: str, *, recursive: bool = False) -> list[Any]:
         from pyarrow.fs import FileSelector
 
-        found: list[Any] = self.system.get_file_info(FileSelector(path, allow_not_found=True, recursive=recursive))
+        selector = FileSelector(path, allow_not_found=True, recursive=recursive)
+        found: list[Any] = self._folder.trying(lambda: self.system.get_file_info(selector))
         return found
 
     def _read(self, path: str) -> bytes:
-        with self.system.open_input_stream(path) as stream:
-            content: bytes = stream.read()
-        return content
+        def read() -> bytes:
+            with self.system.open_input_stream(path) as stream:
+                content: bytes = stream.read()
+            return content
+
+        return self._folder.trying(read)
 
 
 def read_files(system: Any, folder: str) -> dict[str, bytes]:

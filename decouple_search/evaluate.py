@@ -52,6 +52,9 @@ def parser() -> CommandParser:
         help="file to write thresholds to that have the highest F1 on these images",
     )
     parser.add_argument("--workers", type=int | None, default=None, help="workers; default: all that fit")
+    parser.add_argument(
+        "--cluster", type=str | None, default=None, help="file of `ray up` or KubeRay: machines that may be added"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, to stdout")
     parser.add_config_keys()
     return parser
@@ -152,7 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
         from decouple_search.evaluation import score_all  # Ray takes seconds to import; nothing before this needs it
 
         with contextlib.redirect_stdout(sys.stderr) if own["json"] else contextlib.nullcontext():
-            scored = score_all(members, split=own["split"], workers=own["workers"])
+            scored = score_all(members, split=own["split"], workers=own["workers"], cluster=own["cluster"])
     from decouple_search.measures import head, measure, table
 
     measured = measure(

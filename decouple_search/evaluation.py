@@ -17,10 +17,9 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from decouple_search.cluster import connect, machines
+from decouple_search.cluster import connect, room
 from decouple_search.evaluate import Member
 from decouple_search.gang import cause_of, is_loss
-from decouple_search.plan import slots
 from decouple_search.prepare import open_split
 from decouplenet.checkpoint import Checkpoint, read_checkpoint
 from decouplenet.command_line import say
@@ -43,13 +42,14 @@ class Scored(NamedTuple):
     """That it took."""
 
 
-def score_all(members: Sequence[Member], *, split: str, workers: int | None) -> Scored:
+def score_all(members: Sequence[Member], *, split: str, workers: int | None, cluster: str | None = None) -> Scored:
     """Score images with checkpoints.
 
     Args:
         members: the checkpoints.
         split: train or val.
         workers: how many; None for all that fit.
+        cluster: file of the cluster, for the machines that its autoscaler may add.
 
     Raises:
         InputError: checkpoints and data do not fit together, or no worker fits.
@@ -57,13 +57,12 @@ def score_all(members: Sequence[Member], *, split: str, workers: int | None) -> 
     """
     began = time.monotonic()
     checkpoints = [(name, read_checkpoint(folder), config) for name, folder, config in members]
-    ours = connect()
+    ours, growth = connect(cluster)
     try:
         single = replace(members[0].config.scaling, workers_per_trial=1)
-        resolved, nodes = machines(replace(members[0].config, scaling=single))
-        room = slots(resolved, nodes)
-        if workers is not None and workers > room:
-            raise InputError(f"--workers: {workers} do not fit; there is room for {room}")
+        resolved, nodes, most = room(replace(members[0].config, scaling=single), growth())
+        if workers is not None and workers > most:
+            raise InputError(f"--workers: {workers} do not fit; there is room for {most}")
         sets = [open_split(config, split, decode=len(nodes) == 1) for _, _, config in checkpoints]
         if not len(sets[0]):
             raise InputError(f"--split: there are no {split} images (data.holdout 0); give data.val_annotations")
@@ -71,7 +70,7 @@ def score_all(members: Sequence[Member], *, split: str, workers: int | None) -> 
         asked = []
         for _, checkpoint, config in checkpoints:
             share = -(-config.train.batch_size // config.scaling.workers_per_trial)  # a worker's, in the training
-            world = workers or min(room, -(-len(sets[0]) // share))
+            world = workers or min(most, -(-len(sets[0]) // share))
             scaling = replace(resolved.scaling, workers_per_trial=world)
             train = replace(config.train, batch_size=share * world)
             asked.append(_ask(checkpoint, replace(config, scaling=scaling, train=train), split))

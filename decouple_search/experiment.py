@@ -100,11 +100,16 @@ def held(folder: Path) -> Iterator[None]:
     """Around a search: no other one writes in its folder. Ends with the process, however that ends.
 
     Raises:
-        InputError: another one does.
+        InputError: another one does, or the folder's disk keeps no locks.
     """
-    with (folder / ".lock").open("w") as file:
+    with contextlib.ExitStack() as stack:
         try:
+            file = stack.enter_context((folder / ".lock").open("w"))
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"--name: another search is writing in '{folder}'; wait for it, or stop it") from None
+        except OSError as error:
+            raise InputError(
+                f"--storage: '{folder}' cannot be locked ({error.strerror}); give another folder"
+            ) from None
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,9 @@ def population_scheduler(
     *,
     study: Study,
     seed: int,
-    slots: int,
+    slots: Callable[[], int],
     recovery: Recovery,
+    system: Any,
 ) -> TrialScheduler:
     """Tune's scheduler of a population.
 
@@ -39,10 +40,11 @@ def population_scheduler(
         interval: epochs between two comparisons of a trial with the others.
         space: what is searched.
         config: the complete base configuration, dotted.
-        study: from which the trials of a search that was cut off come back into the population.
+        study: from which lost trials, and those of a search that was cut off, come back into the population.
         seed: of its choices.
-        slots: trials that can run at a time.
+        slots: trials that can run at a time, now.
         recovery: told of lost trials.
+        system: pyarrow's file system that checkpoints are in; None for this machine's.
     """
     sign = 1.0 if space.mode == "max" else -1.0
     seed += study.user_attrs.get("runs", 0)  # not the same choices again
@@ -54,17 +56,17 @@ def population_scheduler(
             # It refuses a searcher, as most would learn from what they did not propose.
             known = SimpleNamespace(search_alg=None, get_trials=tune_controller.get_trials)
             super().on_trial_add(known, trial)
-            if trial.config["since"]:
-                self._come_back(trial)
+            self._come_back(trial)
 
         def _come_back(self, trial: Any) -> None:
             """Give a trial that goes on the standing that it had, and what it had saved to those that take it over."""
-            state, told = self._trial_state[trial], curve(study.get_trials(deepcopy=False)[trial.config["trial"]])
-            compared = [epoch for epoch in told if epoch % interval == 0]
+            state, told = self._trial_state[trial], curve(study.get_trials(deepcopy=False)[int(str(trial))])
+            compared, since = [epoch for epoch in told if epoch % interval == 0], trial.config.get("since")
             if compared:
                 state.last_train_time = state.last_perturbation_time = max(compared)
                 state.last_score = sign * told[max(compared)]
-                state.last_checkpoint = Checkpoint(trial.config["since"])
+                # Of its own in this run, which alone is still there once it has one.
+                state.last_checkpoint = trial.checkpoint or (Checkpoint(since, filesystem=system) if since else None)
                 state.last_result = {"epoch": max(compared), space.metric: told[max(compared)]}
 
         def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -72,7 +74,7 @@ def population_scheduler(
             # It pauses a trial for one that waits. While a slot's gang is starting, that one would take the
             # paused trial's gang, and its own would be ended half-way.
             busy = sum(other.status == trial.RUNNING for other in tune_controller.get_trials())
-            return TrialScheduler.CONTINUE if decision == TrialScheduler.PAUSE and busy < slots else decision
+            return TrialScheduler.CONTINUE if decision == TrialScheduler.PAUSE and busy < slots() else decision
 
     random.seed(seed)  # by which PopulationBasedTraining chooses donors
     made = Population(
@@ -103,13 +105,14 @@ class Explorer:
         self._random = random.Random(seed)  # noqa: S311 - no secrets
 
     def __call__(self, config: dict[str, Any]) -> dict[str, Any]:
-        """A trial's config, made from its donor's."""
+        """A trial's config, made from its donor's, of which it takes nothing else over: not where it went on from."""
         values = dict(config["config"])
         for parameter in self._space.parameters:  # each after those that its conditions name
             if parameter.key in CHANGEABLE and parameter.key in self._space.present(values):
                 values[parameter.key] = self._changed(parameter, values[parameter.key])
         absent = {p.key for p in self._space.parameters} - self._space.present(values).keys()
-        return {**config, "config": values | {key: self._base[key] for key in absent}}
+        made = values | {key: self._base[key] for key in absent}
+        return {"config": made, "objectives": config["objectives"]}
 
     def _changed(self, parameter: Parameter, value: Any) -> Any:
         drawn = self._random.random() < self._resample

@@ -121,7 +121,8 @@ class LiveProgress(Callback):
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Print how a trial ended."""
         if trial.trial_id in self._again:
-            self._say(f"trial {trial}  begins again: its machines are not there")
+            why = (trial.last_result or {}).get("failed", "its machines are not there")
+            self._say(f"trial {trial}  begins again: {why}")
             return
         result = trial.last_result or {}
         name = str(trial)

@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from decouple_search.cluster import alive, dead_machines, machines
-from decouple_search.cluster_file import Cluster
+from decouple_search.cluster import Growth, alive, dead_machines, machines
 from decouple_search.plan import fit, fitting
 from decouple_search.progress import error_text, lost
 from decouple_search.trial import GIVEN_UP
@@ -36,11 +35,14 @@ class Recovery:
     Args:
         config: what a trial needs.
         max_failures: losses that a trial outlives; those of a whole machine do not count.
-        cluster: what the cluster's file says; None for what `ray up` left.
+        growth: the machines that may be added.
+        turns: whether trials take turns (pbt), so that those that run leave room for those that wait.
     """
 
-    def __init__(self, config: Config, max_failures: int, cluster: Cluster | None = None) -> None:
-        self._config, self._max_failures, self._cluster = config, max_failures, cluster
+    def __init__(
+        self, config: Config, max_failures: int, growth: Growth = lambda: None, *, turns: bool = False
+    ) -> None:
+        self._config, self._max_failures, self._growth, self._turns = config, max_failures, growth, turns
         self._since: dict[str, float] = {}  # when a trial began to wait for its machines
         self._looked = 0.0
         self._counted: Counter[str] = Counter()
@@ -82,7 +84,7 @@ class Recovery:
         if trial.trial_id not in self._since:
             self._since[trial.trial_id] = time.monotonic()
             if self._config.scaling.min_workers_per_trial is not None:
-                self._resize(trial, trials, machines(self._config, self._cluster)[1])
+                self._resize(trial, trials, machines(self._config, self._growth())[1])
 
     def waiting(self, trials: Sequence[Any]) -> list[Any]:
         """The trials that wait in vain for the machines that they were to have, and begin again with fewer."""
@@ -92,7 +94,7 @@ class Recovery:
         waiting = [t for t in trials if t.status == t.PENDING and now - self._since.get(t.trial_id, now) > NOTICE]
         if not waiting or now - self._looked < NOTICE:
             return []
-        self._looked, there = now, machines(self._config, self._cluster)[1]
+        self._looked, there = now, machines(self._config, self._growth())[1]
         vain = [trial for trial in waiting if self._fitting(there, trials, trial) < workers_of(trial)]
         self.again |= {trial.trial_id for trial in vain}
         return vain
@@ -107,7 +109,7 @@ class Recovery:
     def _fitting(self, there: Sequence[Mapping[str, float]], trials: Sequence[Any], trial: Any) -> int:
         most, least = self._config.scaling.workers_per_trial, self._config.scaling.min_workers_per_trial
         others = [other for other in trials if other is not trial and other.status == other.RUNNING]
-        taken = sum(workers_of(other) for other in others)
+        taken = 0 if self._turns else sum(workers_of(other) for other in others)
         return most if least is None else workers_for(self._config, there, least, most, taken)
 
 

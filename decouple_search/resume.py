@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -14,9 +13,10 @@ from decouple_search.results import state_of
 from decouple_search.schedulers import Scheduler
 from decouple_search.searcher import Unfinished
 from decouple_search.space import Space
-from decouple_search.study import INTERRUPTED, open_study, own_trials, trial_name
+from decouple_search.study import INTERRUPTED, note, open_study, own_trials, trial_name
 from decouple_search.warm_start import take_over
 from decouplenet.config import Config
+from decouplenet.data.places import shown
 from decouplenet.errors import InputError
 
 
@@ -80,7 +80,7 @@ def go_on(experiment: Path, space: Space, checkpoints: Checkpoints, *, url: str 
     study = open_study(file, space, url=url, name=experiment.name)
     if "runs" not in study.user_attrs:
         raise InputError(
-            f"--optuna-storage: there is no study of '{experiment.name}' in {url or file}; "
+            f"--optuna-storage: there is no study of '{experiment.name}' in {shown(url or file)}; "
             "give the one it was begun with"
         )
     study.set_user_attr("runs", study.user_attrs["runs"] + 1)
@@ -120,12 +120,25 @@ def unfinished(study: optuna.Study, checkpoints: Checkpoints, space: Space, epoc
             number = checkpoint.rpartition("/")[2].removeprefix("checkpoint_")
             new = f"checkpoint_{run}-{number}"
             kept.append(checkpoint if "-" in number else checkpoints.rename(checkpoint, new))
-        changed: dict[str, Any] = {}
-        if kept:
-            used = checkpoints.config(kept[-1])  # pbt may have changed what was proposed
-            changed = {p.key: used[p.key] for p in space.parameters if p.key in used}
-        found.append(Unfinished(trial.number, kept[-1] if kept else None, changed))
+        note(study, trial.number, "checkpoint", kept[-1] if kept else None)
+        found.append(newest(study, checkpoints, space, trial.number))
     return found
+
+
+def newest(study: optuna.Study, checkpoints: Checkpoints, space: Space, number: int) -> Unfinished:
+    """A trial that is to go on, with its newest checkpoint.
+
+    Args:
+        study: the search's.
+        checkpoints: those of its trials.
+        space: what is searched.
+        number: the trial's.
+    """
+    since = study.get_trials(deepcopy=False)[number].user_attrs.get("checkpoint")
+    if since is None or not checkpoints.is_whole(since):
+        return Unfinished(number, None, {})
+    used = checkpoints.config(since)  # pbt may have changed what was proposed
+    return Unfinished(number, since, {p.key: used[p.key] for p in space.parameters if p.key in used})
 
 
 def _epochs(trial: FrozenTrial) -> int:

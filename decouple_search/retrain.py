@@ -20,12 +20,13 @@ SHARE = 16
 """Images of a batch that a worker keeps at least: on fewer, batch normalisation's statistics are poor."""
 
 
-def retrain_best(experiment: Folder, *, max_failures: int) -> dict[str, Any]:
+def retrain_best(experiment: Folder, *, max_failures: int, cluster: str | None = None) -> dict[str, Any]:
     """Train `best_config.yaml` into `retrained/`, a training's folder, on the connected Ray.
 
     Args:
         experiment: the experiment's folder.
         max_failures: times to start the workers again after one is lost.
+        cluster: file of the cluster, for the machines that its autoscaler may add.
 
     Returns:
         The measures of its best epoch; of its last where no image is left to measure it on.
@@ -37,7 +38,7 @@ def retrain_best(experiment: Folder, *, max_failures: int) -> dict[str, Any]:
     workers = workers_for(config, [node["Resources"] for node in ray.nodes() if node["Alive"]])
     with (
         experiment.child("retrained") as folder,
-        Training(folder, config, (workers, workers), max_failures=max_failures) as training,
+        Training(folder, config, (workers, workers), max_failures=max_failures, cluster=cluster) as training,
     ):
         say(f"training the best configuration in full, on {workers} workers, into {folder.shown}")
         return training.run()

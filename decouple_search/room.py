@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 
-from decouple_search.cluster import machines
-from decouple_search.cluster_file import Cluster
+from decouple_search.cluster import Growth, machines
 from decouple_search.plan import fitting
 from decouplenet.command_line import say
 from decouplenet.config import Config
@@ -20,12 +19,12 @@ class Room:
 
     Args:
         config: what a trial needs.
-        cluster: what the cluster's file says; None for what `ray up` left.
+        growth: the machines that may be added.
         most: trials that there are to be at a time at most.
     """
 
-    def __init__(self, config: Config, cluster: Cluster | None, most: int) -> None:
-        self._config, self._cluster, self._most = config, cluster, most
+    def __init__(self, config: Config, growth: Growth, most: int) -> None:
+        self._config, self._growth, self._most = config, growth, most
         self._known: list[tuple[float, int]] = []  # since when there has been room for how many
         self._looked, self._waits = 0.0, False
 
@@ -33,7 +32,7 @@ class Room:
         """The trials, 1 at least: it then waits for its machines."""
         now = time.monotonic()
         if not self._known or now - self._looked > LOOK:
-            trials = fitting(self._config, machines(self._config, self._cluster)[1])
+            trials = fitting(self._config, machines(self._config, self._growth())[1])
             self._note(now, max(1, min(trials, self._most)))
             if not trials and not self._waits:
                 say("waiting    for machines: no trial has room on those that are there")

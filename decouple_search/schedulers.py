@@ -149,8 +149,9 @@ def tune_scheduler(
     *,
     study: Study,
     seed: int,
-    slots: int,
+    slots: Callable[[], int],
     recovery: Recovery,
+    system: Any = None,
     spares: Callable[[int, int, float], bool] | None = None,
 ) -> TrialScheduler:
     """Ray Tune's scheduler, told by the epoch that a trial reports.
@@ -161,8 +162,9 @@ def tune_scheduler(
         config: the complete base configuration, dotted.
         study: whose curves stop trials, and bring back pbt's population.
         seed: of pbt's choices.
-        slots: trials that can run at a time.
+        slots: trials that can run at a time, now.
         recovery: told of lost trials.
+        system: pyarrow's file system that checkpoints are in; None for this machine's.
         spares: asked with the number, epoch and value of a trial that would be stopped, whether it goes on.
     """
     from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -181,7 +183,7 @@ def tune_scheduler(
         told = {"time_attr": "epoch", "metric": space.metric, "mode": space.mode}
         interval = scheduler.interval_epochs
         return population_scheduler(
-            told, interval, space, config, study=study, seed=seed, slots=slots, recovery=recovery
+            told, interval, space, config, study=study, seed=seed, slots=slots, recovery=recovery, system=system
         )
 
     class Stopping(Recovers, FIFOScheduler):

@@ -18,17 +18,16 @@ from decouple_search.best import export_best
 from decouple_search.budget import Budget
 from decouple_search.busy import BusyMeter, Clock
 from decouple_search.checkpoints import Checkpoints
-from decouple_search.cluster import check_nodes, connect, machines, sigterm_as_sigint, wait_for_machines
-from decouple_search.cluster_file import read_cluster
+from decouple_search.cluster import alive, check_nodes, connect, room, sigterm_as_sigint, wait_for_machines
 from decouple_search.experiment import DEFINITION, JOURNAL, check_same, goes_on, held
 from decouple_search.live_tables import LiveTables
 from decouple_search.mirror import Lease, Mirror
-from decouple_search.plan import Options, slots
+from decouple_search.plan import Options, fitting
 from decouple_search.prepare import check_weights, prepare_data
 from decouple_search.progress import LiveProgress
 from decouple_search.recovery import Recovery
 from decouple_search.report import report
-from decouple_search.resume import begin, ended, go_on, unfinished
+from decouple_search.resume import begin, ended, go_on, newest, unfinished
 from decouple_search.retention import Retention
 from decouple_search.room import Room
 from decouple_search.samplers import make_sampler, make_spares
@@ -98,7 +97,6 @@ class Search:
         self.taken = ""
         """What was taken from another study, in words."""
         self._lock = contextlib.ExitStack()
-        self._cluster = read_cluster(options.cluster) if options.cluster else None
 
     def __enter__(self) -> Search:
         self._started = time.monotonic()
@@ -112,14 +110,12 @@ class Search:
             grid = self._sampler == "grid"
             if self.goes_on:
                 check_same(self._folder, self.space, self.config, self._scheduler, grid=grid)
-            self._ours = connect()
-            wait_for_machines(self._cluster)
-            check_nodes(self._folder)
-            self.config, nodes = machines(self.config, self._cluster)
-            slots(self.config, nodes)  # or a request that nothing can meet would wait for ever
-            self._room = Room(
-                self.config, self._cluster, min(self._options.max_concurrent or self._trials, self._trials)
-            )
+            self._ours, self.growth = connect(self._options.cluster)
+            wait_for_machines(self.growth())
+            check_nodes(self._folder, self.growth())
+            # A request that nothing can meet would wait for ever.
+            self.config, nodes, _ = room(self.config, self.growth())
+            self._room = Room(self.config, self.growth, min(self._options.max_concurrent or self._trials, self._trials))
             self.running = self._room()
             # Elsewhere than on this one machine the workers decode for themselves.
             read_anew = {p.key for p in self.space.parameters if p.key.startswith("data.")} - set(AUGMENTATION)
@@ -140,7 +136,8 @@ class Search:
                     url=url,
                     other=other,
                 )
-            self._folder.push()  # before Tune writes there: what a next run needs to know of this one
+            # Before Tune writes there: what a next run needs to know of this one, and that it goes on with it last.
+            self._folder.push(last=DEFINITION)
         except BaseException:
             self._disconnect()
             if not self.goes_on:
@@ -192,8 +189,9 @@ class Search:
         options, space, trials, study = self._options, self.space, self._trials, self.study
         base = flatten(self.config.to_dict())
         epochs, pbt, sampler = self.config.train.epochs, self._scheduler.name == "pbt", self._sampler
+        checkpoints, config, most = self._checkpoints, self.config, self.running
         clock = Clock(study, self._room, self._started)
-        recovery = Recovery(self.config, options.max_failures, self._cluster)
+        recovery = Recovery(self.config, options.max_failures, self.growth, turns=pbt)
 
         def prepare(number: int) -> None:  # without self, as Tune pickles it
             study.sampler = make_sampler(sampler, space, epochs, options.seed, number)
@@ -208,6 +206,7 @@ class Search:
             prepare=prepare,
             unfinished=left,
             again=recovery.again,
+            newest=lambda number: newest(study, checkpoints, space, number),
         )
         meter = BusyMeter(self.running, self._room)
         budget = Budget(
@@ -217,6 +216,7 @@ class Search:
             patience=options.patience,
             seconds=options.time_budget,
             before=clock.before,
+            again=recovery.again,
         )
         retention = Retention(
             self._checkpoints,
@@ -245,8 +245,9 @@ class Search:
                         base,
                         study=study,
                         seed=options.seed,
-                        slots=self.running,
+                        slots=lambda: min(fitting(config, alive()), most),
                         recovery=recovery,
+                        system=checkpoints.system,
                         spares=make_spares(sampler, space, epochs, study),
                     ),
                     budget,
@@ -271,7 +272,13 @@ class Search:
             retention.finish()
         study.set_user_attr(INTERRUPTED, interrupted)
         clock.note()
-        return self._finish(meter, budget, progress, interrupted=interrupted)
+        outcome = self._finish(meter, budget, progress, interrupted=interrupted)
+        if budget.fault:
+            raise InputError(
+                f"--storage: {budget.fault}; give a folder that all machines share, or mend that machine: the same "
+                "command then goes on"
+            )
+        return outcome
 
     def _finish(self, meter: BusyMeter, budget: Budget, progress: LiveProgress, *, interrupted: bool) -> Outcome:
         results.write_tables(self.experiment, self.study, self.space, self.config)

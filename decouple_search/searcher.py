@@ -46,6 +46,7 @@ class StudySearcher(Searcher):
         prepare: called with a trial's number before it is asked for, to give the study its sampler.
         unfinished: trials that go on first.
         again: Tune's ids of trials that it gave up, and that begin again under another.
+        newest: what such a trial goes on from, by its number.
     """
 
     def __init__(
@@ -59,10 +60,11 @@ class StudySearcher(Searcher):
         prepare: Callable[[int], None] = lambda number: None,
         unfinished: Sequence[Unfinished] = (),
         again: Collection[str] = (),
+        newest: Callable[[int], Unfinished] = lambda number: Unfinished(number, None, {}),
     ) -> None:
         super().__init__(metric=space.metric, mode=space.mode)
         self._study, self._space, self._config, self._prepare = study, space, config, prepare
-        self._trials, self._room, self._lost = trials, room, again
+        self._trials, self._room, self._lost, self._newest = trials, room, again, newest
         self._unfinished = list(unfinished)
         self._running: dict[str, optuna.Trial] = {}
         self._attempts: Counter[int] = Counter()
@@ -118,7 +120,7 @@ class StudySearcher(Searcher):
             trial.set_user_attr("best_value", result[metric])
             trial.set_user_attr("best_epoch", result["epoch"])
             # Tune flattens the config that an epoch was trained with into its result; pbt may have changed it.
-            if "config/trial" in result:
+            if "config/config/train.epochs" in result:
                 config = {key: result.get(f"config/config/{key}", value) for key, value in self._config.items()}
                 if (used := self._space.present(config)) != trial.params:
                     trial.set_user_attr("in_force", used)
@@ -135,7 +137,7 @@ class StudySearcher(Searcher):
             return
         if trial_id in self._lost:
             trial = self._running.pop(trial_id)
-            self._unfinished.append(Unfinished(trial.number, trial.user_attrs.get("checkpoint"), {}))
+            self._unfinished.append(self._newest(trial.number))
             self._attempts[trial.number] += 1
             self.asked -= 1
             return

@@ -45,6 +45,8 @@ class Folder:
     def __init__(self, storage: str, name: str) -> None:
         self.remote = "://" in storage
         """Whether it is in object storage."""
+        self.relative = not self.remote and not Path(storage).expanduser().is_absolute()
+        """Whether it is a folder of which the user did not say on what disk."""
         if self.remote:
             base, question, query = storage.partition("?")
             self.uri = f"{base.rstrip('/')}/{quote(name)}{question}{query}"
@@ -68,7 +70,7 @@ class Folder:
     @functools.cached_property
     def opened(self) -> tuple[Any, str]:
         """The file system of pyarrow, and the folder's path in it."""
-        return self._try(lambda: _open(self.uri))
+        return self.trying(lambda: _open(self.uri))
 
     def __enter__(self) -> Folder:
         return self
@@ -96,7 +98,7 @@ class Folder:
         """What is in it."""
         if not self.remote:
             return {file.name for file in self.local.iterdir()} if self.local.is_dir() else set()
-        found: set[str] = self._try(lambda: {info.base_name for info in self._list()})
+        found: set[str] = self.trying(lambda: {info.base_name for info in self._list()})
         return found
 
     def pull(self, name: str) -> Path | None:
@@ -119,27 +121,36 @@ class Folder:
                 return None
             return content
 
-        return self._try(read)
+        return self.trying(read)
 
     def write(self, name: str, content: bytes) -> None:
         """Put a file into object storage, where it appears whole."""
-        self._try(lambda: self._write(name, content))
+        self.trying(lambda: self._write(name, content))
 
     def remove(self, name: str) -> None:
         """Delete a file in object storage; none there is as well."""
         system, path = self.opened
         with contextlib.suppress(FileNotFoundError):
-            self._try(lambda: system.delete_file(f"{path}/{name}"), FileNotFoundError)
+            self.trying(lambda: system.delete_file(f"{path}/{name}"), FileNotFoundError)
 
-    def push(self) -> None:
-        """Copy what is new or changed to object storage; a file appears there whole."""
+    def push(self, last: str = "") -> None:
+        """Copy what is new or changed to object storage; a file appears there whole.
+
+        Args:
+            last: file that is copied when all others are there.
+        """
         if not self.remote:
             return
+        files = sorted(self.trying(lambda: list(self.local.rglob("*"))))
         with ThreadPoolExecutor(AT_A_TIME) as pool:
-            list(pool.map(self._push, sorted(self.local.rglob("*"))))
+            list(pool.map(self._push, (file for file in files if file.name != last)))
+        for file in files:
+            if file.name == last:
+                self._push(file)
 
     def _push(self, file: Path) -> None:
-        if file.name.startswith(".") or file.suffix in (".lock", ".partial"):
+        hidden = any(part.startswith(".") for part in file.relative_to(self.local).parts)  # a file that is being made
+        if hidden or file.suffix in (".lock", ".partial"):
             return
         try:
             if not file.is_file():
@@ -148,7 +159,7 @@ class Folder:
             now = stat.st_mtime_ns, stat.st_size
             if self._pushed.get(file) == now:
                 return
-            content = file.read_bytes()
+            content = self.trying(file.read_bytes, FileNotFoundError)
         except FileNotFoundError:  # replaced just now; the next time brings what is there then
             return
         self.write(file.relative_to(self.local).as_posix(), content)
@@ -173,7 +184,16 @@ class Folder:
         found: list[Any] = system.get_file_info(FileSelector(path, allow_not_found=True))
         return found
 
-    def _try(self, action: Callable[[], _T], *passed: type[Exception]) -> _T:
+    def trying(self, action: Callable[[], _T], *passed: type[Exception]) -> _T:
+        """What an action on this folder gives.
+
+        Args:
+            action: what to do.
+            passed: exceptions that are the caller's to handle.
+
+        Raises:
+            InputError: the storage cannot be used, in place of what the action raised.
+        """
         try:
             return action()
         except passed:
@@ -195,10 +215,20 @@ def _open(uri: str) -> tuple[Any, str]:
     return opened
 
 
+def here(place: str) -> Path:
+    """The file or folder that a user means by a path.
+
+    In a Ray job what is not in the job's own copy of the working folder is looked for under the home folder, where
+    `Folder` puts results.
+    """
+    path = Path(place).expanduser()
+    return (Path.home() if in_job() and not path.exists() else Path()) / path
+
+
 def folder_at(place: str) -> Folder:
     """The folder at a path or URI that a user gave."""
     if "://" not in place:
-        path = Path(place).expanduser().absolute()
+        path = here(place).absolute()
         return Folder(str(path.parent), path.name)
     base, question, query = place.partition("?")
     storage, _, name = base.rstrip("/").rpartition("/")
@@ -216,7 +246,7 @@ def open_checkpoint(place: str, stack: contextlib.ExitStack) -> tuple[str, Path]
         InputError: the storage cannot be reached.
     """
     if "://" not in place:
-        return place, Path(place)
+        return place, here(place)
     folder = stack.enter_context(folder_at(place))
     for file in CHECKPOINT_FILES:
         folder.pull(file)

@@ -20,6 +20,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from decouplenet.data.places import shown
 from decouplenet.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def open_study(file: Path, space: Space, *, url: str | None = None, name: str = 
             load_if_exists=True,
         )
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{url or file}: cannot be used as a study ({' '.join(str(error).split())[:200]})") from None
+        raise InputError(f"{shown(url or file)}: cannot be used as a study ({_reason(error, url)})") from None
 
 
 def journal(file: Path) -> JournalStorage:
@@ -73,7 +74,13 @@ def _database(url: str) -> BaseStorage:
     try:
         return optuna.storages.RDBStorage(url)
     except Exception as error:  # SQLAlchemy's, of many kinds, and those of the database's driver
-        raise InputError(f"--optuna-storage: '{url}' cannot be used ({' '.join(str(error).split())[:200]})") from None
+        raise InputError(f"--optuna-storage: '{shown(url)}' cannot be used ({_reason(error, url)})") from None
+
+
+def _reason(error: Exception, url: str | None) -> str:
+    """An error in a line, without the password that a database's URL may have."""
+    text = " ".join(str(error).split())
+    return (text.replace(url, shown(url)) if url else text)[:200]
 
 
 def trial_name(number: int) -> str:

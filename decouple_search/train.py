@@ -9,6 +9,7 @@ import sys
 import time
 from typing import Any
 
+from decouple_search.cluster_file import read_cluster
 from decouple_search.portable import self_contained
 from decouple_search.storage import Folder
 from decouplenet.command_line import CommandParser, parse_config, run, say
@@ -31,6 +32,9 @@ def parser() -> CommandParser:
     parser.add_argument("--name", type=str | None, default=None, help="the training's folder; default: train and time")
     parser.add_argument("--resume", action="store_true", help="go on with the training of that --name")
     parser.add_argument("--max-failures", type=int, default=2, help="times to start again after a lost worker")
+    parser.add_argument(
+        "--cluster", type=str | None, default=None, help="file of `ray up` or KubeRay: machines that may be added"
+    )
     parser.add_config_keys()
     return parser
 
@@ -61,6 +65,8 @@ def read(arguments: list[str] | None) -> tuple[Folder, Config, tuple[int, int], 
         own["workers"] = own["workers"] or (load_yaml(flags)["workers"] if flags else None)
     elif folder.exists():
         raise InputError(f"--name: '{folder.shown}' is there already; give another --name, or --resume")
+    if own["cluster"]:
+        read_cluster(own["cluster"])
     config = self_contained(parse_config(keys, own["config"] or "config"))
     for key, value in flatten(config.to_dict()).items():
         if key.startswith(BOUND) and key not in LOOSE and value != was.get(key, value):
@@ -76,7 +82,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     from decouple_search.training import Training  # Ray takes seconds to import, and nothing before this needs it
 
-    with folder, Training(folder, config, workers, max_failures=own["max_failures"]) as training:
+    training = Training(folder, config, workers, max_failures=own["max_failures"], cluster=own["cluster"])
+    with folder, training:
         gpus = training.config.scaling.gpus_per_worker
         each = f"{config.scaling.cpus_per_worker:g} CPU" + (f" and {gpus:g} GPU" if gpus else "")
         count = f"{workers[0]}" if workers[0] == workers[1] else f"{workers[0]} to {workers[1]}"

@@ -24,9 +24,8 @@ from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from decouple_search import results
-from decouple_search.cluster import check_nodes, connect, machines, sigterm_as_sigint, wait_for_machines
+from decouple_search.cluster import check_nodes, connect, room, sigterm_as_sigint, wait_for_machines
 from decouple_search.gang import START
-from decouple_search.plan import slots
 from decouple_search.prepare import check_weights, prepare_data
 from decouple_search.storage import Folder, replace_text
 from decouple_search.tensorboard import Run
@@ -47,22 +46,24 @@ class Training:
         config: what to train.
         workers: the least and the most.
         max_failures: times to start the workers again after one is lost.
+        cluster: file of the cluster, for the machines that its autoscaler may add.
 
     Raises:
         InputError: the folder cannot be written, the least workers do not fit, or data or weights cannot be had.
     """
 
-    def __init__(self, folder: Folder, config: Config, workers: tuple[int, int], *, max_failures: int) -> None:
-        self.folder, self.config = folder, config
+    def __init__(
+        self, folder: Folder, config: Config, workers: tuple[int, int], *, max_failures: int, cluster: str | None = None
+    ) -> None:
+        self.folder, self.config, self._cluster = folder, config, cluster
         self._workers, self._max_failures = workers, max_failures
 
     def __enter__(self) -> Training:
-        self._ours = connect()
+        self._ours, growth = connect(self._cluster)
         try:
             least = replace(self.config, scaling=replace(self.config.scaling, workers_per_trial=self._workers[0]))
-            wait_for_machines()
-            resolved, nodes = machines(least)
-            slots(resolved, nodes)
+            wait_for_machines(growth())
+            resolved, nodes, _ = room(least, growth())
             self.config = replace(resolved, scaling=replace(resolved.scaling, workers_per_trial=self._workers[1]))
             self._measured = prepare_data(self.config, decode=len(nodes) == 1) > 0
             check_weights(self.config)
@@ -76,7 +77,7 @@ class Training:
                 raise InputError(f"--storage: cannot write '{where}' ({error.strerror}); give another folder") from None
             self.folder.push()
             if self.folder.remote:  # a worker sees for itself whether a folder is shared
-                check_nodes(self.folder)
+                check_nodes(self.folder, growth())
         except BaseException:
             self._disconnect()
             raise

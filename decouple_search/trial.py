@@ -21,6 +21,8 @@ from decouplenet.config import ScalingConfig, nest
 
 GIVEN_UP = "given_up"
 """Key of a trial's config: why it is not to be trained."""
+UNSHARED = "unshared"
+"""Key of a trial's result: that its machine does not share the search's folder, and which one that is."""
 
 _T = TypeVar("_T")
 
@@ -42,18 +44,18 @@ class DecoupleTrial(tune.Trainable):
     _latency: float | None
     _lineage: list[str]
 
-    def setup(self, config: dict[str, Any], system: Any = None, folder: str | None = None) -> None:
+    def setup(self, config: dict[str, Any], system: Any = None, shared: str | None = None) -> None:
         """Start the slot's gang and the first configuration on it.
 
         Args:
             config: the first trial's.
             system: pyarrow's file system that checkpoints are in; None for this machine's.
-            folder: that all machines must share; None where they need not.
+            shared: a file that all machines must see; None where they need not.
         """
         self._gang, self._system = None, system or LocalFileSystem()
         self._unshared = None
-        if folder and not Path(folder).is_dir():
-            self._unshared = f"--storage: '{folder}' is not there on {ray.util.get_node_ip_address()}"
+        if shared and not Path(shared).is_file():
+            self._unshared = f"'{shared}' is not there on {ray.util.get_node_ip_address()}"
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -68,7 +70,8 @@ class DecoupleTrial(tune.Trainable):
             self._latency = self._guarded(lambda gang: gang.latency())
             measured = None if self._latency is None else measured
         if measured is None:
-            return {"epoch": self._epoch, "failed": self._failure, DONE: True}
+            why = {UNSHARED: self._unshared} if self._unshared else {}
+            return {"epoch": self._epoch, "failed": self._failure, DONE: True} | why
         if self._timed:
             measured["latency_ms"] = self._latency
         self._epoch = measured["epoch"]
@@ -116,7 +119,8 @@ class DecoupleTrial(tune.Trainable):
             self.cleanup()
             self._guarded(lambda gang: gang.start(nested))
         # Once it has a newer one, retention deletes it, and Tune gives the newer one.
-        if config["since"] and self._failure is None and (files := read_files(self._system, config["since"])):
+        since = config.get("since")
+        if since and self._failure is None and (files := read_files(self._system, since)):
             self._go_on_from(files)
 
     def _started(self, config: dict[str, Any]) -> bool:

@@ -170,7 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.retrain_best and code == 0:
             from decouple_search.retrain import retrain_best
 
-            best = retrain_best(folder, max_failures=options.max_failures)
+            best = retrain_best(folder, max_failures=options.max_failures, cluster=options.cluster)
             measured = f", val_map {best['val_map']:.4f} in epoch {best['epoch']}" if "val_map" in best else ""
             say(f"retrained  {folder.shown}/retrained/best_checkpoint{measured}")
     return code

@@ -10,11 +10,13 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the leaderboard and TensorBoard are ours
 os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")  # a failed trial has no metric, and none is made up
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its tables ignore verbose=0
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "inf")  # the study is what a search goes on with
 
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
 from decouple_search.checkpoints import TRIALS, Checkpoints
+from decouple_search.experiment import DEFINITION
 from decouple_search.searcher import StudySearcher
 from decouple_search.storage import Folder
 from decouple_search.study import trial_name
@@ -48,10 +50,12 @@ def make_tuner(
         starting: trials that may wait for their machines at a time.
     """
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(starting)  # all slots start at once, not in turn
-    return tune.Tuner(
+    tuner = tune.Tuner(
         tune.with_resources(
             tune.with_parameters(
-                DecoupleTrial, system=checkpoints.system, folder=None if folder.remote else str(folder.local)
+                DecoupleTrial,
+                system=checkpoints.system,
+                shared=None if folder.remote else str(folder.local / DEFINITION),
             ),
             trial_resources(config.scaling),
         ),
@@ -74,6 +78,8 @@ def make_tuner(
             verbose=0,
         ),
     )
+    checkpoints.delete_files()  # what Tune would go on with is a pickle, and has what the storage's URI has of keys
+    return tuner
 
 
 def trial_resources(scaling: ScalingConfig) -> tune.PlacementGroupFactory:

@@ -9,9 +9,9 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,17 +126,30 @@ def only_one(file: Path, waiting: Callable[[], None] | None = None) -> Iterator[
     Args:
         file: what is to be made.
         waiting: called now and then while another process holds the lock.
+
+    Raises:
+        InputError: the folder's disk keeps no locks.
     """
-    with file.with_suffix(".lock").open("w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
+    with ExitStack() as stack:
+        try:
+            lock = stack.enter_context(file.with_suffix(".lock").open("w"))
+            while not _locked(lock):
                 if waiting:
                     waiting()
                 time.sleep(0.1)
+        except OSError as error:
+            reason = error.strerror
+            raise InputError(f"{file.parent}: cannot be locked ({reason}); give a folder on another disk") from None
         yield
+
+
+def _locked(file: TextIO) -> bool:
+    """Whether this process now has a file's lock."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _key(paths: Sequence[Place], size: int) -> str:

@@ -5,6 +5,7 @@ import pytest
 from decouple_search.budget import Budget
 from decouple_search.space_file import load_space
 from decouple_search.study import open_study
+from decouple_search.trial import UNSHARED
 
 
 @pytest.fixture
@@ -57,3 +58,13 @@ def test_seconds_of_earlier_runs_count(study, monkeypatch):
     now[0] = 110.0
     assert budget.stop_all()
     assert budget.spent == "60 s (--time-budget)"
+
+
+def test_a_machine_without_the_folder_ends_the_search_and_not_its_trial(study):
+    again = set()
+    budget = Budget(*study, again=again)
+    budget("a", {"epoch": 1, "val_map": 0.5})
+    assert not budget.stop_all()
+    budget("b", {"epoch": 0, "failed": "no folder", UNSHARED: "no folder"})
+    assert budget.stop_all()
+    assert (budget.fault, budget.spent, again) == ("no folder", "", {"b"})

@@ -1,5 +1,6 @@
 """A search's folder: who may write in it, when it goes on, and with what."""
 
+import errno
 import subprocess
 import sys
 
@@ -59,3 +60,15 @@ def test_two_searches_do_not_write_in_one_folder(tmp_path):
         late = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "another search is writing in" in late.stderr
     assert "in" in subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_a_disk_that_keeps_no_locks_is_said(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("decouple_search.experiment.fcntl.flock", refuse)
+    with (
+        pytest.raises(InputError, match=r"--storage: '.*' cannot be locked \(Function not implemented\)"),
+        held(tmp_path),
+    ):
+        pass

@@ -1,17 +1,22 @@
 """Population-based training: what it may change, and how a population comes back after a crash."""
 
+import functools
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+from ray.train._internal.session import _TrainingResult
+from ray.tune import Checkpoint
 from ray.tune.experiment import Trial
 
 from decouple_search.pbt import Explorer
 from decouple_search.recovery import Recovery
 from decouple_search.schedulers import CHANGEABLE, Scheduler, tune_scheduler
-from decouple_search.study import open_study
+from decouple_search.study import open_study, trial_name
+from decouple_search.trial import GIVEN_UP
 from decouplenet.config import Config, flatten
 
 
@@ -26,11 +31,12 @@ def test_exploring_stays_in_the_space_and_leaves_the_network(space, seed, data):
         "optim.momentum": data.draw(st.sampled_from([0.5, 0.7, 0.95])),
         "train.batch_size": data.draw(st.sampled_from([16, 32, 64])),
     }
-    donor = {"trial": 4, "config": flatten(Config().to_dict()) | point}
+    donor = {"trial": 4, "since": "there", "objectives": [["val_map", "max"]], GIVEN_UP: "its worker was lost"}
+    donor["config"] = flatten(Config().to_dict()) | point
     before = dict(donor["config"])
     explored = Explorer(space, flatten(Config().to_dict()) | {"model.k_neg": 0.25}, seed)(donor)
     assert donor["config"] == before
-    assert explored["trial"] == 4
+    assert explored.keys() == {"config", "objectives"}  # the rest is the donor's own
     for parameter in space.parameters:
         new, old = explored["config"][parameter.key], before[parameter.key]
         absent = parameter.key == "model.k_neg" and explored["config"]["model.alpha"] <= 0.5
@@ -45,7 +51,7 @@ def test_exploring_stays_in_the_space_and_leaves_the_network(space, seed, data):
 
 
 def test_exploring_changes_something(space):
-    donor = {"trial": 0, "config": flatten(Config().to_dict()) | {"optim.lr": 0.01, "train.batch_size": 32}}
+    donor = {"objectives": [], "config": flatten(Config().to_dict()) | {"optim.lr": 0.01, "train.batch_size": 32}}
     explore = Explorer(space, flatten(Config().to_dict()), 0)
     rates = {explore(donor)["config"]["optim.lr"] for _ in range(50)}
     assert {0.008, 0.012} < {round(rate, 9) for rate in rates}
@@ -62,21 +68,37 @@ def test_trials_that_go_on_are_compared_with_the_standing_that_they_had(space, t
         trial = study.ask()
         for epoch in (1, 2, 3, 4, 5):
             trial.report(value + epoch / 100, epoch)
+    study.ask()  # one that had not begun
+    system = SubTreeFileSystem(str(tmp_path), LocalFileSystem())  # whose paths are no paths elsewhere
     pbt = tune_scheduler(
-        Scheduler("pbt", interval_epochs=2), space, base, study=study, seed=0, slots=4, recovery=Recovery(Config(), 2)
+        Scheduler("pbt", interval_epochs=2),
+        space,
+        base,
+        study=study,
+        seed=0,
+        slots=lambda: 4,
+        recovery=Recovery(Config(), 2),
+        system=system,
     )
     trials = []
-    for number in range(5):  # the last one had not begun
-        config = {"trial": number, "config": base, "since": str(tmp_path / str(number)) if number < 4 else None}
-        trials.append(Trial("decouple", config=config, stub=True))
+    for number in range(5):
+        config = {"config": base, "since": f"{number}/checkpoint" if number < 4 else None}
+        name = functools.partial(lambda number, trial: trial_name(number), number)
+        trials.append(Trial("decouple", config=config, stub=True, trial_name_creator=name))
         pbt.on_trial_add(SimpleNamespace(get_trials=lambda: trials), trials[-1])
     worst, best = (trials[0], trials[3]) if mode == "max" else (trials[3], trials[0])
     lower, upper = pbt._quantiles()
     assert (lower, upper) == ([worst], [best])
     state = pbt._trial_state[best]
-    assert state.last_checkpoint.path == best.config["since"]
+    assert (state.last_checkpoint.path, state.last_checkpoint.filesystem) == (best.config["since"], system)
     assert (state.last_train_time, pbt._trial_state[trials[4]].last_train_time) == (4, 0)
     assert pbt.choose_trial_to_run(SimpleNamespace(get_trials=lambda: trials)) is trials[4]
     # An epoch before the next comparison decides nothing.
     result = {"epoch": 5, space.metric: 0.9}
     assert pbt.on_trial_result(SimpleNamespace(get_trials=lambda: trials), worst, result) == "CONTINUE"
+    # Lost and queued again, it keeps its standing, with what it wrote in this run: what it went on from is deleted.
+    own = Checkpoint("own", filesystem=system)
+    best.run_metadata.checkpoint_manager.register_checkpoint(_TrainingResult(own, {"epoch": 5}))
+    pbt.on_trial_add(SimpleNamespace(get_trials=lambda: trials), best)
+    assert pbt._trial_state[best].last_score == state.last_score
+    assert pbt._trial_state[best].last_checkpoint.path == "own"

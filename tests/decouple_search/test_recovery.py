@@ -173,3 +173,15 @@ def test_a_trial_that_waits_in_vain_begins_again_with_fewer_workers(tmp_path, mo
 def test_more_than_there_are_cannot_be_the_least():
     with pytest.raises(InputError, match="scaling.min_workers_per_trial: 3 is out of range; it must be from 1 to"):
         config(workers=2, least=3)
+
+
+def test_trials_that_take_turns_do_not_wait_in_vain(tmp_path, monkeypatch):
+    now, taking = [100.0], config(least=1)
+    monkeypatch.setattr(recovery, "machines", lambda config, cluster: (config, [{"CPU": 4}]))
+    monkeypatch.setattr(recovery.time, "monotonic", lambda: now[0])
+    runs = Lost(tmp_path, taking.scaling, Trial.RUNNING)
+    for turns, in_vain in ((True, False), (False, True)):
+        decide, waits = Recovery(taking, 2, turns=turns), Lost(tmp_path, taking.scaling, Trial.PENDING)
+        decide.added(waits, [])
+        now[0] += 2 * recovery.NOTICE
+        assert bool(decide.waiting([runs, waits])) == in_vain

@@ -9,11 +9,11 @@ from optuna.trial import TrialState
 from safetensors.torch import save_file
 
 from decouple_search.checkpoints import Checkpoints, written
-from decouple_search.resume import begin, ended, go_on, unfinished
+from decouple_search.resume import begin, ended, go_on, newest, unfinished
 from decouple_search.schedulers import Scheduler
 from decouple_search.space_file import load_space
 from decouple_search.storage import Folder, folder_at
-from decouple_search.study import open_study
+from decouple_search.study import note, open_study
 from decouplenet.command_line import parse_config
 from decouplenet.errors import InputError
 
@@ -76,6 +76,19 @@ def test_running_trials_go_on_from_their_newest_whole_checkpoint(space, folder):
     assert study.trials[4].state.name == "PRUNED"
     assert (study.trials[5].state.name, study.trials[5].value) == ("COMPLETE", 0.7)
     assert first[0].changed == {"optim.lr": 0.005}
+    # So it does where it is lost before it has written another one, and from that where it has.
+    assert newest(study, checkpoints, space, 0) == first[0]
+    assert newest(study, checkpoints, space, 2) == (2, None, {})
+    checkpoint(trials / "0002" / "checkpoint_000004", 1, optim={"lr": 0.007})
+    folder.push()
+    note(study, 2, "checkpoint", f"{checkpoints.root}/0002/checkpoint_000004")
+    assert newest(study, checkpoints, space, 2) == (
+        2,
+        f"{checkpoints.root}/0002/checkpoint_000004",
+        {"optim.lr": 0.007},
+    )
+    checkpoints.delete(f"{checkpoints.root}/0002/checkpoint_000004")
+    assert newest(study, checkpoints, space, 2) == (2, None, {})
     assert checkpoints.all().keys() == {"0000", "0001"}
     checkpoint(trials / "0000" / "checkpoint_000003", 2)  # of the second run, which is killed too
     folder.push()
@@ -125,3 +138,16 @@ def test_start_points_are_asked_for_once_after_a_beginning_that_was_killed(space
     study.ask()
     with pytest.raises(InputError, match=r"--optuna-storage: it has a study .* already"):
         begin(tmp_path, space, config, Scheduler("asha"), **made)
+
+
+def test_storage_that_fails_is_said_in_a_line(folder, monkeypatch):
+    class Failing:
+        type_name = "s3"
+
+        def get_file_info(self, selector):
+            raise OSError("ACCESS_DENIED during ListObjectsV2")
+
+    checkpoints = Checkpoints(folder)
+    monkeypatch.setattr(checkpoints, "system", Failing())
+    with pytest.raises(InputError, match=r"--storage: '.*' cannot be used \(ACCESS_DENIED"):
+        checkpoints.delete_files()

@@ -23,7 +23,7 @@ def nodes(monkeypatch):
 
 
 def test_room_grows_and_shrinks_with_the_cluster(now, nodes, capsys):
-    there = Room(Config(), None, 5)
+    there = Room(Config(), lambda: None, 5)
     assert there() == 2
     nodes.append({"CPU": 8})
     assert there() == 2  # it does not look all the time
@@ -37,7 +37,7 @@ def test_room_grows_and_shrinks_with_the_cluster(now, nodes, capsys):
 
 
 def test_the_time_of_all_slots(now, nodes):
-    there = Room(Config(), None, 5)
+    there = Room(Config(), lambda: None, 5)
     assert there.slot_seconds(0, 50) == 0
     there()
     nodes.append({"CPU": 1})

@@ -59,7 +59,9 @@ def test_tune_can_pickle_its_scheduler(space_file, tmp_path):
     for name in SCHEDULERS:
         study = open_study(tmp_path / f"{name}.log", space)
         cloudpickle.dumps(
-            tune_scheduler(Scheduler(name), space, base, study=study, seed=0, slots=2, recovery=Recovery(Config(), 2))
+            tune_scheduler(
+                Scheduler(name), space, base, study=study, seed=0, slots=lambda: 2, recovery=Recovery(Config(), 2)
+            )
         )
 
 
@@ -68,7 +70,9 @@ def test_a_rung_is_judged_once(space_file, tmp_path):
     space = load_space(space_file())
     study = open_study(tmp_path / "study.log", space)
     base = flatten(Config().to_dict()) | {"train.epochs": 9}
-    asha = tune_scheduler(Scheduler("asha"), space, base, study=study, seed=0, slots=1, recovery=Recovery(Config(), 2))
+    asha = tune_scheduler(
+        Scheduler("asha"), space, base, study=study, seed=0, slots=lambda: 1, recovery=Recovery(Config(), 2)
+    )
     for value in (0.1, 0.5):
         study.ask().report(value, 1)
     first = SimpleNamespace(config={"trial": 0})
@@ -90,7 +94,14 @@ def test_a_trial_that_is_spared_goes_on(space_file, tmp_path):
         return told[2] > 0.2
 
     asha = tune_scheduler(
-        Scheduler("asha"), space, base, study=study, seed=0, slots=1, recovery=Recovery(Config(), 2), spares=spares
+        Scheduler("asha"),
+        space,
+        base,
+        study=study,
+        seed=0,
+        slots=lambda: 1,
+        recovery=Recovery(Config(), 2),
+        spares=spares,
     )
     for value in (0.1, 0.3, 0.5):
         study.ask().report(value, 1)

@@ -92,7 +92,11 @@ def test_a_search_is_over_when_its_last_trial_is(space_file, tmp_path):
 
 def test_a_trial_that_was_lost_while_it_started_begins_again_and_the_room_may_change(space_file, tmp_path):
     space, room, lost = load_space(space_file()), [1], set()
-    searcher = begun(tmp_path / "s.log", space, trials=2, room=lambda: room[0], again=lost)
+
+    def newest(number):
+        return Unfinished(number, "its checkpoint", {"optim.lr": 0.005})
+
+    searcher = begun(tmp_path / "s.log", space, trials=2, room=lambda: room[0], again=lost, newest=newest)
     study = study_of(tmp_path / "s.log", space)
     first = searcher.suggest("a")
     assert searcher.suggest("b") is None
@@ -102,7 +106,8 @@ def test_a_trial_that_was_lost_while_it_started_begins_again_and_the_room_may_ch
     searcher.on_trial_complete("a", error=True)
     assert study.trials[0].state.name == "RUNNING"
     again = searcher.suggest("c")
-    assert (again["trial"], again["config"]) == (0, first["config"])
+    assert (again["trial"], again["since"]) == (0, "its checkpoint")
+    assert again["config"] == first["config"] | {"optim.lr": 0.005}  # what the checkpoint was trained with
     searcher.on_trial_complete("c", epoch(3, 0.5))
     searcher.on_trial_complete("b", error=True)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL"]

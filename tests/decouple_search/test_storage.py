@@ -102,3 +102,29 @@ def test_a_folder_in_a_folder_and_one_that_a_user_names(s3):
     child.remove("file")
     child.remove("file")  # none there is as well
     assert child.read("file") is None
+
+
+def test_in_a_job_what_is_read_is_looked_for_in_its_copy_and_then_at_home(monkeypatch, tmp_path):
+    home, copy = tmp_path / "home", tmp_path / "copy"
+    (home / "results" / "x").mkdir(parents=True)
+    (copy / "other" / "x").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(copy)
+    assert folder_at("results/x").local == copy / "results" / "x"
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    assert folder_at("results/x").local == home / "results" / "x"
+    assert folder_at("other/x").local == copy / "other" / "x"
+    with contextlib.ExitStack() as stack:
+        assert open_checkpoint("results/x", stack) == ("results/x", home / "results" / "x")
+
+
+def test_what_tells_that_all_is_there_is_pushed_last_and_what_is_being_made_is_not(s3, monkeypatch):
+    with Folder(s3, "order") as folder:
+        (folder.local / ".best.partial").mkdir(parents=True)
+        for name in ("experiment.yaml", "study.log", "z", ".best.partial/model.safetensors"):
+            (folder.local / name).write_text(name)
+        written = []
+        monkeypatch.setattr(folder, "write", lambda name, content: written.append(name))
+        folder.push(last="experiment.yaml")
+    assert sorted(written[:-1]) == ["study.log", "z"]
+    assert written[-1] == "experiment.yaml"

@@ -33,3 +33,10 @@ def test_a_study_in_a_database(space, tmp_path):
     assert open_study(tmp_path / "study.log", space, url=url, name="x").best_value == 0.5
     with pytest.raises(InputError, match="--optuna-storage: 'nothing://x' cannot be used"):
         open_study(tmp_path / "study.log", space, url="nothing://x", name="x")
+
+
+def test_a_databases_password_is_not_said(space, tmp_path):
+    for url in ("nothing://user:secret@host/x", f"sqlite://user:secret@{tmp_path}/none/x.db"):
+        with pytest.raises(InputError, match="cannot be used") as raised:
+            open_study(tmp_path / "study.log", space, url=url, name="x")
+        assert "secret" not in str(raised.value)

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from decouple_search.trial import DecoupleTrial
+from decouple_search.trial import UNSHARED, DecoupleTrial
 from decouplenet.config import flatten
 
 pytestmark = pytest.mark.ray
@@ -51,3 +51,11 @@ def test_what_ends_a_trial_and_what_does_not(trial, tmp_path):
     assert trial.train()["epoch"] == 2
     trial.reset(proposed() | {"since": str(tmp_path / "deleted")})  # as there is a newer one, that Tune gives
     assert trial.train()["epoch"] == 1
+    # On a machine that does not share the search's folder nothing is trained.
+    config = proposed()
+    trial.stop()
+    trial.setup(config, shared=str(tmp_path / "experiment.yaml"))
+    ended = trial.train()
+    assert ended["done"]
+    assert "experiment.yaml' is not there on " in ended[UNSHARED]
+    assert trial._gang is None

@@ -1,5 +1,6 @@
 """Decoded pixels: each image once a machine, whatever happens to the machine, and from addresses."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -100,6 +101,15 @@ def test_a_disk_that_is_too_small_is_said_before_decoding(photos, tmp_path, monk
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
     with pytest.raises(InputError, match=r"data.cache: .* free; give another folder, or none"):
         open_pixels(photos, 24, str(tmp_path / "cache"))
+
+
+def test_a_disk_that_keeps_no_locks_is_said(photos, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(cache_module.fcntl, "flock", refuse)
+    with pytest.raises(InputError, match=r"/cache: cannot be locked \(Function not implemented\)"):
+        open_pixels(photos, 16, str(tmp_path / "cache"))
 
 
 @pytest.mark.parametrize("harm", [lambda content: b"", lambda content: content[:-1], lambda content: content + b"x"])

@@ -1,0 +1,32 @@
+"""The Ray that a command runs on, as far as none need run for it."""
+
+import pytest
+
+from decouple_search import cluster
+from decouple_search.cluster import check_nodes, room
+from decouple_search.cluster_file import Cluster, Kind
+from decouple_search.storage import Folder
+from decouplenet.config import Config
+from decouplenet.errors import InputError
+
+SPOT = Kind("spot", {"CPU": 4.0, "GPU": 1.0}, 0, 8, 0)
+GROWING = Cluster(Kind("head", {"CPU": 0.0}, 1, 1, 0), (SPOT,), 8)
+
+
+def test_a_folder_of_the_head_alone_is_refused_where_others_would_train():
+    with pytest.raises(InputError, match=r"--storage: '.*/results/x' is on this machine, and the cluster may add"):
+        check_nodes(Folder("results", "x"), GROWING)
+
+
+def test_what_has_no_room_yet_is_told_of_the_clusters_file(monkeypatch):
+    head = {"CPU": 0.0, "node:__internal_head__": 1.0}
+    monkeypatch.setattr(cluster, "alive", lambda: [head])
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    with pytest.raises(InputError, match=r"room for 0 is there .*; or name the cluster's file \(--cluster\)"):
+        room(Config(), None)
+    config, machines, trials = room(Config(), GROWING)
+    assert (config.scaling.gpus_per_worker, len(machines), trials) == (1.0, 9, 8)
+    monkeypatch.delenv("RAY_ADDRESS")
+    with pytest.raises(InputError) as raised:
+        room(Config(), None)
+    assert "--cluster" not in str(raised.value)
