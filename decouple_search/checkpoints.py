@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from decouple_search.storage import CHECKPOINT_FILES, Folder
-from decouplenet.checkpoint import is_whole
 from decouplenet.config import flatten, parse_yaml
 
 TRIALS = "trials"
@@ -58,6 +57,8 @@ class Checkpoints:
     def is_whole(self, checkpoint: str) -> bool:
         """Whether it was written to the end; in object storage files appear whole, so they need but be there."""
         if self._here:
+            from decouplenet.checkpoint import is_whole  # a trial's own process needs no torch, which takes seconds
+
             return is_whole(Path(checkpoint))
         return {*CHECKPOINT_FILES, STATE} <= {info.base_name for info in self._list(checkpoint)}
 
