@@ -4,6 +4,7 @@ import json
 import signal
 
 import pytest
+from pyarrow.fs import FileSelector
 
 from decouple_search import evaluate, mirror, report
 from decouple_search.storage import Folder, folder_at
@@ -18,15 +19,28 @@ def at(s3, place):
     return f"{base}/{place}?{query}"
 
 
-def test_killed_and_begun_again_it_ends_with_the_same_trials(ray_cluster, space_file, s3, monkeypatch, capsys):
-    file = space_file(("trials: 4", "trials: 5"))
-    process = start(ray_cluster, file, s3, "--train.epochs", "6")
+def with_text(folder, text):
+    """The files of a folder in object storage that have a text in them."""
+    system, path = folder.opened
+    files = [info.path for info in system.get_file_info(FileSelector(path, recursive=True)) if info.is_file]
+    assert files
+    return [file for file in files if text in system.open_input_stream(file).read()]
+
+
+def cut_off(ray_cluster, file, s3, *flags):
+    """A search that is killed in its seventh epoch."""
+    process = start(ray_cluster, file, s3, *flags)
     assert run_until(process, "  epoch ", 6)
     gangs = gang_pids()
     process.send_signal(signal.SIGKILL)
     process.stdout.read()
     process.wait(timeout=60)
     wait_for_end(gangs)
+
+
+def test_killed_and_begun_again_it_ends_with_the_same_trials(ray_cluster, space_file, s3, monkeypatch, capsys):
+    file = space_file(("trials: 4", "trials: 5"))
+    cut_off(ray_cluster, file, s3, "--train.epochs", "6")
     monkeypatch.setattr(mirror, "SILENCE", 2 * mirror.TURN)
     assert main(["--space", str(file), "--storage", s3, "--name", "x", "--train.epochs", "6"]) == 0
     out = capsys.readouterr().out
@@ -35,6 +49,7 @@ def test_killed_and_begun_again_it_ends_with_the_same_trials(ray_cluster, space_
     folder = Folder(s3, "x")
     assert {*FILES, "trials"} <= folder.names()
     assert mirror.LEASE not in folder.names()
+    assert with_text(folder, b"secret") == []
     with folder_at(at(s3, "x")) as there:
         there.pull("leaderboard.csv")
         rows = leaderboard(there.local)
@@ -55,3 +70,19 @@ def test_killed_and_begun_again_it_ends_with_the_same_trials(ray_cluster, space_
     )
     assert all(one["checkpoint"].startswith("s3://bucket/runs/x/trials/") for one in rest)
     assert max(one["map"] for one in rest) == pytest.approx(best, abs=1e-6)
+
+
+def test_a_population_that_was_killed_goes_on_as_one(ray_cluster, space_file, s3, monkeypatch, capsys):
+    asha = "{name: asha, grace_epochs: 1, reduction_factor: 3}"
+    file = space_file((asha, "{name: pbt, interval_epochs: 1}"), ("trials: 4", "trials: 5"))
+    cut_off(ray_cluster, file, s3, "--train.epochs", "6", "--name", "population")
+    monkeypatch.setattr(mirror, "SILENCE", 2 * mirror.TURN)
+    flags = ["--space", str(file), "--storage", s3, "--name", "population", "--train.epochs", "6"]
+    assert main(flags) == 0
+    assert "went on from trial" in capsys.readouterr().out
+    with folder_at(at(s3, "population")) as there:
+        there.pull("leaderboard.csv")
+        rows = leaderboard(there.local)
+    assert sorted(row["trial_id"] for row in rows) == [f"{number:04d}" for number in range(5)]
+    assert [(row["state"], row["epochs"]) for row in rows] == [("COMPLETE", "6")] * 5
+    assert alive() == []

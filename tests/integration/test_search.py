@@ -213,3 +213,28 @@ def test_a_budget_of_seconds_ends_the_search_well(ray_cluster, space_file, tmp_p
     assert "ended      40 s (--time-budget)" in capsys.readouterr().out
     assert {row["state"] for row in leaderboard(tmp_path / "x")} <= {"COMPLETE", "PRUNED", "FAIL"}
     assert json.loads((tmp_path / "x" / "summary.json").read_text())["trials"] < 500
+
+
+@pytest.mark.slow
+def test_a_machine_without_the_folder_costs_no_trial(ray_cluster, space_file, tmp_path, monkeypatch):
+    class Elsewhere(DecoupleTrial):
+        """On a machine that lacks the folder, from its second trial on."""
+
+        def setup(self, config, system=None, shared=None):
+            super().setup(config, system, shared if config["trial"] < 2 else f"{shared} of others")
+
+        def reset_config(self, new_config):
+            return new_config["trial"] < 2 and super().reset_config(new_config)
+
+    flags = ["--space", str(space_file()), "--storage", str(tmp_path), "--name", "x", "--scheduler", "none"]
+    with monkeypatch.context() as patch:
+        patch.setattr("decouple_search.tuner.DecoupleTrial", Elsewhere)
+        with pytest.raises(InputError, match=r"--storage: '.*experiment.yaml of others' is not there on .*; give a"):
+            main(flags)
+    study = kept_study(tmp_path / "x")
+    assert "FAIL" not in {trial.state.name for trial in study.trials}
+    assert "RUNNING" in {trial.state.name for trial in study.trials}
+    assert alive() == []
+    assert main(flags) == 0
+    rows = leaderboard(tmp_path / "x")
+    assert [(row["state"], row["epochs"]) for row in rows] == [("COMPLETE", "3")] * 4
