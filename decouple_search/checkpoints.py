@@ -41,6 +41,7 @@ class Checkpoints:
         self.root = f"{root}/{TRIALS}"
         """The folder of all trials in it."""
         self._here = self.system.type_name == "local"
+        self._hidden: set[str] = set()
 
     def all(self) -> dict[str, list[str]]:
         """The checkpoints that there are by trial, oldest first; also those that were not written to the end."""
@@ -51,7 +52,7 @@ class Checkpoints:
                 inside = [one.base_name for one in self._list(info.path)]
             names = inside if self._here else inside[:1]
             there = {f"{self.root}/{folder}/{name}" for name in names if name.startswith("checkpoint_")}
-            found.setdefault(folder.partition(".")[0], set()).update(there)
+            found.setdefault(folder.partition(".")[0], set()).update(there - self._hidden)
         return {trial: sorted(places, key=written) for trial, places in sorted(found.items()) if places}
 
     def is_whole(self, checkpoint: str) -> bool:
@@ -82,6 +83,10 @@ class Checkpoints:
         self.delete(checkpoint)
         return target
 
+    def hide(self, checkpoint: str) -> None:
+        """Leave it out of `all`, as it is going to be deleted."""
+        self._hidden.add(checkpoint)
+
     def delete(self, checkpoint: str) -> None:
         """Delete it; what fails stays."""
         if self._here:
@@ -91,9 +96,9 @@ class Checkpoints:
             self.system.delete_dir(checkpoint)
 
     def delete_files(self) -> None:
-        """Delete what is beside the trials' folders: Tune's own state, a pickle with all that it was given."""
+        """Delete Tune's own state beside the trials' folders; not the hidden file that its workers look for."""
         for info in self._list(self.root):
-            if info.is_file:
+            if info.is_file and not info.base_name.startswith("."):
                 self._folder.trying(functools.partial(self.system.delete_file, info.path))
 
     @contextlib.contextmanager

@@ -135,6 +135,7 @@ class Mirror:
 
     def delete(self, checkpoint: str) -> None:
         """Delete a checkpoint once a study that does not need it is in storage."""
+        self._checkpoints.hide(checkpoint)
         self._doomed.append(checkpoint)
 
     def _keep(self) -> None:
@@ -155,4 +156,5 @@ class Mirror:
         self._folder.push()
         for checkpoint in doomed:
             self._checkpoints.delete(checkpoint)
+        self._checkpoints.delete_files()  # Tune's pickles, which nothing reads, and which have the address's keys
         del self._doomed[: len(doomed)]

@@ -189,12 +189,12 @@ class Search:
         options, space, trials, study = self._options, self.space, self._trials, self.study
         base = flatten(self.config.to_dict())
         epochs, pbt, sampler = self.config.train.epochs, self._scheduler.name == "pbt", self._sampler
-        checkpoints, config, most = self._checkpoints, self.config, self.running
+        checkpoints, config, most, seed = self._checkpoints, self.config, self.running, options.seed
         clock = Clock(study, self._room, self._started)
         recovery = Recovery(self.config, options.max_failures, self.growth, turns=pbt)
 
         def prepare(number: int) -> None:  # without self, as Tune pickles it
-            study.sampler = make_sampler(sampler, space, epochs, options.seed, number)
+            study.sampler = make_sampler(sampler, space, epochs, seed, number)
 
         left = unfinished(study, self._checkpoints, space, epochs, study.user_attrs.get("runs", 0))
         searcher = StudySearcher(

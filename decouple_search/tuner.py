@@ -50,7 +50,7 @@ def make_tuner(
         starting: trials that may wait for their machines at a time.
     """
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(starting)  # all slots start at once, not in turn
-    tuner = tune.Tuner(
+    return tune.Tuner(
         tune.with_resources(
             tune.with_parameters(
                 DecoupleTrial,
@@ -78,8 +78,6 @@ def make_tuner(
             verbose=0,
         ),
     )
-    checkpoints.delete_files()  # what Tune would go on with is a pickle, and has what the storage's URI has of keys
-    return tuner
 
 
 def trial_resources(scaling: ScalingConfig) -> tune.PlacementGroupFactory:

@@ -65,13 +65,19 @@ def test_files_come_while_a_search_runs_and_before_a_checkpoint_goes(folder, mon
     monkeypatch.setattr(checkpoints, "delete", lambda one: (events.append("delete"), delete(one), turned.set()))
     with Lease(folder) as lease, Mirror(folder, checkpoints, lease) as copying:
         (folder.local / "study.log").write_text("one")
+        folder.write("trials/experiment_state.json", b"Tune's")
+        folder.write("trials/.validate_storage_marker", b"")
+        assert list(checkpoints.all()) == ["0000"]
         copying.delete(place)
+        assert checkpoints.all() == {}  # at once, as it may go at any moment
         assert turned.wait(10)
         assert events[events.index("delete") - 1] == "push"
         assert folder.read("study.log") == b"one"
         assert checkpoints.all() == {}
         (folder.local / "study.log").write_text("one and two")
     assert folder.read("study.log") == b"one and two"
+    assert folder.read("trials/experiment_state.json") is None
+    assert folder.read("trials/.validate_storage_marker") == b""
 
 
 def test_storage_that_fails_for_a_while_is_tried_again_and_what_never_came_stays_here(folder, monkeypatch, capsys):
