@@ -26,7 +26,7 @@ search: $(READY) ## search the embedded demo on a local Ray; ARGS='--trials 8' a
 	$(BIN)/python -m decouple_search.tune $(ARGS)
 
 test: $(READY) ## unit tests, two at a time, then integration tests on one local Ray
-	$(BIN)/python -m pytest -m "not slow and not gpu" --numprocesses 2 --ignore tests/integration $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not gpu" --numprocesses 2 --dist loadfile --ignore tests/integration $(ARGS)
 	$(BIN)/python -m pytest -m "not slow and not gpu" tests/integration $(ARGS)
 
 test-all: $(READY) ## the slow tests too

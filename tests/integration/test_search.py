@@ -106,6 +106,7 @@ def test_the_same_seed_gives_the_same_leaderboard(experiment):
     assert first == second
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_fails_its_trial_only(ray_cluster, space_file, tmp_path, capsys):
     diverging = ("{float: [1e-3, 1e-2], log: true}", "{choice: [1.0e-2, 1.0e30]}")
     file = space_file(diverging, ("name: adamw", "name: sgd"), ("trials: 4", "trials: 6"))
