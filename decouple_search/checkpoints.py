@@ -13,12 +13,13 @@ import functools
 import json
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from decouple_search.storage import CHECKPOINT_FILES, Folder
-from decouplenet.config import flatten, parse_yaml
+from decouplenet.config import flatten, load_yaml, parse_yaml
 
 TRIALS = "trials"
 STATE = "state.pt"
@@ -58,9 +59,7 @@ class Checkpoints:
     def is_whole(self, checkpoint: str) -> bool:
         """Whether it was written to the end; in object storage files appear whole, so they need but be there."""
         if self._here:
-            from decouplenet.checkpoint import is_whole  # a trial's own process needs no torch, which takes seconds
-
-            return is_whole(Path(checkpoint))
+            return _is_whole(Path(checkpoint))
         return {*CHECKPOINT_FILES, STATE} <= {info.base_name for info in self._list(checkpoint)}
 
     def metrics(self, checkpoint: str) -> dict[str, Any]:
@@ -145,3 +144,21 @@ def written(checkpoint: str) -> tuple[int, int, str]:
     folder, name = checkpoint.split("/")[-2:]
     run, _, number = name.removeprefix("checkpoint_").rpartition("-")
     return (int(run) if run else 10**9), int(folder.partition(".")[2] or 0), number
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a checkpoint to go on from was written to the end; a killed process or a full disk leaves a part.
+
+    Without torch, whose import takes seconds that a trial's own process and the end of a stopped search must not.
+    """
+    try:
+        json.loads((folder / "metrics.json").read_text())
+        load_yaml(folder / "config.yaml")
+        weights = folder / "model.safetensors"
+        with weights.open("rb") as stream:
+            header = int.from_bytes(stream.read(8), "little")
+            ends = [of["data_offsets"][1] for name, of in json.loads(stream.read(header)).items() if name[:2] != "__"]
+        # torch's files are zip archives, whose directory is at the end.
+        return weights.stat().st_size == 8 + header + max(ends, default=0) and zipfile.is_zipfile(folder / "state.pt")
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError, AttributeError):
+        return False

@@ -10,7 +10,6 @@ import json
 import pickle  # its error alone: nothing is read with it
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -142,18 +141,3 @@ def _metrics(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder / 'metrics.json'}: not a checkpoint's metrics with class_names ({error})") from None
     return metrics
-
-
-def is_whole(folder: Path) -> bool:
-    """Whether a checkpoint to go on from was written to the end; a killed process or a full disk leaves a part."""
-    try:
-        json.loads((folder / "metrics.json").read_text())
-        load_yaml(folder / "config.yaml")
-        weights = folder / "model.safetensors"
-        with weights.open("rb") as stream:
-            header = int.from_bytes(stream.read(8), "little")
-            ends = [of["data_offsets"][1] for name, of in json.loads(stream.read(header)).items() if name[:2] != "__"]
-        # torch's files are zip archives, whose directory is at the end.
-        return weights.stat().st_size == 8 + header + max(ends, default=0) and zipfile.is_zipfile(folder / "state.pt")
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError, AttributeError):
-        return False
