@@ -1,9 +1,14 @@
 """The Ray that a command runs on, as far as none need run for it."""
 
+import os
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from decouple_search import cluster
-from decouple_search.cluster import check_nodes, room
+from decouple_search.cluster import check_nodes, connect, room
 from decouple_search.cluster_file import Cluster, Kind
 from decouple_search.storage import Folder
 from decouplenet.config import Config
@@ -11,6 +16,35 @@ from decouplenet.errors import InputError
 
 SPOT = Kind("spot", {"CPU": 4.0, "GPU": 1.0}, 0, 8, 0)
 GROWING = Cluster(Kind("head", {"CPU": 0.0}, 1, 1, 0), (SPOT,), 8)
+FILES = Path(__file__).parents[2] / "cluster"
+
+
+@pytest.fixture
+def session(monkeypatch):
+    """Has Ray answer with a session of this name, begun or joined."""
+
+    def session(name):
+        answer = SimpleNamespace(address_info={"session_dir": f"ray/{name}"})
+        monkeypatch.setattr(cluster.ray, "init", lambda **_: answer)
+        monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)
+
+    return session
+
+
+def test_a_head_has_the_machines_of_its_file_and_a_ray_begun_here_none(session, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copy(FILES / "aws.yaml", tmp_path / "ray_bootstrap_config.yaml")
+    joined, begun = "session_2026-01-02_03-04-05_678901_1", f"session_2026-01-02_03-04-05_678901_{os.getpid()}"
+    session(joined)
+    ours, growth = connect()
+    assert (ours, [kind.name for kind in growth().kinds]) == (True, ["gpu_spot", "gpu_on_demand"])
+    assert [kind.name for kind in connect(str(FILES / "local.yaml")).growth().kinds] == ["worker"]  # what is named wins
+    session(begun)  # by this process, on a machine that was a cluster's head once
+    ours, growth = connect()
+    assert (ours, growth()) == (True, None)
+    (tmp_path / "ray_bootstrap_config.yaml").unlink()
+    session(joined)
+    assert connect().growth() is None
 
 
 def test_a_folder_of_the_head_alone_is_refused_where_others_would_train():

@@ -11,6 +11,7 @@ from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from ray.train._internal.session import _TrainingResult
 from ray.tune import Checkpoint
 from ray.tune.experiment import Trial
+from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 
 from decouple_search.pbt import Explorer
 from decouple_search.recovery import Recovery
@@ -102,3 +103,25 @@ def test_trials_that_go_on_are_compared_with_the_standing_that_they_had(space, t
     pbt.on_trial_add(SimpleNamespace(get_trials=lambda: trials), best)
     assert pbt._trial_state[best].last_score == state.last_score
     assert pbt._trial_state[best].last_checkpoint.path == "own"
+
+
+def test_a_trial_makes_room_for_one_that_waits_only_where_no_slot_is_free(space, tmp_path, monkeypatch):
+    room = 3
+    pbt = tune_scheduler(
+        Scheduler("pbt", interval_epochs=1),
+        space,
+        flatten(Config().to_dict()),
+        study=open_study(tmp_path / "study.log", space),
+        seed=0,
+        slots=lambda: room,
+        recovery=Recovery(Config(), 1),
+        system=LocalFileSystem(),
+    )
+    trials = [Trial("decouple", stub=True) for _ in range(4)]
+    for trial in trials[:2]:
+        trial.set_status(Trial.RUNNING)
+    controller = SimpleNamespace(get_trials=lambda: trials)
+    monkeypatch.setattr(PopulationBasedTraining, "on_trial_result", lambda *_: TrialScheduler.PAUSE)
+    assert pbt.on_trial_result(controller, trials[0], {}) == TrialScheduler.CONTINUE  # the third gang still starts
+    room = 2  # a machine was lost, and its slot with it
+    assert pbt.on_trial_result(controller, trials[0], {}) == TrialScheduler.PAUSE
