@@ -141,7 +141,7 @@ def potential(config: Config, cluster: Cluster) -> tuple[Config, list[Mapping[st
     bare = next((kind.name for kind in cluster.kinds if not kind.resources), None)
     if bare:
         raise InputError(
-            f"--cluster: it does not say what a {bare} has; give its `resources` (CPU, GPU), or plan on the cluster"
+            f"--cluster: the file does not say what a {bare} has; give its `resources` (CPU, GPU), or plan on it"
         )
     config = resolve_gpus(config, [kind.resources for kind in cluster.kinds])
     workers = cluster.launched([fit(kind.resources, config) for kind in cluster.kinds])

@@ -86,7 +86,7 @@ def test_hours_and_money_follow_from_what_is_given(plan):
         (["--prices", "head"], "--prices: 'head' is not of the form"),
         (["--prices", "head=1", "--epoch-seconds", "1"], "--prices: none is given for gpu_spot"),
         (["--epoch-seconds", "-1"], "--epoch-seconds: -1.0 is out of range"),
-        (["--cluster", str(FILES / "local.yaml")], "--cluster: it does not say what a worker has"),
+        (["--cluster", str(FILES / "local.yaml")], "--cluster: the file does not say what a worker has"),
         (["--cluster", str(FILES.parent / "search_spaces" / "demo.yaml")], "is neither a file of `ray up` nor"),
     ],
 )
