@@ -1,12 +1,14 @@
-"""`ray job submit` of a search, on `ray start --head` with token authentication: stopped, and gone on with."""
+"""`ray job submit` of a search: what it uploads, and on `ray start --head` with a token: stopped, and gone on with."""
 
 import csv
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,23 @@ def job(env, *arguments):
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+@pytest.mark.parametrize("git", [True, False], ids=["git", "no-git"])  # RAY_RUNTIME_ENV_IGNORE_GITIGNORE=1
+def test_what_is_uploaded_is_code_and_no_secret(tmp_path, git):
+    from ray._private.runtime_env.packaging import create_package
+
+    code = {"cluster/aws.yaml", "decouple_search/tune.py", "search_spaces/demo.yaml", "requirements.lock"}
+    left = {".env", ".env.local", ".envrc", "cluster/.env", "search.pem", ".git/config", ".venv/bin/python"}
+    left |= {"results/first/leaderboard.csv", "tests/test_readme.py", "decouple_search/__pycache__/tune.pyc"}
+    for name in code | left:
+        (tmp_path / "here" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "here" / name).write_text("secret")
+    for name in (".gitignore", ".rayignore"):
+        shutil.copy(ROOT / name, tmp_path / "here")
+    create_package(str(tmp_path / "here"), tmp_path / "sent.zip", include_gitignore=git)
+    with zipfile.ZipFile(tmp_path / "sent.zip") as sent:
+        assert {name for name in sent.namelist() if not name.endswith("/")} == code | {".gitignore", ".rayignore"}
 
 
 @pytest.mark.ray
