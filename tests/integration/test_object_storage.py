@@ -75,14 +75,14 @@ def test_killed_and_begun_again_it_ends_with_the_same_trials(ray_cluster, space_
 def test_a_population_that_was_killed_goes_on_as_one(ray_cluster, space_file, s3, monkeypatch, capsys):
     asha = "{name: asha, grace_epochs: 1, reduction_factor: 3}"
     file = space_file((asha, "{name: pbt, interval_epochs: 1}"), ("trials: 4", "trials: 5"))
-    cut_off(ray_cluster, file, s3, "--train.epochs", "6", "--name", "population")
+    cut_off(ray_cluster, file, s3, "--train.epochs", "16", "--name", "population")
     monkeypatch.setattr(mirror, "SILENCE", 2 * mirror.TURN)
-    flags = ["--space", str(file), "--storage", s3, "--name", "population", "--train.epochs", "6"]
+    flags = ["--space", str(file), "--storage", s3, "--name", "population", "--train.epochs", "16"]
     assert main(flags) == 0
     assert "went on from trial" in capsys.readouterr().out
     with folder_at(at(s3, "population")) as there:
         there.pull("leaderboard.csv")
         rows = leaderboard(there.local)
     assert sorted(row["trial_id"] for row in rows) == [f"{number:04d}" for number in range(5)]
-    assert [(row["state"], row["epochs"]) for row in rows] == [("COMPLETE", "6")] * 5
+    assert [(row["state"], row["epochs"]) for row in rows] == [("COMPLETE", "16")] * 5
     assert alive() == []
