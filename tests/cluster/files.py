@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "cluster"
 CLOUDS = ("aws", "gcp", "azure")
 FILES = (*CLOUDS, "local")
 TOKEN = "~/.ray/auth_token"  # noqa: S105
@@ -21,7 +22,7 @@ FILLED = {
 
 
 def text_of(name):
-    return (ROOT / "cluster" / f"{name}.yaml").read_text()
+    return (FOLDER / f"{name}.yaml").read_text()
 
 
 def load(name):
@@ -46,17 +47,3 @@ def kinds_of(config):
     """The head's node type, and those of the workers by name."""
     kinds = dict(config["available_node_types"])
     return kinds.pop(config["head_node_type"]), kinds
-
-
-def market(kind):
-    """A node type's machine without what makes it spot, and whether that is there."""
-    machine = copy.deepcopy(kind["node_config"])
-    found = [machine.pop("InstanceMarketOptions", {}).get("MarketType") == "spot"]
-    scheduling = machine.get("scheduling", {})
-    found += [scheduling.pop("provisioningModel", None) == "SPOT", scheduling.pop("preemptible", False)]
-    scheduling.pop("instanceTerminationAction", None)
-    arm = machine.get("azure_arm_parameters", {})
-    found += [arm.pop("priority", None) == "Spot"]
-    for key in ("evictionPolicy", "billingProfile"):
-        arm.pop(key, None)
-    return machine, any(found)

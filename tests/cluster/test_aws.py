@@ -14,7 +14,14 @@ from tests.cluster.files import LOCK, ROOT, TOKEN, fill, load, prepared
 
 
 @pytest.fixture(scope="module")
-def aws(tmp_path_factory):
+def environment():
+    """Changes environment variables until the module's last test has ended."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory, environment):
     """`ray up` on a made-up AWS: its client, our security group, what it launched, and what went over SSH."""
     import boto3
     from moto.server import ThreadedMotoServer
@@ -30,8 +37,8 @@ def aws(tmp_path_factory):
         "RAY_USAGE_STATS_ENABLED": "0",
         "HOME": str(home),
     }
-    before = {key: os.environ.get(key) for key in env}
-    os.environ |= env
+    for key, value in env.items():
+        environment.setenv(key, value)
     ec2, iam = boto3.client("ec2", region_name="us-west-2"), boto3.client("iam", region_name="us-west-2")
     vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
     group = ec2.create_security_group(GroupName="decouple-search", Description="ours", VpcId=vpc)["GroupId"]
@@ -61,11 +68,6 @@ def aws(tmp_path_factory):
     assert done.returncode == 0, done.stdout + done.stderr
     yield SimpleNamespace(ec2=ec2, group=group, launched=instances(ec2), log=(home / "ssh.log").read_text(), sent=sent)
     server.stop()
-    for key, value in before.items():
-        if value is None:
-            del os.environ[key]
-        else:
-            os.environ[key] = value
 
 
 def instances(ec2):

@@ -20,8 +20,8 @@ from ray.core.generated.autoscaler_pb2 import GangResourceRequest
 from ray.scripts.scripts import drain_node
 
 from decouple_search.tune import parser
+from tests.cluster.files import ROOT
 
-ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "cluster" / "kuberay"
 TEXTS = {name: (FOLDER / f"{name}.yaml").read_text() for name in ("raycluster", "rayjob")}
 CLUSTER, JOB = (yaml.safe_load(text) for text in TEXTS.values())

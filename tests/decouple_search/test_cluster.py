@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,10 +12,10 @@ from decouple_search.cluster_file import Cluster, Kind
 from decouple_search.storage import Folder
 from decouplenet.config import Config
 from decouplenet.errors import InputError
+from tests.cluster.files import FOLDER
 
 SPOT = Kind("spot", {"CPU": 4.0, "GPU": 1.0}, 0, 8, 0)
 GROWING = Cluster(Kind("head", {"CPU": 0.0}, 1, 1, 0), (SPOT,), 8)
-FILES = Path(__file__).parents[2] / "cluster"
 
 
 @pytest.fixture
@@ -33,12 +32,13 @@ def session(monkeypatch):
 
 def test_a_head_has_the_machines_of_its_file_and_a_ray_begun_here_none(session, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    shutil.copy(FILES / "aws.yaml", tmp_path / "ray_bootstrap_config.yaml")
+    shutil.copy(FOLDER / "aws.yaml", tmp_path / "ray_bootstrap_config.yaml")
     joined, begun = "session_2026-01-02_03-04-05_678901_1", f"session_2026-01-02_03-04-05_678901_{os.getpid()}"
     session(joined)
     ours, growth = connect()
     assert (ours, [kind.name for kind in growth().kinds]) == (True, ["gpu_spot", "gpu_on_demand"])
-    assert [kind.name for kind in connect(str(FILES / "local.yaml")).growth().kinds] == ["worker"]  # what is named wins
+    named = connect(str(FOLDER / "local.yaml")).growth()
+    assert [kind.name for kind in named.kinds] == ["worker"]  # what is named wins
     session(begun)  # by this process, on a machine that was a cluster's head once
     ours, growth = connect()
     assert (ours, growth()) == (True, None)

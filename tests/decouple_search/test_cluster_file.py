@@ -1,15 +1,12 @@
 """What a plan reads of a cluster's file, and what it makes of it: slots, hours, money."""
 
-from pathlib import Path
-
 import pytest
 import yaml
 
 from decouple_search.cluster_file import Kind, read_cluster
 from decouple_search.tune import main
 from decouplenet.errors import InputError
-
-FILES = Path(__file__).parents[2] / "cluster"
+from tests.cluster.files import FOLDER
 
 
 @pytest.fixture
@@ -24,7 +21,7 @@ def plan(space_file, capsys):
 
 
 def test_a_file_of_ray_up():
-    cluster = read_cluster(str(FILES / "aws.yaml"))
+    cluster = read_cluster(str(FOLDER / "aws.yaml"))
     assert cluster.head == Kind("head", {"CPU": 0}, 0, 0, 0)
     assert cluster.kinds == (
         Kind("gpu_spot", {"CPU": 4, "GPU": 1}, 0, 8, 10),
@@ -34,7 +31,7 @@ def test_a_file_of_ray_up():
 
 
 def test_the_manifests_of_kuberay_say_the_same():
-    job, cluster = (read_cluster(str(FILES / "kuberay" / f"{name}.yaml")) for name in ("rayjob", "raycluster"))
+    job, cluster = (read_cluster(str(FOLDER / "kuberay" / f"{name}.yaml")) for name in ("rayjob", "raycluster"))
     assert job == cluster
     assert job.head.resources == {"CPU": 0, "GPU": 0}
     assert [(kind.resources, kind.least, kind.most) for kind in job.kinds] == [
@@ -61,7 +58,7 @@ def test_what_a_pod_has(tmp_path, start, limits, has):
 
 
 def test_hours_and_money_follow_from_what_is_given(plan):
-    flags = ["--cluster", FILES / "aws.yaml", "--trials", 16, "--scheduler", "none", "--epoch-seconds", 360]
+    flags = ["--cluster", FOLDER / "aws.yaml", "--trials", 16, "--scheduler", "none", "--epoch-seconds", 360]
     said = plan(*flags, "--prices", "head=0.5, gpu_spot=1, gpu_on_demand=3")
     assert "at a time  8 trials" in said
     assert "machines   8 gpu_spot for 8 trials at a time; 8 workers at most" in said
@@ -71,7 +68,7 @@ def test_hours_and_money_follow_from_what_is_given(plan):
     assert "machines   2 gpu_spot for 2 trials at a time" in said
     assert "hours      0.25 if all slots train all the time, 0.5 GPU-hours" in said
     assert "money      0.625, at 2.5 an hour" in said
-    assert "hours      not known without --epoch-seconds" in plan("--cluster", FILES / "gcp.yaml")
+    assert "hours      not known without --epoch-seconds" in plan("--cluster", FOLDER / "gcp.yaml")
 
 
 @pytest.mark.parametrize(
@@ -86,13 +83,13 @@ def test_hours_and_money_follow_from_what_is_given(plan):
         (["--prices", "head"], "--prices: 'head' is not of the form"),
         (["--prices", "head=1", "--epoch-seconds", "1"], "--prices: none is given for gpu_spot"),
         (["--epoch-seconds", "-1"], "--epoch-seconds: -1.0 is out of range"),
-        (["--cluster", str(FILES / "local.yaml")], "--cluster: the file does not say what a worker has"),
-        (["--cluster", str(FILES.parent / "search_spaces" / "demo.yaml")], "is neither a file of `ray up` nor"),
+        (["--cluster", str(FOLDER / "local.yaml")], "--cluster: the file does not say what a worker has"),
+        (["--cluster", str(FOLDER.parent / "search_spaces" / "demo.yaml")], "is neither a file of `ray up` nor"),
     ],
 )
 def test_what_no_machine_can_meet_and_wrong_files_are_refused(space_file, flags, message):
     with pytest.raises(InputError, match=message):
-        main(["--space", str(space_file()), "--dry-run", "--cluster", str(FILES / "aws.yaml"), *flags])
+        main(["--space", str(space_file()), "--dry-run", "--cluster", str(FOLDER / "aws.yaml"), *flags])
 
 
 def test_a_file_that_lacks_a_part_is_named(tmp_path):

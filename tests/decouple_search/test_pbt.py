@@ -21,6 +21,20 @@ from decouple_search.trial import GIVEN_UP
 from decouplenet.config import Config, flatten
 
 
+def population(space, study, *, interval, slots, system):
+    """Tune's scheduler of a population of the default configuration."""
+    return tune_scheduler(
+        Scheduler("pbt", interval_epochs=interval),
+        space,
+        flatten(Config().to_dict()),
+        study=study,
+        seed=0,
+        slots=slots,
+        recovery=Recovery(Config(), 2),
+        system=system,
+    )
+
+
 @given(st.integers(0, 1000), st.data())
 def test_exploring_stays_in_the_space_and_leaves_the_network(space, seed, data):
     point = {
@@ -71,16 +85,7 @@ def test_trials_that_go_on_are_compared_with_the_standing_that_they_had(space, t
             trial.report(value + epoch / 100, epoch)
     study.ask()  # one that had not begun
     system = SubTreeFileSystem(str(tmp_path), LocalFileSystem())  # whose paths are no paths elsewhere
-    pbt = tune_scheduler(
-        Scheduler("pbt", interval_epochs=2),
-        space,
-        base,
-        study=study,
-        seed=0,
-        slots=lambda: 4,
-        recovery=Recovery(Config(), 2),
-        system=system,
-    )
+    pbt = population(space, study, interval=2, slots=lambda: 4, system=system)
     trials = []
     for number in range(5):
         config = {"config": base, "since": f"{number}/checkpoint" if number < 4 else None}
@@ -107,16 +112,8 @@ def test_trials_that_go_on_are_compared_with_the_standing_that_they_had(space, t
 
 def test_a_trial_makes_room_for_one_that_waits_only_where_no_slot_is_free(space, tmp_path, monkeypatch):
     room = 3
-    pbt = tune_scheduler(
-        Scheduler("pbt", interval_epochs=1),
-        space,
-        flatten(Config().to_dict()),
-        study=open_study(tmp_path / "study.log", space),
-        seed=0,
-        slots=lambda: room,
-        recovery=Recovery(Config(), 1),
-        system=LocalFileSystem(),
-    )
+    study = open_study(tmp_path / "study.log", space)
+    pbt = population(space, study, interval=1, slots=lambda: room, system=LocalFileSystem())
     trials = [Trial("decouple", stub=True) for _ in range(4)]
     for trial in trials[:2]:
         trial.set_status(Trial.RUNNING)
