@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from decouple_search.space import Space
-from decouple_search.space_file import load_space
+from decouple_search.space.space import Space
+from decouple_search.space.yaml_file import load_space
 from decouplenet.command_line import CommandParser, parse_config, run, say
 from decouplenet.config import Config
 

@@ -35,8 +35,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from decouple_search.parameter import Parameter
-from decouple_search.space import Space
+from decouple_search.space.parameter import Parameter
+from decouple_search.space.space import Space
 from decouplenet.errors import InputError
 
 DEFAULT = Path(__file__).with_name("table.csv")
@@ -188,10 +188,10 @@ def ours(table: Table, seed: int, slots: int, *, sampler: str = "gp") -> Arm:
     """What `decouple_search.tune` does by default, or with another sampler."""
     import optuna
 
-    from decouple_search.recovery import Recovery
-    from decouple_search.samplers import make_sampler, make_spares
-    from decouple_search.schedulers import make_scheduler, tune_scheduler
-    from decouple_search.searcher import StudySearcher
+    from decouple_search.ray_tune.recovery import Recovery
+    from decouple_search.ray_tune.schedulers import make_scheduler, tune_scheduler
+    from decouple_search.ray_tune.searcher import StudySearcher
+    from decouple_search.samplers.registry import make_sampler, make_spares
     from decouplenet.config import Config
 
     space, epochs = table.space, table.curves.shape[1]

@@ -111,15 +111,15 @@ def gang_arm(base: dict[str, Any], count: int, folder: Path) -> tuple[Any, Any, 
     from ray import tune
 
     import decouple_search.search  # noqa: F401 - its settings of Tune
-    from decouple_search.checkpoints import Checkpoints
-    from decouple_search.retention import Retention
-    from decouple_search.samplers import make_sampler
-    from decouple_search.searcher import StudySearcher
-    from decouple_search.space_file import load_space
-    from decouple_search.storage import folder_at
-    from decouple_search.study import open_study, trial_name
-    from decouple_search.tensorboard import TensorBoardRuns
-    from decouple_search.trial import DecoupleTrial
+    from decouple_search.ray_tune.callbacks.retention import Retention
+    from decouple_search.ray_tune.callbacks.tensorboard import TensorBoardRuns
+    from decouple_search.ray_tune.searcher import StudySearcher
+    from decouple_search.ray_tune.trainable import DecoupleTrial
+    from decouple_search.samplers.registry import make_sampler
+    from decouple_search.space.yaml_file import load_space
+    from decouple_search.storage.checkpoints import Checkpoints
+    from decouple_search.storage.folder import folder_at
+    from decouple_search.study.record import open_study, trial_name
 
     folder.mkdir()
     (folder / "space.yaml").write_text("search: {optim.lr: {float: [0.001, 0.01], log: true}}")

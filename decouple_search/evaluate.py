@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from decouple_search.portable import self_contained
-from decouple_search.storage import folder_at, open_checkpoint
+from decouple_search.storage.folder import folder_at, open_checkpoint
 from decouplenet.command_line import CommandParser, parse_config, run, say
 from decouplenet.config import Config, flatten, load_yaml
 from decouplenet.errors import InputError
@@ -120,7 +120,9 @@ def _check_files(members: list[Member], own: dict[str, Any]) -> None:
         if file.is_dir() or not os.access(file if file.exists() else file.absolute().parent, os.W_OK):
             raise InputError(f"--tune-thresholds: '{file}' cannot be written; give another file")
     if own["thresholds"] or own["compare"]:
-        from decouple_search.paper import check_comparable  # torch takes seconds to import, and a plain line needs none
+        from decouple_search.evaluation.paper_tables import (
+            check_comparable,  # torch takes seconds to import, and a plain line needs none
+        )
         from decouplenet.checkpoint import class_names
         from decouplenet.thresholds import read_thresholds
 
@@ -136,7 +138,7 @@ def _kept(experiment: str | None, stack: contextlib.ExitStack) -> list[str]:
     """A checkpoint of each trial of a search that kept one: of ended ones their best."""
     if experiment is None:
         return []
-    from decouple_search.checkpoints import Checkpoints
+    from decouple_search.storage.checkpoints import Checkpoints
 
     folder = stack.enter_context(folder_at(experiment))
     checkpoints = Checkpoints(folder)
@@ -152,11 +154,13 @@ def main(arguments: list[str] | None = None) -> int:
     with contextlib.ExitStack() as stack:
         members, own = read(arguments, stack)
 
-        from decouple_search.evaluation import score_all  # Ray takes seconds to import; nothing before this needs it
+        from decouple_search.evaluation.scoring import (
+            score_all,  # Ray takes seconds to import; nothing before this needs it
+        )
 
         with contextlib.redirect_stdout(sys.stderr) if own["json"] else contextlib.nullcontext():
             scored = score_all(members, split=own["split"], workers=own["workers"], cluster=own["cluster"])
-    from decouple_search.measures import head, measure, table
+    from decouple_search.evaluation.measures import head, measure, table
 
     measured = measure(
         [member.name for member in members],
@@ -166,7 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
         tune=own["tune_thresholds"],
     )
     if own["compare"]:
-        from decouple_search.paper import compare, text
+        from decouple_search.evaluation.paper_tables import compare, text
 
         rows = compare(scored.trained, scored.scores, scored.images)
         measured = {**measured, "compare": [{k: v for k, v in row.items() if k != "key"} for row in rows]}

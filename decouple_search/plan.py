@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from decouple_search.cluster_file import Cluster
-from decouple_search.schedulers import Scheduler
-from decouple_search.space import Space
+from decouple_search.machines.manifest import Cluster
+from decouple_search.ray_tune.schedulers import Scheduler
+from decouple_search.space.space import Space
 from decouplenet.config import Config
 from decouplenet.errors import InputError
 

@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from decouple_search.experiment import DEFINITION, JOURNAL
-from decouple_search.storage import Folder, folder_at
+from decouple_search.storage.folder import Folder, folder_at
+from decouple_search.study.experiment import DEFINITION, JOURNAL
 from decouplenet.command_line import CommandParser, run, say
 from decouplenet.config import load_yaml
 from decouplenet.errors import InputError
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         rows = report(folder, study)
         if folder.remote:
             folder.write(PAGE, (folder.local / PAGE).read_bytes())
-    from decouple_search.report_page import short  # plotly takes a while to import
+    from decouple_search.results.html_page import short  # plotly takes a while to import
 
     counts = {state: sum(row["state"] == state for row in rows) for state in ("COMPLETE", "PRUNED", "FAIL")}
     say(f"{len(rows)} trials: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
@@ -73,7 +73,7 @@ def report(search: Folder, study: optuna.Study) -> list[dict[str, str]]:
     Raises:
         InputError: no trial has ended yet, or the page cannot be written.
     """
-    from decouple_search.report_page import write_report
+    from decouple_search.results.html_page import write_report
 
     folder = search.local
     try:
@@ -94,7 +94,7 @@ def _study(folder: Folder, url: str | None, scratch: Path) -> optuna.Study:
     """The study, from a copy of its journal: a search may be writing it."""
     import optuna
 
-    from decouple_search.study import STUDY_NAME, journal
+    from decouple_search.study.record import STUDY_NAME, journal
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:

@@ -13,31 +13,31 @@ from typing import Any
 
 import ray
 
-from decouple_search import results
-from decouple_search.best import export_best
-from decouple_search.budget import Budget
-from decouple_search.busy import BusyMeter, Clock
-from decouple_search.checkpoints import Checkpoints
-from decouple_search.cluster import alive, check_nodes, connect, room, sigterm_as_sigint, wait_for_machines
-from decouple_search.experiment import DEFINITION, JOURNAL, check_same, goes_on, held
-from decouple_search.live_tables import LiveTables
-from decouple_search.mirror import Lease, Mirror
+from decouple_search.machines.connection import alive, check_nodes, connect, room, sigterm_as_sigint, wait_for_machines
+from decouple_search.machines.prepare import check_weights, prepare_data
+from decouple_search.machines.trial_slots import Room
 from decouple_search.plan import Options, fitting
-from decouple_search.prepare import check_weights, prepare_data
-from decouple_search.progress import LiveProgress
-from decouple_search.recovery import Recovery
+from decouple_search.ray_tune.budget import Budget
+from decouple_search.ray_tune.callbacks.live_tables import LiveTables
+from decouple_search.ray_tune.callbacks.progress import LiveProgress
+from decouple_search.ray_tune.callbacks.retention import Retention
+from decouple_search.ray_tune.callbacks.tensorboard import TensorBoardRuns
+from decouple_search.ray_tune.callbacks.utilisation import BusyMeter, Clock
+from decouple_search.ray_tune.recovery import Recovery
+from decouple_search.ray_tune.schedulers import Scheduler, tune_scheduler
+from decouple_search.ray_tune.searcher import Reports, StudySearcher
+from decouple_search.ray_tune.tuner import make_tuner
 from decouple_search.report import report
-from decouple_search.resume import begin, ended, go_on, newest, unfinished
-from decouple_search.retention import Retention
-from decouple_search.room import Room
-from decouple_search.samplers import make_sampler, make_spares
-from decouple_search.schedulers import Scheduler, tune_scheduler
-from decouple_search.searcher import Reports, StudySearcher
-from decouple_search.space import Space
-from decouple_search.storage import Folder
-from decouple_search.study import INTERRUPTED, ended_trials, trial_name
-from decouple_search.tensorboard import TensorBoardRuns
-from decouple_search.tuner import make_tuner
+from decouple_search.results import tables as results
+from decouple_search.results.best_checkpoint import export_best
+from decouple_search.samplers.registry import make_sampler, make_spares
+from decouple_search.space.space import Space
+from decouple_search.storage.checkpoints import Checkpoints
+from decouple_search.storage.folder import Folder
+from decouple_search.storage.mirror import Lease, Mirror
+from decouple_search.study.experiment import DEFINITION, JOURNAL, check_same, goes_on, held
+from decouple_search.study.record import INTERRUPTED, ended_trials, trial_name
+from decouple_search.study.resume import begin, ended, go_on, newest, unfinished
 from decouplenet.command_line import say
 from decouplenet.config import Config, flatten
 from decouplenet.data.augment import AUGMENTATION

@@ -9,9 +9,9 @@ import sys
 import time
 from typing import Any
 
-from decouple_search.cluster_file import read_cluster
+from decouple_search.machines.manifest import read_cluster
 from decouple_search.portable import self_contained
-from decouple_search.storage import Folder
+from decouple_search.storage.folder import Folder
 from decouplenet.command_line import CommandParser, parse_config, run, say
 from decouplenet.config import Config, flatten, load_yaml
 from decouplenet.errors import InputError
@@ -80,7 +80,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     folder, config, workers, own = read(arguments)
 
-    from decouple_search.training import Training  # Ray takes seconds to import, and nothing before this needs it
+    from decouple_search.ray_train.training import (
+        Training,  # Ray takes seconds to import, and nothing before this needs it
+    )
 
     training = Training(folder, config, workers, max_failures=own["max_failures"], cluster=own["cluster"])
     with folder, training:

@@ -10,9 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from decouple_search.cluster_file import read_cluster
-from decouple_search.cost import describe_cost, read_prices
-from decouple_search.experiment import goes_on
+from decouple_search.machines.cost import describe_cost, read_prices
+from decouple_search.machines.manifest import read_cluster
 from decouple_search.plan import (
     Options,
     describe,
@@ -24,11 +23,12 @@ from decouple_search.plan import (
     slots,
 )
 from decouple_search.portable import self_contained
-from decouple_search.samplers import SAMPLERS, choose_sampler
-from decouple_search.schedulers import SCHEDULERS, make_scheduler
-from decouple_search.space import Space
-from decouple_search.space_file import load_space
-from decouple_search.storage import Folder
+from decouple_search.ray_tune.schedulers import SCHEDULERS, make_scheduler
+from decouple_search.samplers.registry import SAMPLERS, choose_sampler
+from decouple_search.space.space import Space
+from decouple_search.space.yaml_file import load_space
+from decouple_search.storage.folder import Folder
+from decouple_search.study.experiment import goes_on
 from decouplenet.command_line import CommandParser, parse_config, run, say
 from decouplenet.config import Config
 from decouplenet.errors import InputError
@@ -168,7 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
         outcome = search.run()
         code = report(outcome, folder)
         if options.retrain_best and code == 0:
-            from decouple_search.retrain import retrain_best
+            from decouple_search.ray_train.retrain import retrain_best
 
             best = retrain_best(folder, max_failures=options.max_failures, cluster=options.cluster)
             measured = f", val_map {best['val_map']:.4f} in epoch {best['epoch']}" if "val_map" in best else ""

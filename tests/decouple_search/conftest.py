@@ -2,7 +2,7 @@
 
 import pytest
 
-from decouple_search.space_file import load_space
+from decouple_search.space.yaml_file import load_space
 
 SPACE = """
 base: {model: {backbone: tiny, pretrained: false}}

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from decouple_search.cluster_file import Cluster, Kind
+from decouple_search.machines.manifest import Cluster, Kind
 from decouple_search.plan import checkpoint_bytes, slots, with_growth
-from decouple_search.space_file import load_space
+from decouple_search.space.yaml_file import load_space
 from decouple_search.tune import main, read
 from decouplenet.command_line import parse_config
 from decouplenet.config import Config, nest

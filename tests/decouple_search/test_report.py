@@ -6,13 +6,13 @@ import numpy as np
 import optuna
 import pytest
 
-from decouple_search.experiment import write_definition
+from decouple_search.ray_tune.schedulers import Scheduler
 from decouple_search.report import main
-from decouple_search.report_page import curves, history, importances, parallel, pareto
-from decouple_search.results import write_tables
-from decouple_search.schedulers import Scheduler
-from decouple_search.space_file import load_space
-from decouple_search.study import open_study
+from decouple_search.results.html_page import curves, history, importances, parallel, pareto
+from decouple_search.results.tables import write_tables
+from decouple_search.space.yaml_file import load_space
+from decouple_search.study.experiment import write_definition
+from decouple_search.study.record import open_study
 from decouplenet.command_line import parse_config
 from decouplenet.errors import InputError
 

@@ -87,7 +87,7 @@ def test_resume_refuses_another_network_or_order_of_images(config_file, tmp_path
 def test_a_list_of_checkpoints_that_cannot_be_read_is_put_aside(tmp_path, capsys):
     import ray
 
-    from decouple_search.training import SNAPSHOT, rescued
+    from decouple_search.ray_train.training import SNAPSHOT, rescued
 
     assert rescued(tmp_path) is None
     for name, epoch, step in (("a", 1, 0), ("b", 1, 7), ("c", 2, 0)):
@@ -114,13 +114,13 @@ def test_a_list_of_checkpoints_that_cannot_be_read_is_put_aside(tmp_path, capsys
     ],
 )  # fmt: skip
 def test_the_worker_that_died_is_the_culprit(failures, said):
-    from decouple_search.train_loop import culprit
+    from decouple_search.ray_train.train_loop import culprit
 
     assert culprit(failures) == said
 
 
 def test_a_loss_is_told_once_and_what_the_user_has_to_mend_ends_the_training():
-    from decouple_search.train_loop import Told
+    from decouple_search.ray_train.train_loop import Told
 
     queue = []
     told = Told(SimpleNamespace(put=queue.append))
@@ -137,7 +137,7 @@ def test_a_loss_is_told_once_and_what_the_user_has_to_mend_ends_the_training():
 def test_a_notice_saves_once_and_so_does_a_long_epoch(monkeypatch):
     from ray.train import PreemptionInfo
 
-    from decouple_search import train_loop
+    from decouple_search.ray_train import train_loop
 
     told = [None, {"a": [0]}, {"a": [0]}, {"a": [0]}, {"a": [0], "b": [1]}, {"b": [1]}]
     asked = [node and PreemptionInfo(deadline_ms=None, preempted_node_to_ranks=node) for node in told]

@@ -8,7 +8,7 @@ import sys
 
 import optuna
 
-from decouple_search.study import STUDY_NAME
+from decouple_search.study.record import STUDY_NAME
 
 FILES = ("best_config.yaml", "best_checkpoint", "leaderboard.csv", "report.html", "study.log", "summary.json")
 FILES += ("tensorboard",)

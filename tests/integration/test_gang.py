@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from decouple_search.gang import Gang, GangHungError, root_cause
+from decouple_search.gang.gang import Gang, GangHungError, root_cause
 from decouplenet.config import ScalingConfig
 from decouplenet.data.synthetic import write_scenes
 from decouplenet.errors import InputError, TrainingFailed

@@ -6,8 +6,9 @@ import signal
 import pytest
 from pyarrow.fs import FileSelector
 
-from decouple_search import evaluate, mirror, report
-from decouple_search.storage import Folder, folder_at
+from decouple_search import evaluate, report
+from decouple_search.storage import mirror
+from decouple_search.storage.folder import Folder, folder_at
 from decouple_search.tune import main
 from tests.integration.searches import FILES, alive, gang_pids, leaderboard, run_until, start, wait_for_end
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from decouple_search.results import STATES
-from decouple_search.trial import DecoupleTrial
+from decouple_search.ray_tune.trainable import DecoupleTrial
+from decouple_search.results.tables import STATES
 from decouple_search.tune import main
 from decouplenet.checkpoint import read_checkpoint
 from decouplenet.command_line import parse_config
@@ -152,7 +152,7 @@ def test_pbt_goes_on_from_the_donors_weights(ray_cluster, space_file, tmp_path, 
                 time.sleep(0.1)
             raise TimeoutError("the other slot's trial never began")
 
-    monkeypatch.setattr("decouple_search.tuner.DecoupleTrial", Together)
+    monkeypatch.setattr("decouple_search.ray_tune.tuner.DecoupleTrial", Together)
     asha = "{name: asha, grace_epochs: 1, reduction_factor: 3}"
     file = space_file((asha, "{name: pbt, interval_epochs: 1}"), ("trials: 4", f"trials: {population}"))
     flags = ["--storage", str(tmp_path), "--name", "x", "--train.epochs", "5", "--keep-checkpoints", "5"]
@@ -227,7 +227,7 @@ def test_a_machine_without_the_folder_costs_no_trial(ray_cluster, space_file, tm
 
     flags = ["--space", str(space_file()), "--storage", str(tmp_path), "--name", "x", "--scheduler", "none"]
     with monkeypatch.context() as patch:
-        patch.setattr("decouple_search.tuner.DecoupleTrial", Elsewhere)
+        patch.setattr("decouple_search.ray_tune.tuner.DecoupleTrial", Elsewhere)
         with pytest.raises(InputError, match="--storage: the folder is not there; give a"):
             main(flags)
     study = kept_study(tmp_path / "x")

@@ -19,8 +19,8 @@ from safetensors.torch import load, load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from decouple_search.evaluate import main as evaluate
-from decouple_search.gang import Gang
-from decouple_search.storage import open_checkpoint
+from decouple_search.gang.gang import Gang
+from decouple_search.storage.folder import open_checkpoint
 from decouple_search.train import main
 from decouple_search.tune import main as tune
 from decouplenet.checkpoint import read_checkpoint

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from decouple_search.trial import UNSHARED, DecoupleTrial
+from decouple_search.ray_tune.trainable import UNSHARED, DecoupleTrial
 from decouplenet.config import flatten
 
 pytestmark = pytest.mark.ray

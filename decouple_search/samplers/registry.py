@@ -1,0 +1,143 @@
+"""How configurations are chosen, by the name that `--sampler` takes, and which schedulers each goes with.
+
+A sampler is made anew for each trial, from the seed and the trial's number, and learns from the study alone: so a
+search that goes on after a crash proposes what it would have proposed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from decouplenet.config import nearest
+from decouplenet.errors import InputError
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.samplers import BaseSampler
+
+    from decouple_search.space.space import Space
+
+STOPPING = ("asha", "hyperband", "median")
+
+
+class Sampler(NamedTuple):
+    """A way to choose configurations."""
+
+    make: Callable[[Space, int, int], BaseSampler]
+    """From the space, the epochs of a full training and a seed."""
+    unfit: Mapping[str, str]
+    """Schedulers that it does not go with, and why."""
+
+
+def _gp(space: Space, epochs: int, seed: int) -> BaseSampler:
+    if len(space.objectives) > 1:  # ours has one
+        from optuna.samplers import GPSampler
+
+        return GPSampler(seed=seed, deterministic_objective=False)
+    from decouple_search.samplers.epoch_sampler import EpochSampler
+
+    return EpochSampler(space, epochs, seed=seed)
+
+
+def _tpe(space: Space, epochs: int, seed: int) -> BaseSampler:
+    """Each parameter is modelled by itself, which takes conditional parameters as they are."""
+    from optuna.samplers import TPESampler
+
+    return TPESampler(seed=seed, multivariate=False, constant_liar=True)
+
+
+def _random(space: Space, epochs: int, seed: int) -> BaseSampler:
+    from optuna.samplers import RandomSampler
+
+    return RandomSampler(seed=seed)
+
+
+def _cmaes(space: Space, epochs: int, seed: int) -> BaseSampler:
+    from optuna.samplers import CmaEsSampler
+
+    return CmaEsSampler(seed=seed, warn_independent_sampling=False)
+
+
+def _nsgaii(space: Space, epochs: int, seed: int) -> BaseSampler:
+    from optuna.samplers import NSGAIISampler
+
+    return NSGAIISampler(seed=seed, population_size=20)
+
+
+def _grid(space: Space, epochs: int, seed: int) -> BaseSampler:
+    from decouple_search.samplers.grid import GridSampler
+
+    return GridSampler(space)
+
+
+_PBT = "pbt changes configurations by itself; only the first ones are drawn, so take random"
+_GENERATIONS = "a stopped trial has no final value to breed from; take --scheduler none"
+SAMPLERS: dict[str, Sampler] = {
+    "gp": Sampler(_gp, {"pbt": _PBT}),
+    "tpe": Sampler(_tpe, {"pbt": _PBT}),
+    "random": Sampler(_random, {}),
+    "cmaes": Sampler(_cmaes, {"pbt": _PBT, **dict.fromkeys(STOPPING, _GENERATIONS)}),
+    "nsgaii": Sampler(_nsgaii, {"pbt": _PBT, **dict.fromkeys(STOPPING, _GENERATIONS)}),
+    "grid": Sampler(_grid, {"pbt": _PBT}),
+}
+
+
+def choose_sampler(name: str | None, scheduler: str, space: Space, seed: int) -> str:
+    """The sampler's name: the one given, the space's, or what suits the scheduler and the number of objectives.
+
+    Raises:
+        InputError: an unknown name, a seed out of range, or a sampler that does not fit the others.
+    """
+    name = name or space.sampler
+    if name is None:
+        name = "random" if scheduler == "pbt" else "gp" if len(space.objectives) == 1 else "tpe"
+    if name not in SAMPLERS:
+        raise InputError(f"--sampler: unknown '{name}'; {nearest(name, SAMPLERS)}")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--seed: {seed} is out of range; it must be from 0 to 4294967295")
+    if reason := SAMPLERS[name].unfit.get(scheduler):
+        raise InputError(f"--sampler: {name} does not go with the scheduler {scheduler}: {reason}")
+    if name == "cmaes" and len(space.objectives) > 1:
+        raise InputError("--sampler: cmaes has one objective; take nsgaii, tpe or gp for several")
+    if name == "cmaes" and sum(parameter.kind != "choice" for parameter in space.parameters) < 2:
+        raise InputError("--sampler: cmaes needs at least two ranges to search; take gp or tpe")
+    if name == "grid":
+        space.grid()  # or say which range has no steps
+    return name
+
+
+def make_sampler(name: str, space: Space, epochs: int, seed: int, number: int) -> BaseSampler:
+    """The sampler of one trial.
+
+    Args:
+        name: of `SAMPLERS`.
+        space: what is searched.
+        epochs: of a full training.
+        seed: of the search.
+        number: the trial's.
+    """
+    import numpy as np
+
+    mixed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    return SAMPLERS[name].make(space, epochs, mixed)
+
+
+def make_spares(name: str, space: Space, epochs: int, study: Study) -> Callable[[int, int, float], bool] | None:
+    """Of a sampler that foretells how a trial ends: whether one that would be stopped is expected to be the best.
+
+    Args:
+        name: of `SAMPLERS`.
+        space: what is searched.
+        epochs: of a full training.
+        study: the search's.
+
+    Returns:
+        A function of a trial's number, the epoch that has just ended and its value; None of other samplers.
+    """
+    if name != "gp" or len(space.objectives) > 1:
+        return None
+    from decouple_search.samplers.epoch_sampler import expects_best
+
+    return partial(expects_best, study, space, epochs)

@@ -1,0 +1,98 @@
+"""What a plan reads of a cluster's file, and what it makes of it: slots, hours, money."""
+
+import pytest
+import yaml
+
+from decouple_search.machines.manifest import Kind, read_cluster
+from decouple_search.tune import main
+from decouplenet.errors import InputError
+from tests.cluster.files import FOLDER
+
+
+@pytest.fixture
+def plan(space_file, capsys):
+    """The lines of a dry run of the small space, 4 trials of at most 3 epochs."""
+
+    def plan(*flags):
+        assert main(["--space", str(space_file()), "--dry-run", *map(str, flags)]) == 0
+        return capsys.readouterr().out
+
+    return plan
+
+
+def test_a_file_of_ray_up():
+    cluster = read_cluster(str(FOLDER / "aws.yaml"))
+    assert cluster.head == Kind("head", {"CPU": 0}, 0, 0, 0)
+    assert cluster.kinds == (
+        Kind("gpu_spot", {"CPU": 4, "GPU": 1}, 0, 8, 10),
+        Kind("gpu_on_demand", {"CPU": 4, "GPU": 1}, 0, 8, 0),
+    )
+    assert [kind.name for kind in cluster.launched([1, 1])] == ["gpu_spot"] * 8  # max_workers of all
+
+
+def test_the_manifests_of_kuberay_say_the_same():
+    job, cluster = (read_cluster(str(FOLDER / "kuberay" / f"{name}.yaml")) for name in ("rayjob", "raycluster"))
+    assert job == cluster
+    assert job.head.resources == {"CPU": 0, "GPU": 0}
+    assert [(kind.resources, kind.least, kind.most) for kind in job.kinds] == [
+        ({"CPU": 8, "GPU": 1}, 0, 8),
+        ({"CPU": 8, "GPU": 1}, 0, 4),
+    ]
+    assert job.most == 12
+
+
+@pytest.mark.parametrize(
+    ("start", "limits", "has"),
+    [
+        ({}, {"cpu": "3500m", "nvidia.com/gpu": 2}, {"CPU": 3, "GPU": 2}),  # a worker has whole cores
+        ({"num-cpus": "6", "num-gpus": "1"}, {"cpu": "8", "nvidia.com/gpu": 2}, {"CPU": 6, "GPU": 1}),
+        ({}, {"cpu": "2", "memory": "1Gi"}, {"CPU": 2, "GPU": 0}),
+    ],
+)
+def test_what_a_pod_has(tmp_path, start, limits, has):
+    pod = {"spec": {"containers": [{"resources": {"limits": limits}}]}}
+    group = {"groupName": "w", "maxReplicas": 2, "rayStartParams": start, "template": pod}
+    spec = {"headGroupSpec": {"template": pod}, "workerGroupSpecs": [group]}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump({"kind": "RayCluster", "spec": spec}))
+    assert read_cluster(str(tmp_path / "c.yaml")).kinds == (Kind("w", has, 0, 2, 0),)
+
+
+def test_hours_and_money_follow_from_what_is_given(plan):
+    flags = ["--cluster", FOLDER / "aws.yaml", "--trials", 16, "--scheduler", "none", "--epoch-seconds", 360]
+    said = plan(*flags, "--prices", "head=0.5, gpu_spot=1, gpu_on_demand=3")
+    assert "at a time  8 trials" in said
+    assert "machines   8 gpu_spot for 8 trials at a time; 8 workers at most" in said
+    assert "hours      0.6 if all slots train all the time, 4.8 GPU-hours" in said  # 48 epochs of a tenth of an hour
+    assert "money      5.1, at 8.5 an hour" in said
+    said = plan(*flags, "--time-budget", 900, "--max-concurrent", 2, "--prices", "head=0.5,gpu_spot=1")
+    assert "machines   2 gpu_spot for 2 trials at a time" in said
+    assert "hours      0.25 if all slots train all the time, 0.5 GPU-hours" in said
+    assert "money      0.625, at 2.5 an hour" in said
+    assert "hours      not known without --epoch-seconds" in plan("--cluster", FOLDER / "gcp.yaml")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["--workers-per-trial", "9", "--train.batch_size", "32"],
+            r"9 workers of 1 CPU and 1 GPU, and room for 8 .*8 × 4 CPU, 1 GPU: 1\)",
+        ),
+        (["--scaling.cpus_per_worker", "5"], r"1 worker of 5 CPU and 1 GPU, and room for 0 .*8 × 4 CPU, 1 GPU: 0\)"),
+        (["--prices", "gpu=1"], "--prices: the cluster has no type 'gpu'; valid: head, gpu_spot, gpu_on_demand"),
+        (["--prices", "head"], "--prices: 'head' is not of the form"),
+        (["--prices", "head=1", "--epoch-seconds", "1"], "--prices: none is given for gpu_spot"),
+        (["--epoch-seconds", "-1"], "--epoch-seconds: -1.0 is out of range"),
+        (["--cluster", str(FOLDER / "local.yaml")], "--cluster: the file does not say what a worker has"),
+        (["--cluster", str(FOLDER.parent / "search_spaces" / "demo.yaml")], "is neither a file of `ray up` nor"),
+    ],
+)
+def test_what_no_machine_can_meet_and_wrong_files_are_refused(space_file, flags, message):
+    with pytest.raises(InputError, match=message):
+        main(["--space", str(space_file()), "--dry-run", "--cluster", str(FOLDER / "aws.yaml"), *flags])
+
+
+def test_a_file_that_lacks_a_part_is_named(tmp_path):
+    (tmp_path / "c.yaml").write_text("kind: RayJob\nspec: {}\n")
+    with pytest.raises(InputError, match=r"c.yaml' is not a whole cluster file \(KeyError\('rayClusterSpec'\)\)"):
+        read_cluster(str(tmp_path / "c.yaml"))
