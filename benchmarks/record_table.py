@@ -20,7 +20,7 @@ from typing import Any
 
 from decouple_search.space.space import Space
 from decouple_search.space.yaml_file import load_space
-from decouplenet.command_line import CommandParser, parse_config, run, say
+from decouplenet.command_line import CommandParser, parse_config, print_line, run
 from decouplenet.config import Config
 
 DEFAULTS = {"data.synthetic_images": 1000}
@@ -39,7 +39,7 @@ def train(task: tuple[Config, dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows of one configuration; none where it cannot be trained."""
     import torch
 
-    from decouplenet.data.cache import open_data
+    from decouplenet.data.opened import open_data
     from decouplenet.engine import Engine
     from decouplenet.errors import TrainingFailed
 
@@ -53,7 +53,7 @@ def train(task: tuple[Config, dict[str, Any]]) -> list[dict[str, Any]]:
             seconds = measured["train_seconds"] + measured["eval_seconds"]
             rows.append({**proposed, "epoch": engine.epoch, "val_map": measured["val_map"], "seconds": seconds})
     except TrainingFailed as error:
-        say(f"left out: {error}")
+        print_line(f"left out: {error}")
         return []
     return rows
 
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     known = {tuple(row[name] for name in names) for row in done}
     left = [task for task in tasks if tuple(str(shortened(task[1]).get(name, "")) for name in names) not in known]
 
-    from decouplenet.data.cache import open_data
+    from decouplenet.data.opened import open_data
 
     open_data(tasks[0][0].data)
     with file.open("w", newline="") as stream, multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
@@ -101,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
             writer.writerows(map(shortened, rows))
             stream.flush()
             if rows:
-                say(f"{number}/{len(tasks)}  val_map {max(row['val_map'] for row in rows):.4f}")
+                print_line(f"{number}/{len(tasks)}  val_map {max(row['val_map'] for row in rows):.4f}")
     return 0
 
 

@@ -22,7 +22,7 @@ from decouplenet.config import Config
 from decouplenet.losses import bce_loss
 from decouplenet.model import build_model
 from decouplenet.optim import make_optimizer
-from decouplenet.strategies import AUTOCAST
+from decouplenet.precision import AUTOCAST
 
 
 def make_step(config: Config, classes: int, device: torch.device, *, bare: bool) -> Callable[[], None]:

@@ -59,7 +59,7 @@ def arms(base: Config, strategies: list[str], precisions: list[str], *, compiled
 
 def train(rank: int, config: Config, world: int, ports: Any, answers: Any) -> None:
     """Train as one worker, and answer with (rank, measures)."""
-    from decouplenet.data.cache import open_data
+    from decouplenet.data.opened import open_data
     from decouplenet.engine import Engine
     from decouplenet.strategies import leave_process_group
 
@@ -121,7 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
     own, keys = parser.given(arguments)
     base = parse_config({**DEFAULTS, "scaling.workers_per_trial": own["workers"], **keys})
 
-    from decouplenet.data.cache import open_data
+    from decouplenet.data.opened import open_data
 
     open_data(base.data)  # decoded before any clock runs
     chip = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"

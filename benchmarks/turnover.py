@@ -51,7 +51,7 @@ def train_nested(loop_config: dict[str, Any]) -> None:
     import torch
 
     from decouplenet.config import Config, nest
-    from decouplenet.data.cache import open_data
+    from decouplenet.data.opened import open_data
     from decouplenet.engine import Engine
 
     torch.set_num_threads(1)
@@ -217,7 +217,7 @@ def prepare(folder: Path) -> None:
     import ray.tune  # noqa: F401
 
     from decouplenet.config import Config, nest
-    from decouplenet.data.cache import open_data
+    from decouplenet.data.opened import open_data
     from decouplenet.engine import Engine
 
     for training in TRAININGS:

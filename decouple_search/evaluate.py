@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from decouple_search.portable import self_contained
 from decouple_search.storage.folder import folder_at, open_checkpoint
-from decouplenet.command_line import CommandParser, parse_config, run, say
+from decouplenet.command_line import CommandParser, parse_config, print_line, run
 from decouplenet.config import Config, flatten, load_yaml
 from decouplenet.errors import InputError
 
@@ -176,9 +176,9 @@ def main(arguments: list[str] | None = None) -> int:
         measured = {**measured, "compare": [{k: v for k, v in row.items() if k != "key"} for row in rows]}
         beside = text(rows, len(scored.images.class_names))
     if own["json"]:
-        say(json.dumps(measured, indent=1))
+        print_line(json.dumps(measured, indent=1))
     else:
-        say(table(measured) if not own["compare"] else f"{head(measured)}\n{beside}")
+        print_line(table(measured) if not own["compare"] else f"{head(measured)}\n{beside}")
     return 0
 
 

@@ -229,7 +229,7 @@ def _count(config: Config) -> tuple[int, int]:
         from decouplenet.data.synthetic import CLASS_NAMES
 
         return config.data.synthetic_images, len(CLASS_NAMES)
-    from decouplenet.data.image_set import load_image_sets
+    from decouplenet.data.formats import load_image_sets
 
     train, val = load_image_sets(config.data)
     return len(train) + len(val), len(train.class_names)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from decouple_search.storage.folder import Folder, folder_at
 from decouple_search.study.experiment import DEFINITION, JOURNAL
-from decouplenet.command_line import CommandParser, run, say
+from decouplenet.command_line import CommandParser, print_line, run
 from decouplenet.config import load_yaml
 from decouplenet.errors import InputError
 
@@ -55,12 +55,14 @@ def main(arguments: list[str] | None = None) -> int:
     from decouple_search.results.html_page import short  # plotly takes a while to import
 
     counts = {state: sum(row["state"] == state for row in rows) for state in ("COMPLETE", "PRUNED", "FAIL")}
-    say(f"{len(rows)} trials: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    print_line(f"{len(rows)} trials: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
     for row in rows[:TOP]:
         values = {name: cell for name, cell in row.items() if "." in name and cell}
         told = "  ".join(f"{name} {short(cell)}" for name, cell in values.items())
-        say(f"{row['trial_id']}  {row['state']:<8}  {row['epochs']} epochs  val_map {short(row['val_map'])}  {told}")
-    say(f"{folder.shown}/{PAGE}")
+        print_line(
+            f"{row['trial_id']}  {row['state']:<8}  {row['epochs']} epochs  val_map {short(row['val_map'])}  {told}"
+        )
+    print_line(f"{folder.shown}/{PAGE}")
     return 0
 
 

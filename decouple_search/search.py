@@ -38,7 +38,7 @@ from decouple_search.storage.mirror import Lease, Mirror
 from decouple_search.study.experiment import DEFINITION, JOURNAL, check_same, goes_on, held
 from decouple_search.study.record import INTERRUPTED, ended_trials, trial_name
 from decouple_search.study.resume import begin, ended, go_on, newest, unfinished
-from decouplenet.command_line import say
+from decouplenet.command_line import print_line
 from decouplenet.config import Config, flatten
 from decouplenet.data.augment import AUGMENTATION
 from decouplenet.errors import InputError
@@ -291,7 +291,7 @@ class Search:
         try:
             report(self._folder, self.study)
         except InputError as error:  # a full disk; all else is written
-            say(f"warning: {error}")
+            print_line(f"warning: {error}")
         return Outcome(summary, parameters, failure, interrupted, budget.spent)
 
     def _summarise(self, meter: BusyMeter) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from decouple_search.machines.manifest import read_cluster
 from decouple_search.portable import self_contained
 from decouple_search.storage.folder import Folder
-from decouplenet.command_line import CommandParser, parse_config, run, say
+from decouplenet.command_line import CommandParser, parse_config, print_line, run
 from decouplenet.config import Config, flatten, load_yaml
 from decouplenet.errors import InputError
 
@@ -90,13 +90,13 @@ def main(arguments: list[str] | None = None) -> int:
         each = f"{config.scaling.cpus_per_worker:g} CPU" + (f" and {gpus:g} GPU" if gpus else "")
         count = f"{workers[0]}" if workers[0] == workers[1] else f"{workers[0]} to {workers[1]}"
         strategy = f"deepspeed, ZeRO {config.train.zero_stage}" if config.train.strategy == "deepspeed" else "ddp"
-        say(f"data       {config.data.format}, {config.data.image_size} px")
-        say(f"workers    {count}, {each} each; {strategy}, {config.train.precision}")
-        say(f"batch      {config.train.batch_size} images over all workers, {config.train.epochs} epochs")
-        say(f"results    {folder.shown}")
+        print_line(f"data       {config.data.format}, {config.data.image_size} px")
+        print_line(f"workers    {count}, {each} each; {strategy}, {config.train.precision}")
+        print_line(f"batch      {config.train.batch_size} images over all workers, {config.train.epochs} epochs")
+        print_line(f"results    {folder.shown}")
         best = training.run()
     measured = f", val_map {best['val_map']:.4f}" if "val_map" in best else "; nothing was held out to measure it on"
-    say(f"best       epoch {best['epoch']}{measured}\n             best_checkpoint in {folder.shown}")
+    print_line(f"best       epoch {best['epoch']}{measured}\n             best_checkpoint in {folder.shown}")
     return 0
 
 

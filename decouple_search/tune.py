@@ -29,7 +29,7 @@ from decouple_search.space.space import Space
 from decouple_search.space.yaml_file import load_space
 from decouple_search.storage.folder import Folder
 from decouple_search.study.experiment import goes_on
-from decouplenet.command_line import CommandParser, parse_config, run, say
+from decouplenet.command_line import CommandParser, parse_config, print_line, run
 from decouplenet.config import Config
 from decouplenet.errors import InputError
 
@@ -140,7 +140,7 @@ def main(arguments: list[str] | None = None) -> int:
         config, nodes = potential(config, cluster) if cluster else (config, local_nodes())
         config = resolve_gpus(config, nodes)
         running = min(slots(config, nodes), options.max_concurrent or trials, trials)
-        say(describe(space, config, scheduler, options, sampler=sampler, trials=trials, running=running))
+        print_line(describe(space, config, scheduler, options, sampler=sampler, trials=trials, running=running))
         cost = describe_cost(
             config,
             cluster,
@@ -150,9 +150,9 @@ def main(arguments: list[str] | None = None) -> int:
             running=running,
             prices=prices,
         )
-        say(cost)
-        say(disk_use(space, config, scheduler, keep=options.keep_checkpoints, running=running, trials=trials))
-        say(f"results    {folder.shown}")
+        print_line(cost)
+        print_line(disk_use(space, config, scheduler, keep=options.keep_checkpoints, running=running, trials=trials))
+        print_line(f"results    {folder.shown}")
         return 0
     goes_on(folder, options.resume)
 
@@ -162,9 +162,9 @@ def main(arguments: list[str] | None = None) -> int:
         plan = describe(
             space, search.config, scheduler, options, sampler=sampler, trials=trials, running=search.running
         )
-        say(f"{plan}\nresults    {folder.shown}" + (", which goes on" if search.goes_on else ""))
+        print_line(f"{plan}\nresults    {folder.shown}" + (", which goes on" if search.goes_on else ""))
         if search.taken:
-            say(search.taken)
+            print_line(search.taken)
         outcome = search.run()
         code = report(outcome, folder)
         if options.retrain_best and code == 0:
@@ -172,14 +172,14 @@ def main(arguments: list[str] | None = None) -> int:
 
             best = retrain_best(folder, max_failures=options.max_failures, cluster=options.cluster)
             measured = f", val_map {best['val_map']:.4f} in epoch {best['epoch']}" if "val_map" in best else ""
-            say(f"retrained  {folder.shown}/retrained/best_checkpoint{measured}")
+            print_line(f"retrained  {folder.shown}/retrained/best_checkpoint{measured}")
     return code
 
 
 def report(outcome: Any, folder: Folder) -> int:
     """Say what came of a search; returns the exit code."""
     counts = outcome.summary
-    say(
+    print_line(
         f"{counts['trials']} trials ({counts['complete']} complete, {counts['pruned']} pruned, "
         f"{counts['failed']} failed) in {counts['wall_seconds']:.0f} s; workers busy {counts['busy_fraction']:.0%}, "
         f"{counts['busy_fraction_warm']:.0%} once warm"
@@ -189,17 +189,17 @@ def report(outcome: Any, folder: Folder) -> int:
         print(f"failed: no trial ended well{reason}", file=sys.stderr)  # noqa: T201
         return 130 if outcome.interrupted else 1
     if outcome.spent:
-        say(f"ended      {outcome.spent}")
+        print_line(f"ended      {outcome.spent}")
     if "pareto" in counts:
-        say(f"pareto     trials {', '.join(counts['pareto'])}; of these the best in the first objective:")
-    say(f"best       trial {counts['best_trial_id']}, val_map {counts['best_val_map']:.4f}")
+        print_line(f"pareto     trials {', '.join(counts['pareto'])}; of these the best in the first objective:")
+    print_line(f"best       trial {counts['best_trial_id']}, val_map {counts['best_val_map']:.4f}")
     for key, value in outcome.best.items():
-        say(f"             {key} = {value:.4g}" if isinstance(value, float) else f"             {key} = {value}")
+        print_line(f"             {key} = {value:.4g}" if isinstance(value, float) else f"             {key} = {value}")
     for name in ("leaderboard.csv", "best_config.yaml", "best_checkpoint"):
         if (folder.local / name).exists():
-            say(f"             {folder.shown}/{name}")
+            print_line(f"             {folder.shown}/{name}")
     if outcome.interrupted:
-        say("interrupted; what there was by then is above, and the same command goes on")
+        print_line("interrupted; what there was by then is above, and the same command goes on")
     return 130 if outcome.interrupted else 0
 
 

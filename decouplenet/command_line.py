@@ -110,7 +110,7 @@ def parse_config(flat: Mapping[str, Any], where: str = "config") -> Config:
         raise InputError(f"{where}: {error}") from None
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     """Print a line of a command's output at once, also where it goes to a file."""
     print(text, flush=True)  # noqa: T201
 

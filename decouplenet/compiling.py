@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from decouplenet.strategies import Autocast
+from decouplenet.precision import Autocast
 
 STEPS = 10
 """Steps that are timed with and without."""

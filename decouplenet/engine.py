@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from decouplenet.config import Config
 from decouplenet.data.augment import make_augment
 from decouplenet.data.batches import Batch, Batches
-from decouplenet.data.cache import Data
+from decouplenet.data.opened import Data
 from decouplenet.errors import TrainingFailed
 from decouplenet.losses import LOSSES
 from decouplenet.metrics import ScoreAccumulator

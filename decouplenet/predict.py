@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from decouplenet.command_line import CommandParser, run, say
+from decouplenet.command_line import CommandParser, print_line, run
 from decouplenet.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def predict(checkpoint: Checkpoint, place: str, *, maps: bool = False) -> Predic
     from decouplenet.data.cache import decode_square
     from decouplenet.data.places import place_of, read_bytes, shown
     from decouplenet.data.transforms import normalise
-    from decouplenet.strategies import Autocast
+    from decouplenet.precision import Autocast
 
     where = place_of(place, None)
     try:
@@ -139,9 +139,9 @@ def main(arguments: list[str] | None = None) -> int:
         told.append(one)
         if not own["json"]:
             scored = ", ".join(f"{name} {one['scores'][name]:.2f}" for name in labels) or "no label"
-            say(f"{place}: {scored}" + (f"  ({one['heatmap']})" if folder else ""))
+            print_line(f"{place}: {scored}" + (f"  ({one['heatmap']})" if folder else ""))
     if own["json"]:
-        say(json.dumps(told, indent=1))
+        print_line(json.dumps(told, indent=1))
     return code
 
 
@@ -170,7 +170,7 @@ def _truth(checkpoint: Checkpoint, keys: dict[str, Any]) -> dict[str, set[str]]:
     """The labels of all images of the data, by where they are."""
     from decouplenet.command_line import parse_config
     from decouplenet.config import flatten
-    from decouplenet.data.image_set import load_image_sets
+    from decouplenet.data.formats import load_image_sets
 
     flat = flatten(checkpoint.config.to_dict()) | {key: v for key, v in keys.items() if key.startswith("data.")}
     data = replace(parse_config(flat).data, drop_unlabelled=False)

@@ -19,7 +19,7 @@ from decouplenet.data.transforms import flip, normalise
 from decouplenet.errors import TrainingFailed
 from decouplenet.losses import bce_loss
 from decouplenet.metrics import ScoreAccumulator
-from decouplenet.strategies import Autocast
+from decouplenet.precision import Autocast
 
 
 class Inputs:

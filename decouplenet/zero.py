@@ -23,7 +23,7 @@ from decouplenet.config import Config
 from decouplenet.deepspeed_config import deepspeed_config
 from decouplenet.errors import InputError
 from decouplenet.optim import MOMENTS, OptimizerState, load_by_name, set_lr, state_by_name
-from decouplenet.strategies import Autocast
+from decouplenet.precision import Autocast
 
 
 class Zero:

@@ -22,7 +22,7 @@ from decouple_search.gang.gang import cause_of, is_loss
 from decouple_search.machines.connection import connect, room
 from decouple_search.machines.prepare import open_split
 from decouplenet.checkpoint import Checkpoint, read_checkpoint
-from decouplenet.command_line import say
+from decouplenet.command_line import print_line
 from decouplenet.config import Config
 from decouplenet.data.image_set import ImageSet
 from decouplenet.errors import InputError, TrainingFailed
@@ -78,7 +78,7 @@ def score_all(members: Sequence[Member], *, split: str, workers: int | None, clu
         for (name, *_), calls in zip(checkpoints, asked, strict=True):
             scores.append(_gather(calls, len(sets[0]), name))
             if len(members) > 1:
-                say(f"{time.monotonic() - began:7.1f} s  {name} has scored {len(sets[0])} images")
+                print_line(f"{time.monotonic() - began:7.1f} s  {name} has scored {len(sets[0])} images")
     finally:
         if ours:
             ray.shutdown()
@@ -99,7 +99,7 @@ def score_share(checkpoint: Checkpoint, config: Config, split: str, rank: int) -
 
     from decouplenet.data.batches import Batches
     from decouplenet.data.cache import open_pixels
-    from decouplenet.data.image_set import load_image_sets
+    from decouplenet.data.formats import load_image_sets
     from decouplenet.scoring import memory_errors, score
 
     torch.set_num_threads(max(1, int(config.scaling.cpus_per_worker)))

@@ -163,7 +163,7 @@ class GangWorker:
 
         from decouplenet.config import Config, DataConfig
         from decouplenet.data.augment import AUGMENTATION
-        from decouplenet.data.cache import open_data
+        from decouplenet.data.opened import open_data
         from decouplenet.engine import Engine
 
         torch.set_num_threads(max(1, int(self._cpus)))  # of the thread that trains, which this is

@@ -18,7 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from decouple_search.machines.manifest import Cluster, read_cluster
 from decouple_search.plan import resolve_gpus, slots, with_growth
 from decouple_search.storage.folder import Folder, in_job
-from decouplenet.command_line import say
+from decouplenet.command_line import print_line
 from decouplenet.config import Config
 from decouplenet.errors import InputError
 
@@ -129,7 +129,7 @@ def wait_for_machines(cluster: Cluster | None) -> None:
     since, said = time.monotonic(), 0
     while (missing := awaited + 1 - len(alive())) > 0 and time.monotonic() - since < JOIN:
         if missing != said:
-            say(f"waiting    for {missing} machines to join")
+            print_line(f"waiting    for {missing} machines to join")
         said = missing
         time.sleep(LOOK)
 

@@ -10,7 +10,8 @@ from decouple_search.gang.gang import cause_of
 from decouple_search.ray_tune.callbacks.progress import decoding_progress
 from decouplenet.config import Config
 from decouplenet.data.cache import open_pixels
-from decouplenet.data.image_set import ImageSet, load_image_sets
+from decouplenet.data.formats import load_image_sets
+from decouplenet.data.image_set import ImageSet
 from decouplenet.errors import InputError
 
 

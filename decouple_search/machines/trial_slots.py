@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from decouple_search.machines.connection import Growth, machines
 from decouple_search.plan import fitting
-from decouplenet.command_line import say
+from decouplenet.command_line import print_line
 from decouplenet.config import Config
 
 LOOK = 5.0
@@ -35,7 +35,7 @@ class Room:
             trials = fitting(self._config, machines(self._config, self._growth())[1])
             self._note(now, max(1, min(trials, self._most)))
             if not trials and not self._waits:
-                say("waiting    for machines: no trial has room on those that are there")
+                print_line("waiting    for machines: no trial has room on those that are there")
             self._looked, self._waits = now, not trials
         return self._known[-1][1]
 

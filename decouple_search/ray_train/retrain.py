@@ -12,7 +12,7 @@ import ray
 from decouple_search.plan import slots
 from decouple_search.ray_train.training import Training
 from decouple_search.storage.folder import Folder
-from decouplenet.command_line import say
+from decouplenet.command_line import print_line
 from decouplenet.config import Config, load_yaml
 from decouplenet.errors import InputError
 
@@ -40,7 +40,7 @@ def retrain_best(experiment: Folder, *, max_failures: int, cluster: str | None =
         experiment.child("retrained") as folder,
         Training(folder, config, (workers, workers), max_failures=max_failures, cluster=cluster) as training,
     ):
-        say(f"training the best configuration in full, on {workers} workers, into {folder.shown}")
+        print_line(f"training the best configuration in full, on {workers} workers, into {folder.shown}")
         return training.run()
 
 

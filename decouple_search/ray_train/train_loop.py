@@ -16,7 +16,7 @@ from ray.train import Checkpoint, UserCallback
 
 from decouplenet.checkpoint import read_training, write_training
 from decouplenet.config import Config
-from decouplenet.data.cache import Data, open_data
+from decouplenet.data.opened import Data, open_data
 from decouplenet.engine import Engine
 from decouplenet.errors import InputError, TrainingFailed
 

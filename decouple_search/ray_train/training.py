@@ -30,7 +30,7 @@ from decouple_search.ray_train.train_loop import WANTED, Told, culprit, train_lo
 from decouple_search.ray_tune.callbacks.tensorboard import Run
 from decouple_search.results import tables as results
 from decouple_search.storage.folder import Folder, replace_text
-from decouplenet.command_line import say
+from decouplenet.command_line import print_line
 from decouplenet.config import Config
 from decouplenet.errors import InputError, TrainingFailed
 
@@ -142,7 +142,7 @@ class Training:
             with interruptible():
                 result = trainer.fit()
         except KeyboardInterrupt:
-            say(f"stopped; {goes_on}")
+            print_line(f"stopped; {goes_on}")
             raise
         except ray.train.TrainingFailedError as error:
             cause = getattr(error, "controller_failure", error)
@@ -194,20 +194,20 @@ class Listener(threading.Thread):
     def _tell(self, told: dict[str, Any]) -> None:
         clock = f"{time.monotonic() - self._since:7.1f} s"
         if (note := told.get("note", self._note)) != self._note:
-            say(f"{clock}  {note}")
+            print_line(f"{clock}  {note}")
             self._note = note
         if "lost" in told:
-            say(f"{clock}  lost {told['lost']}; what is saved is {self._saved}")
+            print_line(f"{clock}  lost {told['lost']}; what is saved is {self._saved}")
             return
         self._saved = f"the end of epoch {told['epoch']}"  # a checkpoint comes with each report
         if "train_loss" not in told:
             self._saved = f"epoch {told['epoch'] + 1}, step {told['step']}"
             because = ", as a machine is about to be taken away" if told["saved"] == "notice" else ""
-            say(f"{clock}  {self._saved}: saved{because}")
+            print_line(f"{clock}  {self._saved}: saved{because}")
         else:
             self._run.epoch(told)
             measured = f"val_map {told['val_map']:.4f}  " if "val_map" in told else ""
-            say(
+            print_line(
                 f"{clock}  epoch {told['epoch']}/{self._epochs}  train_loss {told['train_loss']:.4f}  {measured}"
                 f"{told['images_per_second']:.0f} images/s on {told['workers']} workers"
             )
@@ -217,7 +217,7 @@ class Listener(threading.Thread):
         try:
             self._folder.push()
         except InputError as error:  # the training goes on, and the next epoch brings all of it
-            say(f"warning: {error}")
+            print_line(f"warning: {error}")
 
 
 def _reason(error: ray.train.TrainingFailedError) -> str:
@@ -260,5 +260,5 @@ def rescued(folder: Path) -> str | None:
         if (file.parent / "state.pt").is_file():
             metrics = json.loads(file.read_text())
             found.append((metrics["epoch"], metrics["step"], file.parent))
-    say(f"warning: {snapshot} cannot be read; going on from the newest checkpoint beside it")
+    print_line(f"warning: {snapshot} cannot be read; going on from the newest checkpoint beside it")
     return str(max(found)[2]) if found else None

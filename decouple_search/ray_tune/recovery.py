@@ -17,7 +17,7 @@ from decouple_search.plan import fit, fitting
 from decouple_search.ray_tune.callbacks.progress import error_text, lost
 from decouple_search.ray_tune.trainable import GIVEN_UP
 from decouple_search.ray_tune.tuner import trial_resources
-from decouplenet.command_line import say
+from decouplenet.command_line import print_line
 from decouplenet.config import Config
 
 MACHINE = ("node has died", "node was terminated", "preempted")
@@ -103,7 +103,7 @@ class Recovery:
         most = self._config.scaling.workers_per_trial
         workers = self._fitting(there, trials, trial)
         if workers != workers_of(trial):
-            say(f"trial {trial}  goes on with {workers} of {most} workers")
+            print_line(f"trial {trial}  goes on with {workers} of {most} workers")
             trial.update_resources(trial_resources(replace(self._config.scaling, workers_per_trial=workers)))
 
     def _fitting(self, there: Sequence[Mapping[str, float]], trials: Sequence[Any], trial: Any) -> int:

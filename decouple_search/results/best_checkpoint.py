@@ -13,7 +13,7 @@ from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.gang.gang import Gang, GangHungError
 from decouple_search.space.space import Space
 from decouple_search.study.record import trial_name
-from decouplenet.command_line import say
+from decouplenet.command_line import print_line
 from decouplenet.config import Config, load_yaml
 
 
@@ -31,11 +31,11 @@ def export_best(experiment: Path, checkpoints: Checkpoints, study: optuna.Study,
     kept = results.best_kept(checkpoints, study, space)
     if kept is None:
         if best:
-            say("warning: no trial's checkpoint was written to the end, so there is no best_checkpoint")
+            print_line("warning: no trial's checkpoint was written to the end, so there is no best_checkpoint")
         return
     trial, source, told = kept
     if best != trial or told["epoch"] != trial.user_attrs["best_epoch"]:
-        say(
+        print_line(
             "warning: the best epoch's checkpoint was not written to the end; best_checkpoint is trial "
             f"{trial_name(trial.number)}'s of epoch {told['epoch']}, val_map {told['val_map']:.4f}"
         )
@@ -43,15 +43,15 @@ def export_best(experiment: Path, checkpoints: Checkpoints, study: optuna.Study,
         results.export_checkpoint(folder, target, {})  # there before the measuring, which may be interrupted
         if not again:
             return
-        say("measuring the best checkpoint again")
+        print_line("measuring the best checkpoint again")
         try:
             measured = _measured(folder)
         except (ray.exceptions.RayError, GangHungError, KeyboardInterrupt) as error:
-            say(f"warning: the best checkpoint was not measured again ({type(error).__name__})")
+            print_line(f"warning: the best checkpoint was not measured again ({type(error).__name__})")
             return
         results.export_checkpoint(folder, target, measured)
     if abs(measured["val_map"] - told["val_map"]) > 1e-6:
-        say(f"warning: val_map is {measured['val_map']:.6f}, its trial had {told['val_map']:.6f}")
+        print_line(f"warning: val_map is {measured['val_map']:.6f}, its trial had {told['val_map']:.6f}")
 
 
 def _measured(checkpoint: Path) -> dict[str, Any]:

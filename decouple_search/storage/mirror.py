@@ -17,7 +17,7 @@ from typing import Any
 
 from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.storage.folder import Folder
-from decouplenet.command_line import say
+from decouplenet.command_line import print_line
 from decouplenet.errors import InputError, TrainingFailed
 
 LEASE = ".lease"
@@ -50,7 +50,7 @@ class Lease:
     def __enter__(self) -> Lease:
         seen, since = self._folder.read(LEASE), time.monotonic()
         if seen:
-            say(f"waiting    up to {SILENCE:g} s for the search that wrote in {self._folder.shown} to be gone")
+            print_line(f"waiting    up to {SILENCE:g} s for the search that wrote in {self._folder.shown} to be gone")
         while seen and time.monotonic() - since < SILENCE:
             self._over.wait(TURN / 5)
             now = self._folder.read(LEASE)
@@ -147,7 +147,7 @@ class Mirror:
                 warned = False
             except InputError as error:
                 if not warned:
-                    say(f"warning: {error}; trying again until it works")
+                    print_line(f"warning: {error}; trying again until it works")
                 warned = True
             pause = max(TURN, 9 * (time.monotonic() - began))  # a long study must not be copied all the time
 

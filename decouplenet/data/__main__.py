@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from decouplenet.command_line import CommandParser, parse_config, run, say
+from decouplenet.command_line import CommandParser, parse_config, print_line, run
 from decouplenet.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     with _progress() as progress:
         found = check(config.data, progress)
-    say(json.dumps(asdict(found), indent=1) if own["json"] else _text(found))
+    print_line(json.dumps(asdict(found), indent=1) if own["json"] else _text(found))
     return 1 if found.faults else 0
 
 

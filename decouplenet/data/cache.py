@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from decouplenet.config import DataConfig
-from decouplenet.data.image_set import ImageSet, load_image_sets
+from decouplenet.data.image_set import ImageSet
 from decouplenet.data.places import Place, is_address, read_bytes, shown
 from decouplenet.data.whole_file import is_whole, new_file
 from decouplenet.errors import InputError
@@ -43,25 +42,6 @@ class DecodeEachTime:
         paths = [self._paths[i] for i in indices]
         with ThreadPoolExecutor(threads_for(paths, 1)) as pool:
             return np.stack(list(pool.map(lambda path: decode_square(path, self._size), paths)))
-
-
-class Data(NamedTuple):
-    """The images of a config, ready to make batches of."""
-
-    train: ImageSet
-    val: ImageSet
-    train_pixels: Pixels
-    val_pixels: Pixels
-
-
-def open_data(config: DataConfig, progress: Progress | None = None) -> Data:
-    """Read a config's annotations and open its decoded pixels; arguments and errors as `open_pixels`."""
-    train, val = load_image_sets(config)
-    opened = [
-        open_pixels(images, config.image_size, config.cache, threads=config.workers, progress=progress)
-        for images in (train, val)
-    ]
-    return Data(train, val, *opened)
 
 
 def open_pixels(

@@ -15,7 +15,8 @@ import numpy as np
 from decouplenet.config import DataConfig
 from decouplenet.data.cache import decode_square, threads_for
 from decouplenet.data.coco import boxes_outside
-from decouplenet.data.image_set import ImageSet, load_image_sets
+from decouplenet.data.formats import load_image_sets
+from decouplenet.data.image_set import ImageSet
 from decouplenet.data.places import Place, read_bytes, shown
 from decouplenet.errors import InputError
 

@@ -11,7 +11,7 @@ from decouple_search.space.yaml_file import load_space
 from decouple_search.tune import main, read
 from decouplenet.command_line import parse_config
 from decouplenet.config import Config, nest
-from decouplenet.data.cache import open_data
+from decouplenet.data.opened import open_data
 from decouplenet.engine import Engine
 from decouplenet.errors import InputError
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from decouplenet.compiling import try_compiled
-from decouplenet.data.cache import open_data
+from decouplenet.data.opened import open_data
 from decouplenet.engine import Engine
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from decouplenet.data.cache import open_data
+from decouplenet.data.opened import open_data
 from decouplenet.engine import Engine
 
 

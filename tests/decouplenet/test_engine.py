@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from decouplenet.checkpoint import read_checkpoint, write_checkpoint
 from decouplenet.config import OptimConfig
-from decouplenet.data.cache import open_data
+from decouplenet.data.opened import open_data
 from decouplenet.engine import Engine
 from decouplenet.errors import InputError, TrainingFailed
 from decouplenet.metrics import multilabel_metrics

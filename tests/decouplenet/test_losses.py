@@ -80,7 +80,7 @@ def test_slopes_are_finite_and_none_for_what_is_ignored(name, case):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_it_learns_with_each(config, name):
-    from decouplenet.data.cache import open_data
+    from decouplenet.data.opened import open_data
     from decouplenet.engine import Engine
 
     config = config(train__loss=name, optim__name="adamw", optim__lr=0.01, train__epochs=4)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from decouplenet.checkpoint import read_checkpoint, write_checkpoint
-from decouplenet.data.cache import open_data
+from decouplenet.data.opened import open_data
 from decouplenet.engine import Engine
 from decouplenet.errors import InputError
 from decouplenet.heatmaps import COLOURS, heatmap_figure, overlay, upsample

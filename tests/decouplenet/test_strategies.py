@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 
 from decouplenet.config import Config, nest
-from decouplenet.data.cache import open_data
+from decouplenet.data.opened import open_data
 from decouplenet.engine import Engine
 from decouplenet.strategies import leave_process_group
 from decouplenet.zero import LossScale

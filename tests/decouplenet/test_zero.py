@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch._subclasses import FakeTensor
 
-from decouplenet.data.cache import open_data
+from decouplenet.data.opened import open_data
 from decouplenet.engine import Engine
 from decouplenet.errors import InputError
 from decouplenet.strategies import leave_process_group

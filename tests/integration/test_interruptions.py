@@ -9,7 +9,7 @@ import pytest
 from decouple_search.tune import main
 from decouplenet.checkpoint import read_checkpoint
 from decouplenet.config import flatten
-from decouplenet.data.cache import open_data
+from decouplenet.data.opened import open_data
 from decouplenet.engine import Engine
 from decouplenet.errors import InputError
 from tests.integration.searches import FILES, alive, gang_pids, kept_study, leaderboard, run_until, start, wait_for_end

@@ -12,7 +12,7 @@ from decouple_search.tune import main
 from decouplenet.checkpoint import read_checkpoint
 from decouplenet.command_line import parse_config
 from decouplenet.config import flatten, load_yaml
-from decouplenet.data.cache import open_data
+from decouplenet.data.opened import open_data
 from decouplenet.engine import Engine
 from decouplenet.errors import InputError
 from tests.integration.searches import FILES, alive, checkpoints, kept_study, leaderboard, workers_started

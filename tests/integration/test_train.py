@@ -26,8 +26,8 @@ from decouple_search.tune import main as tune
 from decouplenet.checkpoint import read_checkpoint
 from decouplenet.command_line import run
 from decouplenet.config import Config, load_yaml
-from decouplenet.data.cache import open_data
-from decouplenet.data.image_set import load_image_sets
+from decouplenet.data.formats import load_image_sets
+from decouplenet.data.opened import open_data
 from decouplenet.metrics import multilabel_metrics
 from decouplenet.optim import lr_factor
 

@@ -12,7 +12,7 @@ from decouple_search.ray_tune.callbacks.utilisation import Clock
 from decouple_search.results.tables import write_tables
 from decouple_search.space.space import Space
 from decouple_search.study.record import note
-from decouplenet.command_line import say
+from decouplenet.command_line import print_line
 from decouplenet.config import Config
 
 
@@ -52,4 +52,4 @@ class LiveTables(Callback):
         try:
             write_tables(self._experiment, self._study, self._space, self._config)
         except OSError as error:  # Tune would take it for the trial's; the end of the search writes them again
-            say(f"warning: the leaderboard was not written ({error.strerror}: {error.filename})")
+            print_line(f"warning: the leaderboard was not written ({error.strerror}: {error.filename})")

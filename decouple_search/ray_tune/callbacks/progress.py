@@ -14,7 +14,7 @@ from ray.tune import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from decouplenet.command_line import say
+from decouplenet.command_line import print_line
 
 
 @contextlib.contextmanager
@@ -26,7 +26,7 @@ def decoding_progress(name: str) -> Iterator[Callable[[int, int], None]]:
         def show(done: int, count: int) -> None:
             bar.update(task, completed=done, total=count)
             if done == count:
-                say(f"decoded    {count} {name} images into the cache")
+                print_line(f"decoded    {count} {name} images into the cache")
 
         yield show
 
@@ -161,4 +161,4 @@ class LiveProgress(Callback):
             self._line(text)
 
     def _line(self, text: str) -> None:
-        say(f"{time.monotonic() - self._started:7.1f} s  {text}")
+        print_line(f"{time.monotonic() - self._started:7.1f} s  {text}")

@@ -154,7 +154,7 @@ def test_flags_are_checked_together_with_the_space(space_file):
 
 
 def test_objectives_are_what_an_epoch_reports(config):
-    from decouplenet.data.cache import open_data
+    from decouplenet.data.opened import open_data
     from decouplenet.engine import Engine
 
     engine = Engine(config(), open_data(config().data))

@@ -9,7 +9,7 @@ from PIL import Image
 from decouplenet.config import DataConfig
 from decouplenet.data.cache import open_pixels
 from decouplenet.data.coco import boxes_outside, read_coco
-from decouplenet.data.image_set import load_image_sets
+from decouplenet.data.formats import load_image_sets
 from decouplenet.errors import InputError
 
 

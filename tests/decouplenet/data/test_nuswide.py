@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from decouplenet.config import DataConfig
-from decouplenet.data.image_set import load_image_sets
+from decouplenet.data.formats import load_image_sets
 from decouplenet.data.nuswide import CONCEPTS, read_nuswide
 from decouplenet.errors import InputError
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from decouplenet.config import DataConfig
 from decouplenet.data.batches import Batches
-from decouplenet.data.image_set import ImageSet, load_image_sets
+from decouplenet.data.formats import load_image_sets
+from decouplenet.data.image_set import ImageSet
 from decouplenet.data.synthetic import CLASS_NAMES, GLYPHS, SETTINGS, write_scenes
 from decouplenet.data.transforms import flip, normalise
 

@@ -9,7 +9,7 @@ from pyarrow.fs import FileSystem
 
 from decouplenet.config import DataConfig
 from decouplenet.data.cache import open_pixels
-from decouplenet.data.image_set import load_image_sets
+from decouplenet.data.formats import load_image_sets
 from decouplenet.data.places import refuse
 from decouplenet.data.table import Table
 from decouplenet.errors import InputError

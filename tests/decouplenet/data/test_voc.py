@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from decouplenet.config import DataConfig
-from decouplenet.data.cache import open_data
-from decouplenet.data.image_set import load_image_sets
+from decouplenet.data.formats import load_image_sets
+from decouplenet.data.opened import open_data
 from decouplenet.data.voc import CLASSES, read_voc
 from decouplenet.engine import Engine
 from decouplenet.errors import InputError
