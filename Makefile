@@ -1,4 +1,4 @@
-# make setup | search | test | lint. Needs Python 3.11 (or newer) and make; everything else comes from the lock.
+# make setup | search | test | lint. Needs only Python 3.11 (or newer) and make; everything else comes from the lock.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-setup: $(READY) ## make .venv from the lock (nothing to do when it is up to date)
+setup: $(READY) ## create .venv from the lock (does nothing if it is up to date)
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -22,14 +22,14 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
 	touch $@
 
-search: $(READY) ## search the embedded demo on a local Ray; ARGS='--trials 8' adds flags
+search: $(READY) ## run the demo search on a local Ray; ARGS='--trials 8' adds flags
 	$(BIN)/python -m decouple_search.tune $(ARGS)
 
 test: $(READY) ## unit tests, two at a time, then integration tests on one local Ray
 	$(BIN)/python -m pytest -m "not slow and not gpu" --numprocesses 2 --dist loadfile --ignore tests/integration $(ARGS)
 	$(BIN)/python -m pytest -m "not slow and not gpu" tests/integration $(ARGS)
 
-test-all: $(READY) ## the slow tests too
+test-all: $(READY) ## all tests, including the slow tests
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(READY) ## ruff and mypy --strict
@@ -37,6 +37,6 @@ lint: $(READY) ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lock: $(READY) ## pin pyproject.toml's dependencies anew
+lock: $(READY) ## update the pinned versions of pyproject.toml's dependencies
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --group build --universal --python-version 3.11 \
 	    --generate-hashes --quiet --upgrade --output-file requirements.lock

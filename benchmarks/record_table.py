@@ -1,11 +1,12 @@
-"""Train random configurations of a search space in full, and write what every epoch reached: a table to replay.
+"""Train random configurations of a search space in full and record every epoch in a table, which can be replayed.
 
     python -m benchmarks.record_table [--space FILE] [--configurations N] [--out FILE] [config keys]
 
-`benchmarks/table.csv` was made by it with its defaults (`benchmarks.search_quality` replays it): 320 configurations of
-the demo's space, each trained for 9 epochs on 800 drawn scenes. A row an epoch: the searched parameters under their
-dotted names (empty where absent), `epoch`, `val_map`, and `seconds` to train and measure that epoch on one core. Needs
-no Ray; under an hour on 2 cores. What is in the file already is kept, so it can be stopped and started again.
+This script with its defaults created `benchmarks/table.csv`, which `benchmarks.search_quality` replays: 320
+configurations of the demo's space, each trained for 9 epochs on 800 synthetic scenes. The table has one row per epoch:
+the searched parameters under their dotted names (empty if absent), `epoch`, `val_map`, and the `seconds` to train and
+evaluate that epoch on one core. The script needs no Ray and takes less than an hour on 2 cores. It keeps the rows that
+are already in the file, so you can stop it and start it again.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from decouplenet.config import Config
 DEFAULTS = {"data.synthetic_images": 1000}
 
 
-def drawn(space: Space, count: int, seed: int) -> list[dict[str, Any]]:
-    """Random configurations of a space, the searched keys alone."""
+def draw_configurations(space: Space, count: int, seed: int) -> list[dict[str, Any]]:
+    """Random configurations of a space; only the searched keys."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -36,7 +37,7 @@ def drawn(space: Space, count: int, seed: int) -> list[dict[str, Any]]:
 
 
 def train(task: tuple[Config, dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of one configuration; none where it cannot be trained."""
+    """Train one configuration and return its rows; no rows if the training fails."""
     import torch
 
     from decouplenet.data.opened import open_data
@@ -53,18 +54,18 @@ def train(task: tuple[Config, dict[str, Any]]) -> list[dict[str, Any]]:
             seconds = measured["train_seconds"] + measured["eval_seconds"]
             rows.append({**proposed, "epoch": engine.epoch, "val_map": measured["val_map"], "seconds": seconds})
     except TrainingFailed as error:
-        print_line(f"left out: {error}")
+        print_line(f"skipped: {error}")
         return []
     return rows
 
 
-def shortened(row: dict[str, Any]) -> dict[str, Any]:
-    """A row with six digits a number, which is more than two trainings of the same agree in."""
+def rounded(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with six digits per number; two trainings of the same configuration agree in fewer digits."""
     return {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
 
 
-def recorded(file: Path, epochs: int) -> Iterator[dict[str, str]]:
-    """The rows of a file whose configurations were trained to the end."""
+def recorded_rows(file: Path, epochs: int) -> Iterator[dict[str, str]]:
+    """The rows of the file that belong to completely trained configurations."""
     if file.exists():
         with file.open() as stream:
             rows = list(csv.DictReader(stream))
@@ -73,22 +74,24 @@ def recorded(file: Path, epochs: int) -> Iterator[dict[str, str]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run it; a line a configuration."""
-    parser = CommandParser("python -m benchmarks.record_table", "Train random configurations, and keep every epoch.")
+    """Run the script; prints one line per configuration."""
+    parser = CommandParser("python -m benchmarks.record_table", "Train random configurations and record every epoch.")
     parser.add_argument("--space", type=str, default="search_spaces/demo.yaml", help="search space, a YAML file")
-    parser.add_argument("--configurations", type=int, default=320, help="how many")
-    parser.add_argument("--out", type=str, default="benchmarks/table.csv", help="file to write")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--configurations", type=int, default=320, help="number of configurations")
+    parser.add_argument("--out", type=str, default="benchmarks/table.csv", help="csv file to write")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random configurations")
     parser.add_config_keys()
-    own, keys = parser.given(arguments)
-    space = load_space(own["space"], {**DEFAULTS, **keys})
+    flags, keys = parser.given(arguments)
+    space = load_space(flags["space"], {**DEFAULTS, **keys})
     names = [parameter.key for parameter in space.parameters]
-    proposals = drawn(space, own["configurations"], own["seed"])
+    proposals = draw_configurations(space, flags["configurations"], flags["seed"])
     tasks = [(parse_config({**space.base, **proposed}), proposed) for proposed in proposals]
-    file, epochs = Path(own["out"]), tasks[0][0].train.epochs
-    done = list(recorded(file, epochs))
-    known = {tuple(row[name] for name in names) for row in done}
-    left = [task for task in tasks if tuple(str(shortened(task[1]).get(name, "")) for name in names) not in known]
+    file, epochs = Path(flags["out"]), tasks[0][0].train.epochs
+    done = list(recorded_rows(file, epochs))
+    done_values = {tuple(row[name] for name in names) for row in done}
+    remaining = [
+        task for task in tasks if tuple(str(rounded(task[1]).get(name, "")) for name in names) not in done_values
+    ]
 
     from decouplenet.data.opened import open_data
 
@@ -97,8 +100,8 @@ def main(arguments: list[str] | None = None) -> int:
         writer = csv.DictWriter(stream, [*names, "epoch", "val_map", "seconds"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(done)
-        for number, rows in enumerate(pool.imap(train, left), start=len(tasks) - len(left) + 1):
-            writer.writerows(map(shortened, rows))
+        for number, rows in enumerate(pool.imap(train, remaining), start=len(tasks) - len(remaining) + 1):
+            writer.writerows(map(rounded, rows))
             stream.flush()
             if rows:
                 print_line(f"{number}/{len(tasks)}  val_map {max(row['val_map'] for row in rows):.4f}")

@@ -1,15 +1,15 @@
-"""Epochs that a search needs to come within 0.5 % of the best: ours beside stock ones, on a table of real trainings.
+"""Compare our search with stock searches: epochs to come within 0.5 % of the best, on a table of real trainings.
 
     python -m benchmarks.search_quality [--table FILE] [--slots 1 4 16] [--seeds 30] [--arms NAME ...]
                                         [--surrogate NAME] [--plot FILE]
 
-A table (`benchmarks/table.csv`, or any of its form) has a row an epoch: the searched parameters under their dotted
-names, `epoch`, `val_map`, `seconds`. A surrogate is fitted to it (the scikit-learn regressor with the smallest error on
-held-out configurations, which is printed), so that a configuration that was never trained has a curve too. Then whole
-searches are replayed with their own code (our `StudySearcher` and scheduler; Ray's `OptunaSearch` and
-`AsyncHyperBandScheduler`), and the surrogate in place of the training. What counts is how many epochs are trained, over
-all trials, until one has reached 99.5 % of the best of 20,000 random configurations; a search that does not get there
-within the budget counts as the budget.
+A table (`benchmarks/table.csv`, or a file of the same form) has one row per epoch: the searched parameters under their
+dotted names, `epoch`, `val_map`, `seconds`. We fit a surrogate to it, so that configurations without training have a
+curve too. The surrogate is the scikit-learn regressor with the smallest error on held-out configurations; the error is
+printed. We then replay whole searches with their own code (our `StudySearcher` and scheduler; Ray's `OptunaSearch` and
+`AsyncHyperBandScheduler`), and the surrogate replaces the training. We count the epochs trained over all trials until
+one trial reaches 99.5 % of the best of 20,000 random configurations. A search that does not reach this value within the
+budget counts as the budget.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # each process of the pool has one core
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core per process of the pool
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
@@ -44,27 +44,27 @@ CLOSE = 0.995
 FACTOR, GRACE = 3, 1
 ABSENT = -1.0
 NO_PARAMETERS = ("epoch", "val_map", "seconds", "trial_id", "trial", "seed", "state")
-MISSING = ("", "nan")  # not none, which is a choice of several keys
+MISSING = ("", "nan")  # without "none", which is a valid choice of several keys
 SMALL = 1000
-"""Configurations up to which a Gaussian process is fitted as surrogate, in minutes."""
+"""Largest number of configurations for a Gaussian process as surrogate; its fit takes minutes."""
 
 
 class Table(NamedTuple):
     """A table of trainings."""
 
     space: Space
-    """What was searched, as far as the values tell."""
+    """The search space, inferred from the values."""
     points: list[dict[str, Any]]
-    """Its configurations."""
+    """The configurations."""
     curves: np.ndarray
     """val_map, configurations × epochs."""
 
 
 def read_table(file: Path) -> Table:
-    """Read a table; configurations with a missing epoch or a val_map that is no number are left out.
+    """Read a table; skips configurations with a missing epoch or a val_map that is not a number.
 
     Raises:
-        InputError: it is not of that form, or too little is left.
+        InputError: the file is not such a table, or too few configurations remain.
     """
     try:
         with file.open() as stream:
@@ -73,7 +73,7 @@ def read_table(file: Path) -> Table:
         raise InputError(f"--table: '{file}' cannot be read ({error.strerror})") from None
     if not rows or not {"epoch", "val_map"} <= rows[0].keys():
         raise InputError(f"--table: '{file}' needs a row an epoch with epoch, val_map and the parameters")
-    # Dotted names are parameters; where there are none, all that is not known to be something else.
+    # Parameters are the columns with dotted names. If there are none, they are all columns outside NO_PARAMETERS.
     names = [name for name in rows[0] if "." in name] or [name for name in rows[0] if name not in NO_PARAMETERS]
     grouped: dict[tuple[str, ...], dict[int, float]] = {}
     for number, row in enumerate(rows, start=2):
@@ -83,22 +83,22 @@ def read_table(file: Path) -> Table:
         except (ValueError, TypeError):
             raise InputError(f"--table: {file}:{number}: epoch and val_map must be numbers") from None
     counts = sorted(len(curve) for curve in grouped.values())
-    epochs = counts[len(counts) // 2]  # what at least half of the configurations were trained for
+    epochs = counts[len(counts) // 2]  # at least half of the configurations have that many epochs
     values = {key: [curve[epoch] for epoch in sorted(curve)][:epochs] for key, curve in grouped.items()}
-    whole = {key: curve for key, curve in values.items() if len(curve) == epochs and np.isfinite(curve).all()}
-    if len(whole) < 10 or epochs < 2:
-        found_out = f"{len(whole)} whole configurations of {epochs} epochs"
-        raise InputError(f"--table: '{file}' has {found_out}; at least 10 and 2 are needed")
-    columns = [_column(name, [key[i] for key in whole]) for i, name in enumerate(names)]
-    found = [column for column in columns if column is not None]
-    points = [{p.key: column[i] for p, column in found if column[i] is not None} for i in range(len(whole))]
-    parameters = tuple(parameter for parameter, _ in found)
+    complete = {key: curve for key, curve in values.items() if len(curve) == epochs and np.isfinite(curve).all()}
+    if len(complete) < 10 or epochs < 2:
+        content = f"{len(complete)} whole configurations of {epochs} epochs"
+        raise InputError(f"--table: '{file}' has {content}; at least 10 and 2 are needed")
+    parsed = [_column(name, [key[i] for key in complete]) for i, name in enumerate(names)]
+    columns = [column for column in parsed if column is not None]
+    points = [{p.key: column[i] for p, column in columns if column[i] is not None} for i in range(len(complete))]
+    parameters = tuple(parameter for parameter, _ in columns)
     space = Space(file.stem, {}, parameters, (), (("val_map", "max"),), {"name": "asha"}, 1)
-    return Table(space, points, np.array(list(whole.values())))
+    return Table(space, points, np.array(list(complete.values())))
 
 
 def _column(name: str, texts: Sequence[str]) -> tuple[Parameter, list[Any]] | None:
-    """What a column's values say of its parameter, and the values, None where absent; None if it has but one value."""
+    """Infer a column's parameter; returns it with the values (None if absent), or None for a constant column."""
     present = [text for text in texts if text != ""]
     if len(set(present)) < 2:
         return None
@@ -107,24 +107,24 @@ def _column(name: str, texts: Sequence[str]) -> tuple[Parameter, list[Any]] | No
         numbers = [float(text) for text in present]
     except ValueError:
         numbers = []
-    if not numbers or not np.isfinite(numbers).all() or len(set(numbers)) <= 4:  # few numbers are choices
+    if not numbers or not np.isfinite(numbers).all() or len(set(numbers)) <= 4:  # a few different numbers are choices
         choices = tuple(sorted(set(present)))
         return Parameter(name, "choice", choices), [text if text != "" else None for text in texts]
     low, high = min(numbers), max(numbers)
-    # Drawn on a logarithmic scale if the middle one is nearer to the middle of that.
+    # The scale is logarithmic if the median is closer to the geometric than to the arithmetic middle of the range.
     log = low > 0 and high / low >= 8 and statistics.median(numbers) < (math.sqrt(low * high) + (low + high) / 2) / 2
-    whole = all(text.lstrip("+-").isdigit() for text in present)
-    values = [None if text == "" else (int(text) if whole else float(text)) for text in texts]
-    ends: tuple[Any, Any] = (int(low), int(high)) if whole else (low, high)
-    return Parameter(name, "int" if whole else "float", ends, log=log), values
+    integers = all(text.lstrip("+-").isdigit() for text in present)
+    values = [None if text == "" else (int(text) if integers else float(text)) for text in texts]
+    bounds: tuple[Any, Any] = (int(low), int(high)) if integers else (low, high)
+    return Parameter(name, "int" if integers else "float", bounds, log=log), values
 
 
 class Surrogate:
-    """Curves of all configurations of a table's space.
+    """Predicts the learning curve of any configuration of a table's space.
 
     Args:
-        table: what it is fitted to.
-        name: of the regressor; None for the one with the smallest error.
+        table: the table to fit.
+        name: name of the regressor; None for the regressor with the smallest error.
     """
 
     def __init__(self, table: Table, name: str | None = None) -> None:
@@ -146,27 +146,27 @@ class Surrogate:
         folds = KFold(5, shuffle=True, random_state=0)
         self.errors = {}
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # length scales of parameters without influence end at their bound
-            for each, model in candidates.items():
+            warnings.simplefilter("ignore")  # length scales of parameters without influence reach their bound
+            for candidate, model in candidates.items():
                 held_out = cross_val_predict(model, x, y, cv=folds)
-                self.errors[each] = float(np.abs(held_out - y)[:, -1].mean())
-            self.name = name or min(self.errors, key=lambda each: self.errors[each])
+                self.errors[candidate] = float(np.abs(held_out - y)[:, -1].mean())
+            self.name = name or min(self.errors, key=lambda candidate: self.errors[candidate])
             if self.name not in candidates:
                 raise InputError(f"--surrogate: unknown '{name}'; valid: {', '.join(candidates)}")
             self._model = candidates[self.name].fit(x, y)
         rng = np.random.default_rng(0)
         random = np.stack([self._row(table.space.draw(rng)) for _ in range(20_000)])
-        reached = self._model.predict(random).max(1)  # not of the table's own, at which trees have spikes
+        reached = self._model.predict(random).max(1)  # not at the table's points, where trees have spikes
         self.best = float(reached.max())
         self.share_close = float((reached >= CLOSE * self.best).mean())
 
     def curve(self, point: Mapping[str, Any]) -> np.ndarray:
-        """val_map by epoch."""
-        found: np.ndarray = self._model.predict(self._row(point)[None])[0]
-        return found
+        """val_map per epoch."""
+        val_maps: np.ndarray = self._model.predict(self._row(point)[None])[0]
+        return val_maps
 
     def _row(self, point: Mapping[str, Any]) -> np.ndarray:
-        """A configuration as numbers: ranges by their place, choices one-hot, what is absent apart from all."""
+        """Encode a configuration: ranges as their relative position, choices one-hot, absent values as ABSENT."""
         row: list[float] = []
         for parameter in self.table.space.parameters:
             value = point.get(parameter.key)
@@ -178,14 +178,14 @@ class Surrogate:
 
 
 class Arm(NamedTuple):
-    """A search: what proposes and what stops."""
+    """A search: its searcher and its scheduler."""
 
     searcher: Any
     scheduler: Any
 
 
 def ours(table: Table, seed: int, slots: int, *, sampler: str = "gp") -> Arm:
-    """What `decouple_search.tune` does by default, or with another sampler."""
+    """The default search of `decouple_search.tune`, or the same with another sampler."""
     import optuna
 
     from decouple_search.ray_tune.recovery import Recovery
@@ -205,7 +205,7 @@ def ours(table: Table, seed: int, slots: int, *, sampler: str = "gp") -> Arm:
     scheduler = make_scheduler(options, None, epochs)
     searcher = StudySearcher(study, space, config, trials=10**9, room=lambda: slots, prepare=prepare)
     spares = make_spares(sampler, space, epochs, study)
-    recovery = Recovery(Config(), 0)  # of which nothing is asked here
+    recovery = Recovery(Config(), 0)  # required, but not used here
     asha = tune_scheduler(
         scheduler, space, config, study=study, seed=seed, slots=lambda: slots, recovery=recovery, spares=spares
     )
@@ -213,7 +213,7 @@ def ours(table: Table, seed: int, slots: int, *, sampler: str = "gp") -> Arm:
 
 
 def stock(table: Table, seed: int, slots: int, *, random: bool = False, asha: bool = True) -> Arm:
-    """Ray's `OptunaSearch` as it comes, or with random proposals; with ASHA of the same rungs, or none."""
+    """Ray's `OptunaSearch` with its defaults, or with random proposals; with ASHA at the same rungs, or without it."""
     import optuna
     from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
     from ray.tune.search.optuna import OptunaSearch
@@ -221,9 +221,9 @@ def stock(table: Table, seed: int, slots: int, *, random: bool = False, asha: bo
     distributions = {parameter.key: parameter.distribution for parameter in table.space.parameters}
     sampler = {"sampler": optuna.samplers.RandomSampler(seed)} if random else {"seed": seed}
     searcher = OptunaSearch(distributions, metric="val_map", mode="max", **sampler)
-    stops = {"max_t": table.curves.shape[1], "grace_period": GRACE, "reduction_factor": FACTOR}
-    told = {"time_attr": "epoch", "metric": "val_map", "mode": "max"}
-    return Arm(searcher, AsyncHyperBandScheduler(**told, **stops) if asha else FIFOScheduler())
+    rungs = {"max_t": table.curves.shape[1], "grace_period": GRACE, "reduction_factor": FACTOR}
+    objective = {"time_attr": "epoch", "metric": "val_map", "mode": "max"}
+    return Arm(searcher, AsyncHyperBandScheduler(**objective, **rungs) if asha else FIFOScheduler())
 
 
 ARMS: dict[str, Callable[[Table, int, int], Arm]] = {
@@ -236,19 +236,19 @@ ARMS: dict[str, Callable[[Table, int, int], Arm]] = {
 
 
 def replay(arm: Arm, surrogate: Surrogate, slots: int, budget: int) -> int:
-    """Epochs that a search trains until it is close to the best; an epoch takes as long in every trial."""
+    """Count the epochs that a search trains until it is close to the best. All epochs take equally long."""
     from ray.tune.schedulers import TrialScheduler
 
     last, count, trained, now = surrogate.table.curves.shape[1], 0, 0, 0
-    going: list[tuple[int, int, int, Any, np.ndarray]] = []
+    running: list[tuple[int, int, int, Any, np.ndarray]] = []
     while True:
-        while len(going) < slots and (config := arm.searcher.suggest(f"trial-{count}")) is not None:
+        while len(running) < slots and (config := arm.searcher.suggest(f"trial-{count}")) is not None:
             curve = surrogate.curve(config.get("config", config))
             trial = SimpleNamespace(trial_id=f"trial-{count}", config=config, status="RUNNING")
             arm.scheduler.on_trial_add(SimpleNamespace(get_trials=list), trial)
-            heapq.heappush(going, (now + 1, count, 0, trial, curve))
+            heapq.heappush(running, (now + 1, count, 0, trial, curve))
             count += 1
-        now, number, epoch, trial, curve = heapq.heappop(going)
+        now, number, epoch, trial, curve = heapq.heappop(running)
         epoch, trained = epoch + 1, trained + 1
         value = float(curve[epoch - 1])
         if value >= CLOSE * surrogate.best or trained >= budget:
@@ -260,13 +260,13 @@ def replay(arm: Arm, surrogate: Surrogate, slots: int, budget: int) -> int:
             arm.searcher.on_trial_complete(trial.trial_id, result)
         else:
             arm.searcher.on_trial_result(trial.trial_id, result)
-            heapq.heappush(going, (now + 1, number, epoch, trial, curve))
+            heapq.heappush(running, (now + 1, number, epoch, trial, curve))
 
 
-_surrogate: Surrogate  # in each process of the pool
+_surrogate: Surrogate  # set in each process of the pool
 
 
-def _start(surrogate: Surrogate) -> None:
+def _init_process(surrogate: Surrogate) -> None:
     import logging
 
     import optuna
@@ -281,70 +281,70 @@ def _start(surrogate: Surrogate) -> None:
 
 def _run(task: tuple[str, int, int, int]) -> int:
     name, slots, seed, budget = task
-    np.random.seed(seed)  # by which Ray's ASHA chooses a bracket, though it has one
+    np.random.seed(seed)  # Ray's ASHA draws a bracket with it, although there is only one bracket
     return replay(ARMS[name](_surrogate.table, seed, slots), _surrogate, slots, budget)
 
 
 def plot(outcome: Mapping[int, Mapping[str, Sequence[int]]], budget: int, file: Path) -> None:
-    """Draw a box of epochs for each search and number of slots, on a logarithmic scale."""
+    """Draw one box plot of epochs per search and number of slots, on a logarithmic scale."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
     for name in next(iter(outcome.values())):
         epochs = {slots: arms[name] for slots, arms in outcome.items()}
-        places = [f"{slots} slots" for slots, counts in epochs.items() for _ in counts]
-        figure.add_box(x=places, y=[count for counts in epochs.values() for count in counts], name=name)
+        labels = [f"{slots} slots" for slots, counts in epochs.items() for _ in counts]
+        figure.add_box(x=labels, y=[count for counts in epochs.values() for count in counts], name=name)
     title = f"epochs to 99.5 % of the best (budget {budget})"
     figure.update_layout(boxmode="group", yaxis={"type": "log", "title": title})
     figure.write_html(file, include_plotlyjs=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the benchmark; a table, and one line of JSON."""
+    """Run the benchmark; prints a table and one line of JSON."""
     from decouplenet.command_line import CommandParser
 
     parser = CommandParser("python -m benchmarks.search_quality", "Epochs to come within 0.5 % of the best.")
     parser.add_argument("--table", type=str, default=str(DEFAULT), help="table of trainings, csv")
-    parser.add_argument("--slots", type=int, nargs="+", default=[1, 4, 16], help="trials at a time")
-    parser.add_argument("--seeds", type=int, default=30, help="searches of each kind")
-    parser.add_argument("--budget", type=int, default=3000, help="epochs after which a search is given up")
+    parser.add_argument("--slots", type=int, nargs="+", default=[1, 4, 16], help="numbers of concurrent trials")
+    parser.add_argument("--seeds", type=int, default=30, help="number of searches per kind")
+    parser.add_argument("--budget", type=int, default=3000, help="number of epochs after which a search stops")
     parser.add_argument(
         "--arms", type=str, nargs="+", default=[name for name in ARMS if "with" not in name], help="kinds of search"
     )
-    parser.add_argument("--surrogate", type=str | None, default=None, help="regressor; default: the most exact one")
-    parser.add_argument("--plot", type=str | None, default=None, help="HTML file to plot to")
-    own, _ = parser.given(arguments)
-    if unknown := set(own["arms"]) - set(ARMS):
+    parser.add_argument("--surrogate", type=str | None, default=None, help="regressor; default: smallest error")
+    parser.add_argument("--plot", type=str | None, default=None, help="HTML file for the plot")
+    flags, _ = parser.given(arguments)
+    if unknown := set(flags["arms"]) - set(ARMS):
         raise InputError(f"--arms: unknown '{unknown.pop()}'; valid: {', '.join(ARMS)}")
-    table = read_table(Path(own["table"]))
-    surrogate = Surrogate(table, own["surrogate"])
+    table = read_table(Path(flags["table"]))
+    surrogate = Surrogate(table, flags["surrogate"])
     print(f"{len(table.points)} configurations, {table.curves.shape[1]} epochs; best {table.curves.max():.4f}")
     for parameter in table.space.parameters:
         print(f"  {parameter.key}: {parameter}")
     errors = ", ".join(f"{name} {error:.4f}" for name, error in surrogate.errors.items())
-    print(f"surrogate: {surrogate.name}; mean error of the last epoch held out: {errors}")
+    print(f"surrogate: {surrogate.name}; mean held-out error of the last epoch: {errors}")
     print(f"target {CLOSE * surrogate.best:.4f}, met by {surrogate.share_close:.2%} of random configurations\n")
-    print(f"{'slots':>5} {'search':<22}{'median':>8}{'quartiles':>14}{'found':>7}  ours / it")
-    began = time.monotonic()
+    print(f"{'slots':>5} {'search':<22}{'median':>8}{'quartiles':>14}{'reached':>9}  ours / this")
+    start = time.monotonic()
     outcome: dict[int, dict[str, list[int]]] = {}
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count(), _start, (surrogate,)) as pool:
-        for slots in own["slots"]:
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count(), _init_process, (surrogate,)) as pool:
+        for slots in flags["slots"]:
             outcome[slots] = {}
-            for name in own["arms"]:
-                tasks = [(name, slots, seed, own["budget"]) for seed in range(own["seeds"])]
+            for name in flags["arms"]:
+                tasks = [(name, slots, seed, flags["budget"]) for seed in range(flags["seeds"])]
                 epochs = outcome[slots][name] = pool.map(_run, tasks, chunksize=1)
                 low, median, high = np.quantile(epochs, [0.25, 0.5, 0.75])
-                mine = outcome[slots].get("ours")
-                # A median that is the budget is a lower bound, and the ratio an upper one.
-                bound = "<" if mine and median >= own["budget"] else " "
-                ratio = f"{bound:>5}{np.median(mine) / median:4.2f}" if mine else ""
-                found = f"{sum(count < own['budget'] for count in epochs)}/{len(epochs)}"
+                our_epochs = outcome[slots].get("ours")
+                # If the median is the budget, it is a lower bound, and the ratio is an upper bound.
+                bound = "<" if our_epochs and median >= flags["budget"] else " "
+                ratio = f"{bound:>5}{np.median(our_epochs) / median:4.2f}" if our_epochs else ""
+                reached = f"{sum(count < flags['budget'] for count in epochs)}/{len(epochs)}"
                 span = f"{low:.0f}-{high:.0f}"
-                print(f"{slots:>5} {name:<22}{median:8.0f}{span:>14}{found:>7}{ratio}", flush=True)
-    print(f"\n{time.monotonic() - began:.0f} s")
+                print(f"{slots:>5} {name:<22}{median:8.0f}{span:>14}{reached:>9}{ratio}", flush=True)
+    print(f"\n{time.monotonic() - start:.0f} s")
     print(json.dumps(outcome))
-    if own["plot"]:
-        plot(outcome, own["budget"], Path(own["plot"]))
+    if flags["plot"]:
+        plot(outcome, flags["budget"], Path(flags["plot"]))
     return 0
 
 

@@ -1,9 +1,9 @@
-"""What DecoupleNet's head costs: its training step beside that of its bare backbone, in one run. Needs no Ray.
+"""The cost of DecoupleNet's head: its training step compared with that of its bare backbone. Needs no Ray.
 
     python -m benchmarks.step --model.backbone resnet101 --data.image_size 448 --train.batch_size 64
 
 A step is forward, backward and SGD on random images in the config's precision. The bare backbone is the same
-network up to its features, with their mean as the loss. Both take turns, so that a loaded machine slows both.
+network up to its features, and its loss is their mean. Steps of both alternate, so a loaded machine slows both.
 """
 
 from __future__ import annotations
@@ -49,19 +49,20 @@ def make_step(config: Config, classes: int, device: torch.device, *, bare: bool)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the benchmark; a table, and one line of JSON."""
-    parser = CommandParser("python -m benchmarks.step", "DecoupleNet's training step beside its bare backbone's.")
-    parser.add_argument("--rounds", type=int, default=10, help="steps of each, in turn")
+    """Run the benchmark; prints a table and one line of JSON."""
+    parser = CommandParser("python -m benchmarks.step", "DecoupleNet's training step and its bare backbone's.")
+    parser.add_argument("--rounds", type=int, default=10, help="number of steps of each network")
     parser.add_argument("--classes", type=int, default=80, help="number of classes")
     parser.add_config_keys()
-    own, keys = parser.given(arguments)
+    flags, keys = parser.given(arguments)
     config = parse_config({"model.pretrained": False, **keys})
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    steps = {name: make_step(config, own["classes"], device, bare=name == "backbone") for name in ("backbone", "whole")}
+    classes = flags["classes"]
+    steps = {name: make_step(config, classes, device, bare=name == "backbone") for name in ("backbone", "whole")}
     for step in steps.values():
-        step()  # the first chooses kernels and allocates
+        step()  # the first step selects kernels and allocates memory
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(own["rounds"]):
+    for _ in range(flags["rounds"]):
         for name, step in steps.items():
             started = time.perf_counter()
             step()
@@ -70,8 +71,8 @@ def main(arguments: list[str] | None = None) -> int:
     ratio = statistics.median(w / b for w, b in zip(seconds["whole"], seconds["backbone"], strict=True))
     batch = config.train.batch_size
     for name, median in medians.items():
-        print(f"{name:<10}{median * 1000:9.1f} ms a step  {batch / median:9.1f} images a second")
-    print(f"ratio     {ratio:9.3f} (whole / backbone, median of {own['rounds']} pairs)")
+        print(f"{name:<10}{median * 1000:9.1f} ms per step  {batch / median:9.1f} images per second")
+    print(f"ratio     {ratio:9.3f} (whole / backbone, median of {flags['rounds']} pairs)")
     result = {"ratio": ratio, "seconds": medians, "batch_size": batch, "image_size": config.data.image_size}
     print(json.dumps(result | {"backbone": config.model.backbone, "precision": config.train.precision}))
     return 0

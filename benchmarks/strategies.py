@@ -1,14 +1,14 @@
-r"""One training under every strategy, stage and precision: the same loss, and what each costs. Needs no Ray.
+r"""Compare loss, speed and memory of one training with every strategy, stage and precision. Needs no Ray.
 
     python -m benchmarks.strategies
     python -m benchmarks.strategies --workers 1 --strategies ddp 1 --precisions fp32 bf16 fp16 --compile \
         --model.backbone resnet101 --data.image_size 448 --train.batch_size 64 --data.synthetic_images 4000
 
-Each arm trains two epochs of synthetic scenes from the same seed, in new processes: the losses are those of the first
-epoch, seconds and images a second those of the second, when kernels are chosen and memory is allocated. Differences
-(relative) and speed are to `ddp` in fp32, which is always the first arm. Peak memory is the largest worker's: of the
-process on CPUs, and of what torch allocated on GPUs. On CPUs a worker has one core, and fp16 is very slow. The
-defaults take 4 minutes on 2 cores.
+Each arm trains two epochs of synthetic scenes from the same seed, in new processes. The losses are from the first
+epoch. Seconds and images per second are from the second epoch, when kernel selection and memory allocation are done.
+Relative differences and speed compare with `ddp` in fp32, which is always the first arm. Peak memory is that of the
+largest worker: of the process on CPUs, and of torch's allocations on GPUs. On CPUs each worker has one core, and fp16
+is very slow. The defaults take 4 minutes on 2 cores.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DEFAULTS = {
     "model.pretrained": False,
     "data.image_size": 64,
     "data.synthetic_images": 800,
-    "optim.lr": 0.002,  # small, or the first steps from random weights drive rounding errors apart
+    "optim.lr": 0.002,  # small: large first steps from random weights amplify rounding errors
     "optim.backbone_lr_scale": 1.0,
     "train.batch_size": 32,
     "train.epochs": 2,
@@ -43,13 +43,13 @@ DEFAULTS = {
 
 
 def arms(base: Config, strategies: list[str], precisions: list[str], *, compiled: bool) -> dict[str, Config]:
-    """Configurations by their name in the table; the first is what the others are compared with."""
+    """Configurations by their name in the table; the others are compared with the first."""
     made = {}
     for precision, strategy, compile_too in itertools.product(
         dict.fromkeys(["fp32", *precisions]), dict.fromkeys(["ddp", *strategies]), [False, True][: 1 + compiled]
     ):
         if compile_too and strategy == "3":
-            continue  # refused: weights that come and go cannot be compiled
+            continue  # refused: ZeRO 3 gathers and frees weights, which cannot be compiled
         keys: dict[str, Any] = {"precision": precision, "compile": compile_too}
         keys |= {} if strategy == "ddp" else {"strategy": "deepspeed", "zero_stage": int(strategy)}
         name = f"{strategy if strategy == 'ddp' else f'zero-{strategy}'} {precision}{' compiled' * compile_too}"
@@ -58,7 +58,7 @@ def arms(base: Config, strategies: list[str], precisions: list[str], *, compiled
 
 
 def train(rank: int, config: Config, world: int, ports: Any, answers: Any) -> None:
-    """Train as one worker, and answer with (rank, measures)."""
+    """Train as one worker; puts (rank, measures) on the queue `answers`."""
     from decouplenet.data.opened import open_data
     from decouplenet.engine import Engine
     from decouplenet.strategies import leave_process_group
@@ -68,7 +68,7 @@ def train(rank: int, config: Config, world: int, ports: Any, answers: Any) -> No
     if gpu:
         torch.cuda.set_device(device)
     torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", "Grad strides do not match")  # of the group convolution; no matter of ours
+    warnings.filterwarnings("ignore", "Grad strides do not match")  # from the group convolution; harmless
     store = dist.TCPStore(
         "127.0.0.1", 0 if rank == 0 else ports.get(), world, is_master=rank == 0, wait_for_workers=False
     )
@@ -88,7 +88,7 @@ def train(rank: int, config: Config, world: int, ports: Any, answers: Any) -> No
 
 
 def measure(config: Config, world: int) -> dict[str, Any]:
-    """What the first worker measured, with the peak memory of the largest."""
+    """The measures of the first worker, with the peak memory of the largest worker."""
     spawn = multiprocessing.get_context("spawn")
     ports, answers = spawn.Queue(), spawn.Queue()
     processes = [spawn.Process(target=train, args=(rank, config, world, ports, answers)) for rank in range(world)]
@@ -107,40 +107,40 @@ def measure(config: Config, world: int) -> dict[str, Any]:
     finally:
         for process in processes:
             process.kill()
-    return {**by_rank[0], "peak": max(each["peak"] for each in by_rank.values())}
+    return {**by_rank[0], "peak": max(result["peak"] for result in by_rank.values())}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the benchmark; a row an arm, and one line of JSON."""
-    parser = CommandParser("python -m benchmarks.strategies", "Every strategy, stage and precision on one training.")
-    parser.add_argument("--workers", type=int, default=2, help="processes, a GPU or a CPU core each")
+    """Run the benchmark; prints one row per arm and one line of JSON."""
+    parser = CommandParser("python -m benchmarks.strategies", "One training with every strategy, stage and precision.")
+    parser.add_argument("--workers", type=int, default=2, help="number of processes, each with one GPU or CPU core")
     parser.add_argument("--strategies", type=str, nargs="+", default=["ddp", "0", "1", "2", "3"], help="ddp, ZeRO 0-3")
     parser.add_argument("--precisions", type=str, nargs="+", default=["fp32", "bf16"], help="fp32, bf16, fp16")
-    parser.add_argument("--compile", action="store_true", help="each arm with train.compile too")
+    parser.add_argument("--compile", action="store_true", help="run each arm also with train.compile")
     parser.add_config_keys()
-    own, keys = parser.given(arguments)
-    base = parse_config({**DEFAULTS, "scaling.workers_per_trial": own["workers"], **keys})
+    flags, keys = parser.given(arguments)
+    base = parse_config({**DEFAULTS, "scaling.workers_per_trial": flags["workers"], **keys})
 
     from decouplenet.data.opened import open_data
 
-    open_data(base.data)  # decoded before any clock runs
+    open_data(base.data)  # decode before any timing starts
     chip = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     print(f"{base.model.backbone} at {base.data.image_size} px, batch {base.train.batch_size}, "
-          f"{own['workers']} workers, {chip}, torch {torch.__version__}")  # fmt: skip
+          f"{flags['workers']} workers, {chip}, torch {torch.__version__}")  # fmt: skip
     print(f"{'':<20}{'train loss':>12}{'differs':>9}{'val loss':>10}{'differs':>9}{'s':>8}{'images/s':>10}"
           f"{'speed':>7}{'peak GB':>9}")  # fmt: skip
     measured: dict[str, dict[str, Any]] = {}
-    for name, config in arms(base, own["strategies"], own["precisions"], compiled=own["compile"]).items():
-        one = measured[name] = measure(config, own["workers"])
+    for name, config in arms(base, flags["strategies"], flags["precisions"], compiled=flags["compile"]).items():
+        result = measured[name] = measure(config, flags["workers"])
         reference = next(iter(measured.values()))
-        one["speed"] = one["images_per_second"] / reference["images_per_second"]
+        result["speed"] = result["images_per_second"] / reference["images_per_second"]
         losses = ""
         for key, width in (("train_loss", 12), ("val_loss", 10)):
-            one[f"{key}_differs"] = abs(one[key] / reference[key] - 1)
-            losses += f"{one[key]:{width}.6f}{one[f'{key}_differs']:9.1e}"
+            result[f"{key}_differs"] = abs(result[key] / reference[key] - 1)
+            losses += f"{result[key]:{width}.6f}{result[f'{key}_differs']:9.1e}"
         print(
-            f"{name:<20}{losses}{one['seconds']:8.2f}{one['images_per_second']:10.1f}{one['speed']:7.2f}"
-            f"{one['peak'] / 1e9:9.2f}  {one['note']}",
+            f"{name:<20}{losses}{result['seconds']:8.2f}{result['images_per_second']:10.1f}{result['speed']:7.2f}"
+            f"{result['peak'] / 1e9:9.2f}  {result['note']}",
             flush=True,
         )
     print(json.dumps(measured))

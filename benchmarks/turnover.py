@@ -1,17 +1,17 @@
-"""Seconds a trial that are not training: Ray's documented nested pattern beside the warm gang, in one run.
+"""Seconds per trial that are not training: Ray's documented nested pattern and the warm gang, in one run.
 
     python -m benchmarks.turnover [--json FILE]
 
-The nested pattern is the one of Ray's documentation: a Tune function trainable that starts a `TorchTrainer`, whose
-`TuneReportCallback` passes the reports on. Both train the same configurations with the same engine, two workers a
-trial, one trial at a time, each in a Ray of its own:
+Ray's documentation describes the nested pattern: a Tune function trainable starts a `TorchTrainer`, and its
+`TuneReportCallback` forwards the reports. Both patterns train the same configurations with the same engine, two workers
+per trial, one trial at a time, each in a separate Ray:
 
-- `trivial`: an epoch on 40 images of 16 px;
+- `trivial`: one epoch on 40 images of 16 px;
 - `tiny`: two epochs on 320 images of 48 px.
 
-A trial's overhead is the wall time from one trial's last epoch to the next one's, less what that epoch took to train
-and evaluate. The first trial's is the time from the start of the search to the beginning of its first step.
-Takes 6 to 10 minutes on 2 cores, nearly all of it the nested pattern's.
+A trial's overhead is the wall time between the previous trial's last epoch and its own last epoch, minus the time to
+train and evaluate its epochs. For the first trial it is the time from the start of the search to the first step. The
+benchmark takes 6 to 10 minutes on 2 cores, nearly all of it for the nested pattern.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ WORKERS = 2
 
 def config_of(training: str, cache: str) -> dict[str, Any]:
     """A complete dotted configuration."""
-    from decouplenet.config import Config, flatten, nest
+    from decouplenet.config import Config
+    from decouplenet.dotted_keys import flatten, nest
 
     keys = {"model.backbone": "tiny", "model.pretrained": False, "data.cache": cache, "train.batch_size": 16}
     keys |= {"scaling.workers_per_trial": WORKERS, "scaling.gpus_per_worker": 0.0}
@@ -46,12 +47,13 @@ def config_of(training: str, cache: str) -> dict[str, Any]:
 
 
 def train_nested(loop_config: dict[str, Any]) -> None:
-    """The loop of a Ray Train worker: the engine, and a report an epoch."""
+    """The loop of a Ray Train worker: runs the engine and reports each epoch."""
     import ray.train
     import torch
 
-    from decouplenet.config import Config, nest
+    from decouplenet.config import Config
     from decouplenet.data.opened import open_data
+    from decouplenet.dotted_keys import nest
     from decouplenet.engine import Engine
 
     torch.set_num_threads(1)
@@ -65,7 +67,7 @@ def train_nested(loop_config: dict[str, Any]) -> None:
 
 
 def nested_trial(config: dict[str, Any]) -> None:
-    """Ray's documented pattern: a trial that runs a trainer of its own."""
+    """Ray's documented pattern: a trial that runs its own trainer."""
     import ray.train
     from ray.train.torch import TorchTrainer
     from ray.tune.integration.ray_train import TuneReportCallback
@@ -80,26 +82,26 @@ def nested_trial(config: dict[str, Any]) -> None:
     ).fit()
 
 
-class Epochs:
-    """A Tune callback that notes when each epoch ended, and what it took; made where Ray is."""
+class EpochRecorder:
+    """A Tune callback that records the end and the duration of each epoch; a factory, so that Ray is imported late."""
 
     @staticmethod
     def make() -> Any:
-        """The callback, and the list that it fills with (trial, ended, busy seconds)."""
+        """The callback, and the list that it fills with (trial, end time, busy seconds)."""
         from ray.tune import Callback
 
-        noted: list[tuple[str, float, float]] = []
+        records: list[tuple[str, float, float]] = []
 
-        class Note(Callback):
+        class Recorder(Callback):
             def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any) -> None:
                 busy = result["busy"] if "busy" in result else result["train_seconds"] + result["eval_seconds"]
-                noted.append((trial.trial_id, result.get("ended", time.time()), busy))
+                records.append((trial.trial_id, result.get("ended", time.time()), busy))
 
-        return Note(), noted
+        return Recorder(), records
 
 
 def nested_arm(base: dict[str, Any], count: int, folder: Path) -> tuple[Any, Any, dict[str, Any], list[Any]]:
-    """Trainable, parameters, options of Tune and callbacks of Ray's pattern, as its documentation has them."""
+    """Trainable, parameters, Tune options and callbacks of Ray's pattern, as in its documentation."""
     from ray import tune
 
     proposed = {"trial": tune.grid_search(list(range(count))), "config": base, "storage": str(folder)}
@@ -107,10 +109,10 @@ def nested_arm(base: dict[str, Any], count: int, folder: Path) -> tuple[Any, Any
 
 
 def gang_arm(base: dict[str, Any], count: int, folder: Path) -> tuple[Any, Any, dict[str, Any], list[Any]]:
-    """The same of a search of ours, with what it does between trials: the study, TensorBoard, old checkpoints."""
+    """The same for our search, including its work between trials: study, TensorBoard, deletion of old checkpoints."""
     from ray import tune
 
-    import decouple_search.search  # noqa: F401 - its settings of Tune
+    import decouple_search.search  # noqa: F401 - applies its settings of Tune
     from decouple_search.ray_tune.callbacks.retention import Retention
     from decouple_search.ray_tune.callbacks.tensorboard import TensorBoardRuns
     from decouple_search.ray_tune.searcher import StudySearcher
@@ -143,8 +145,8 @@ def gang_arm(base: dict[str, Any], count: int, folder: Path) -> tuple[Any, Any, 
 
 
 def run_arm(arm: str, folder: Path) -> dict[str, Any]:
-    """One pattern's figures, in this process and a Ray of its own."""
-    os.environ |= {"RAY_AIR_NEW_OUTPUT": "0", "RAY_USAGE_STATS_ENABLED": "0"}  # verbose=0 leaves tables otherwise
+    """Measure one pattern in this process, in a separate Ray."""
+    os.environ |= {"RAY_AIR_NEW_OUTPUT": "0", "RAY_USAGE_STATS_ENABLED": "0"}  # verbose=0 alone still prints tables
     import ray
     from ray import tune
 
@@ -152,44 +154,44 @@ def run_arm(arm: str, folder: Path) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for training, count in TRIALS[arm].items():
         base = config_of(training, str(folder / "cache"))
-        note, noted = Epochs.make()
+        recorder, records = EpochRecorder.make()
         make = nested_arm if arm == "nested" else gang_arm
         trainable, search, tune_options, callbacks = make(base, count, folder / f"{arm}-{training}")
         run_config = tune.RunConfig(
-            name=training, storage_path=str(folder / arm), callbacks=[note, *callbacks], verbose=0
+            name=training, storage_path=str(folder / arm), callbacks=[recorder, *callbacks], verbose=0
         )
-        began = time.time()
+        started = time.time()
         tune_config = tune.TuneConfig(**tune_options)
         results = tune.Tuner(trainable, param_space=search, tune_config=tune_config, run_config=run_config).fit()
-        wall = time.time() - began
+        wall = time.time() - started
         if results.errors:
             raise SystemExit(f"{arm}, {training}: {results.errors[0]}")
-        figures[training] = overheads(noted, began) | {"trials": count, "wall_seconds": wall}
+        figures[training] = overheads(records, started) | {"trials": count, "wall_seconds": wall}
     ray.shutdown()
     return figures
 
 
-def overheads(noted: list[tuple[str, float, float]], began: float) -> dict[str, Any]:
-    """Seconds to the first step, and of each later trial what was not training.
+def overheads(records: list[tuple[str, float, float]], started: float) -> dict[str, Any]:
+    """Seconds to the first step, and the overhead of each later trial in seconds.
 
     Args:
-        noted: trial, end and busy seconds of each epoch, in order.
-        began: when the search began.
+        records: trial, end time and busy seconds of each epoch, in order.
+        started: start time of the search.
     """
     ends, busy = {}, {}
-    for trial, ended, seconds in noted:
+    for trial, ended, seconds in records:
         ends[trial] = ended
         busy[trial] = busy.get(trial, 0.0) + seconds
     order = list(ends)
-    first = noted[0][1] - noted[0][2] - began
+    first = records[0][1] - records[0][2] - started
     later = [ends[b] - ends[a] - busy[b] for a, b in itertools.pairwise(order)]
     return {"first_step_seconds": first, "overhead_seconds": statistics.median(later), "overheads": later}
 
 
 def main() -> None:
-    """Run both arms, each in a process of its own, and print the table."""
+    """Run both arms, each in a separate process, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--json", type=Path, help="write the figures there too")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument("--arm", choices=TRIALS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -203,7 +205,7 @@ def main() -> None:
         measured = {}
         for arm in TRIALS:
             command = [sys.executable, "-m", "benchmarks.turnover", "--arm", arm, "--folder", scratch]
-            subprocess.run(command, check=True)  # noqa: S603 - this file itself
+            subprocess.run(command, check=True)  # noqa: S603 - runs this file
             measured[arm] = json.loads((folder / f"{arm}.json").read_text())
     report = compare(measured)
     show(report)
@@ -212,12 +214,13 @@ def main() -> None:
 
 
 def prepare(folder: Path) -> None:
-    """Draw and decode the images, and import what both arms import, so that neither is the first to read it."""
+    """Draw and decode the images and import the shared modules, so that no arm pays for the first read."""
     import ray.train.torch
     import ray.tune  # noqa: F401
 
-    from decouplenet.config import Config, nest
+    from decouplenet.config import Config
     from decouplenet.data.opened import open_data
+    from decouplenet.dotted_keys import nest
     from decouplenet.engine import Engine
 
     for training in TRAININGS:
@@ -226,7 +229,7 @@ def prepare(folder: Path) -> None:
 
 
 def compare(measured: dict[str, Any]) -> dict[str, Any]:
-    """The figures of both arms, with the ratios nested over gang."""
+    """The figures of both arms, with the ratios of nested to gang."""
     ratios = {
         training: {
             name: measured["nested"][training][name] / measured["gang"][training][name]
@@ -242,8 +245,8 @@ def show(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{WORKERS} workers a trial, one trial at a time")
-    for heading in ("training", "pattern", "trials", "first step, s", "overhead a trial, s", "smallest to largest"):
+    table = Table(title=f"{WORKERS} workers per trial, one trial at a time")
+    for heading in ("training", "pattern", "trials", "first step, s", "overhead per trial, s", "smallest to largest"):
         table.add_column(heading, justify="left" if heading in ("training", "pattern") else "right")
     for training in TRAININGS:
         for arm in TRIALS:

@@ -1,6 +1,6 @@
-"""`python -m decouple_search.evaluate`: the paper's measures of one checkpoint, or of several as an ensemble.
+"""`python -m decouple_search.evaluate`: the paper's measures of a checkpoint, or of several as an ensemble.
 
-Only reads the command line and shows what was measured; `evaluation.py` does the work.
+This module reads the command line and prints the measures. The room `evaluation/` makes them.
 """
 
 from __future__ import annotations
@@ -9,176 +9,162 @@ import contextlib
 import json
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from decouple_search.portable import self_contained
+from decouple_search.evaluation.member import EnsembleMember
+from decouple_search.portable import with_absolute_paths
 from decouple_search.storage.folder import folder_at, open_checkpoint
-from decouplenet.command_line import CommandParser, parse_config, print_line, run
-from decouplenet.config import Config, flatten, load_yaml
+from decouplenet.checkpoint_files import CONFIG
+from decouplenet.command_line import CommandParser, flag, parse_config, print_line, run
+from decouplenet.config import FACTS
+from decouplenet.dotted_keys import flatten
 from decouplenet.errors import InputError
-
-USED = ("data.", "scaling.", "train.batch_size", "train.precision")
-"""Beginnings of the keys that an evaluation depends on."""
-
-MACHINE = ("scaling.cpus_per_worker", "scaling.gpus_per_worker", "scaling.placement_strategy")
+from decouplenet.yaml_text import load_yaml
 
 
-def parser() -> CommandParser:
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """The command's own flags."""
+
+    checkpoint: list[str] = flag([])
+    """Checkpoint folders or URIs."""
+    experiment: str | None = flag(None)
+    """A search's folder or URI: all checkpoints that it kept."""
+    split: str = flag("val")
+    """The images to measure on: val or train."""
+    compare: str | None = flag(None)
+    """paper: beside the rows of its tables; trainings that differ only in their seed are one row."""
+    thresholds: str | None = flag(None)
+    """File of thresholds per class, in place of 0.5."""
+    tune_thresholds: str | None = flag(None)
+    """File to write: the thresholds with the highest F1 on these images."""
+    workers: int | None = flag(None, minimum=1)
+    """Number of workers; default: all that fit."""
+    cluster: str | None = flag(None)
+    """File of `ray up` or KubeRay: the machines that may be added."""
+    json: bool = flag(False)
+    """Print JSON, and nothing else, to stdout."""
+
+
+def parser() -> CommandParser[Flags]:
     """The command's flags and all config keys."""
-    parser = CommandParser(
+    return CommandParser(
         "python -m decouple_search.evaluate",
-        "Measure checkpoints on the data of their own config, unless data keys given here say otherwise; several are "
-        "an ensemble, whose scores are the mean of theirs.",
+        "Measure checkpoints on the data of their own config, unless data keys given here say otherwise. Several "
+        "checkpoints are an ensemble: its scores are the mean of theirs.",
+        Flags,
     )
-    parser.add_argument("--checkpoint", type=str, nargs="+", default=[], help="checkpoint folders, here or as URIs")
-    parser.add_argument(
-        "--experiment", type=str | None, default=None, help="a search's folder or URI: all checkpoints that it kept"
-    )
-    parser.add_argument("--split", type=str, default="val", help="val or train: the images to measure on")
-    parser.add_argument(
-        "--compare",
-        type=str | None,
-        default=None,
-        help="paper: beside its tables' rows; trainings that differ in their seed alone are one",
-    )
-    parser.add_argument(
-        "--thresholds", type=str | None, default=None, help="file of thresholds a class, in place of 0.5"
-    )
-    parser.add_argument(
-        "--tune-thresholds",
-        type=str | None,
-        default=None,
-        help="file to write thresholds to that have the highest F1 on these images",
-    )
-    parser.add_argument("--workers", type=int | None, default=None, help="workers; default: all that fit")
-    parser.add_argument(
-        "--cluster", type=str | None, default=None, help="file of `ray up` or KubeRay: machines that may be added"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, to stdout")
-    parser.add_config_keys()
-    return parser
 
 
-class Member(NamedTuple):
-    """A checkpoint to measure."""
-
-    name: str
-    """What the user calls it."""
-    folder: Path
-    """Where it is on this machine."""
-    config: Config
-    """The config to measure it by."""
-
-
-def read(arguments: list[str] | None, stack: contextlib.ExitStack) -> tuple[list[Member], dict[str, Any]]:
-    """The checkpoints and the command's own flags, all checked; the stack holds what is fetched for them.
+def read(arguments: list[str] | None, stack: contextlib.ExitStack) -> tuple[list[EnsembleMember], Flags]:
+    """The checkpoints and the command's own flags, checked; the stack holds what is fetched for them.
 
     Raises:
         InputError: what is wrong, and where.
     """
-    own, keys = parser().given(arguments)
-    places = own["checkpoint"] + _kept(own["experiment"], stack)
+    line = parser().given(arguments)
+    flags, keys = line.flags, line.keys
+    places = flags.checkpoint + _kept(flags.experiment, stack)
     if not places:
         raise InputError("--checkpoint: not given; name the folder of a checkpoint, or several")
-    if own["compare"] not in (None, "paper"):
-        raise InputError(f"--compare: '{own['compare']}' is unknown; valid: paper")
-    if own["compare"] and own["thresholds"]:
+    _check_flags(flags)
+    members = [_member(place, keys, stack) for place in places]
+    _check_files(members, flags)
+    return members, flags
+
+
+def _check_flags(flags: Flags) -> None:
+    if flags.compare not in (None, "paper"):
+        raise InputError(f"--compare: '{flags.compare}' is unknown; valid: paper")
+    if flags.compare and flags.thresholds:
         raise InputError("--thresholds: the paper's measures are at 0.5; leave out --thresholds or --compare")
-    if own["thresholds"] and own["tune_thresholds"]:
+    if flags.thresholds and flags.tune_thresholds:
         raise InputError("--tune-thresholds: --thresholds is given too; tune on one set of images and use on another")
-    if own["split"] not in ("val", "train"):
-        raise InputError(f"--split: '{own['split']}' is neither val nor train")
-    if own["workers"] is not None and own["workers"] < 1:
-        raise InputError(f"--workers: {own['workers']} is out of range; it must be at least 1")
-    used = {key: value for key, value in keys.items() if key.startswith(USED)}
-    members = []
-    for place in places:
-        name, folder = open_checkpoint(place, stack)
-        file = folder / "config.yaml"
-        if not file.is_file():
+    if flags.split not in ("val", "train"):
+        raise InputError(f"--split: '{flags.split}' is neither val nor train")
+
+
+def _member(place: str, keys: dict[str, Any], stack: contextlib.ExitStack) -> EnsembleMember:
+    """A checkpoint, measured by its own config with the given keys."""
+    name, folder = open_checkpoint(place, stack)
+    file = folder / CONFIG
+    if not file.is_file():
+        raise InputError(f"--checkpoint: '{name}' has no {CONFIG}; give a folder that a search or training wrote")
+    trained = flatten(load_yaml(file))
+    for key, value in keys.items():
+        if not FACTS[key].measured and (key not in trained or value != trained[key]):
             raise InputError(
-                f"--checkpoint: '{name}' has no config.yaml; give a folder that a search or training wrote"
+                f"{key}: is the checkpoint's own ({trained.get(key)} in {name}); an evaluation cannot change it"
             )
-        kept = flatten(load_yaml(file))
-        for key in keys.keys() - used.keys():
-            if key not in kept or keys[key] != kept[key]:
-                raise InputError(
-                    f"{key}: is the checkpoint's own ({kept.get(key)} in {name}); an evaluation cannot change it"
-                )
-        # What it was trained on does not bind: a cluster's checkpoint is measured on a laptop too.
-        kept = {key: value for key, value in kept.items() if key not in MACHINE}
-        members.append(Member(name, folder, self_contained(parse_config(kept | used, f"{name}/config.yaml"))))
-    _check_files(members, own)
-    return members, own
+    # The hardware of the training does not bind: a cluster's checkpoint is measured on a laptop too.
+    portable = {key: value for key, value in trained.items() if key not in FACTS or not FACTS[key].hardware}
+    used = {key: value for key, value in keys.items() if FACTS[key].measured}
+    return EnsembleMember(name, folder, with_absolute_paths(parse_config(portable | used, f"{name}/{CONFIG}")))
 
 
-def _check_files(members: list[Member], own: dict[str, Any]) -> None:
-    """Refuse before anything is scored what could only fail after it."""
-    if own["tune_thresholds"]:
-        file = Path(own["tune_thresholds"]).expanduser()
+def _check_files(members: list[EnsembleMember], flags: Flags) -> None:
+    """Refuse, before anything is scored, what could only fail afterwards."""
+    if flags.tune_thresholds:
+        file = Path(flags.tune_thresholds).expanduser()
         if file.is_dir() or not os.access(file if file.exists() else file.absolute().parent, os.W_OK):
             raise InputError(f"--tune-thresholds: '{file}' cannot be written; give another file")
-    if own["thresholds"] or own["compare"]:
-        from decouple_search.evaluation.paper_tables import (
-            check_comparable,  # torch takes seconds to import, and a plain line needs none
-        )
+    if flags.thresholds or flags.compare:
+        # torch takes seconds to import, and the other flags need none of this
+        from decouple_search.evaluation.paper_tables import check_comparable
         from decouplenet.checkpoint import class_names
         from decouplenet.thresholds import read_thresholds
 
         names = class_names(members[0].folder)
-        if own["thresholds"]:
-            read_thresholds(own["thresholds"], names)
-        if own["compare"]:
-            configs = [parse_config(flatten(load_yaml(member.folder / "config.yaml"))) for member in members]
+        if flags.thresholds:
+            read_thresholds(flags.thresholds, names)
+        if flags.compare:
+            configs = [parse_config(flatten(load_yaml(member.folder / CONFIG))) for member in members]
             check_comparable(configs, len(names))
 
 
 def _kept(experiment: str | None, stack: contextlib.ExitStack) -> list[str]:
-    """A checkpoint of each trial of a search that kept one: of ended ones their best."""
+    """The newest complete checkpoint of each trial of a search; of an ended trial this is its best."""
     if experiment is None:
         return []
     from decouple_search.storage.checkpoints import Checkpoints
 
     folder = stack.enter_context(folder_at(experiment))
     checkpoints = Checkpoints(folder)
-    whole = [[place for place in places if checkpoints.is_whole(place)] for places in checkpoints.all().values()]
-    found = [places[-1] for places in whole if places]
-    if not found:
+    complete = [[path for path in paths if checkpoints.is_whole(path)] for paths in checkpoints.all().values()]
+    newest = [paths[-1] for paths in complete if paths]
+    if not newest:
         raise InputError(f"--experiment: '{folder.shown}' has no checkpoints in trials/; give the folder of a search")
-    return [folder.child(place.removeprefix(f"{folder.opened[1]}/")).uri for place in found]
+    return [folder.child(path.removeprefix(f"{folder.opened[1]}/")).uri for path in newest]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     with contextlib.ExitStack() as stack:
-        members, own = read(arguments, stack)
+        members, flags = read(arguments, stack)
 
-        from decouple_search.evaluation.scoring import (
-            score_all,  # Ray takes seconds to import; nothing before this needs it
-        )
+        from decouple_search.evaluation.scoring import score_all  # Ray takes seconds to import
 
-        with contextlib.redirect_stdout(sys.stderr) if own["json"] else contextlib.nullcontext():
-            scored = score_all(members, split=own["split"], workers=own["workers"], cluster=own["cluster"])
+        with contextlib.redirect_stdout(sys.stderr) if flags.json else contextlib.nullcontext():
+            scored = score_all(members, split=flags.split, workers=flags.workers, cluster=flags.cluster)
     from decouple_search.evaluation.measures import head, measure, table
 
     measured = measure(
         [member.name for member in members],
         scored,
-        split=own["split"],
-        thresholds=own["thresholds"],
-        tune=own["tune_thresholds"],
+        split=flags.split,
+        thresholds=flags.thresholds,
+        tune=flags.tune_thresholds,
     )
-    if own["compare"]:
+    shown = table(measured)
+    if flags.compare:
         from decouple_search.evaluation.paper_tables import compare, text
 
         rows = compare(scored.trained, scored.scores, scored.images)
-        measured = {**measured, "compare": [{k: v for k, v in row.items() if k != "key"} for row in rows]}
-        beside = text(rows, len(scored.images.class_names))
-    if own["json"]:
-        print_line(json.dumps(measured, indent=1))
-    else:
-        print_line(table(measured) if not own["compare"] else f"{head(measured)}\n{beside}")
+        measured = {**measured, "compare": [row.to_dict() for row in rows]}
+        shown = f"{head(measured)}\n{text(rows, len(scored.images.class_names))}"
+    print_line(json.dumps(measured, indent=1) if flags.json else shown)
     return 0
 
 

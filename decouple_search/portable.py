@@ -1,32 +1,32 @@
-"""A config that runs as it is from any folder, and on machines that have the same data: what every command makes."""
+"""A config that runs as it is from any folder, and on machines that have the same data."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from decouplenet.config import Config
+from decouplenet.config import FACTS, Config
 from decouplenet.deepspeed_config import deepspeed_config, read_settings
+from decouplenet.dotted_keys import flatten, nest
 
 
-def self_contained(config: Config) -> Config:
-    """The config with the paths of what is here, and of the cache, made absolute, and DeepSpeed's file read in.
+def with_absolute_paths(config: Config) -> Config:
+    """The config with the paths of existing files and of the cache made absolute, and DeepSpeed's file read in.
 
     Raises:
         InputError: DeepSpeed's settings cannot be read, or contradict the config.
     """
-    data, model, train = config.data, config.model, config.train
-    names = ("train_annotations", "train_images", "val_annotations", "val_images")
-    found = {name: _absolute(getattr(data, name)) for name in names}
-    if data.cache != "none" and not data.cache.startswith("~"):
-        found["cache"] = str(Path(data.cache).resolve())
-    if train.deepspeed_config:
+    flat = flatten(config.to_dict())
+    for key in ("model.pretrained", *(key for key, facts in FACTS.items() if facts.path)):
+        flat[key] = _absolute(flat[key])
+    cache = config.data.cache
+    if cache != "none" and not cache.startswith("~"):
+        flat["data.cache"] = str(Path(cache).resolve())
+    if config.train.deepspeed_config:
         deepspeed_config(config, config.scaling.workers_per_trial)
-        train = replace(train, deepspeed_config=json.dumps(read_settings(train.deepspeed_config)))
-    model = replace(model, pretrained=_absolute(model.pretrained))
-    return replace(config, data=replace(data, **found), model=model, train=train)
+        flat["train.deepspeed_config"] = json.dumps(read_settings(config.train.deepspeed_config))
+    return Config.from_dict(nest(flat))
 
 
 def _absolute(path: Any) -> Any:

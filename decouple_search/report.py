@@ -1,113 +1,100 @@
-"""`python -m decouple_search.report`: what a search found, as text and as `report.html`; also while it runs.
+"""`python -m decouple_search.report`: what a search has found, as text and as `report.html`; also while it runs.
 
-Only reads the experiment folder; `report_page.py` draws.
+This module only reads the experiment's folder. `results/html_page.py` makes the page.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import shutil
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from decouple_search.storage.folder import Folder, folder_at
-from decouple_search.study.experiment import DEFINITION, JOURNAL
-from decouplenet.command_line import CommandParser, print_line, run
-from decouplenet.config import load_yaml
-from decouplenet.errors import InputError
+from decouplenet.command_line import CommandParser, flag, print_line, run
+from decouplenet.errors import InputError, one_line
 
 if TYPE_CHECKING:
     import optuna
 
-TABLES = ("leaderboard.csv", "summary.json")
-PAGE = "report.html"
-TOP = 5
-"""Trials that are printed."""
+    from decouple_search.results.tables import LeaderboardRow
+
+PRINTED_TRIALS = 5
 
 
-def parser() -> CommandParser:
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """The command's own flags."""
+
+    experiment: str | None = flag(None, positional=True)
+    """The search's folder or URI."""
+    optuna_storage: str | None = flag(None)
+    """URL of the study's database."""
+
+
+def parser() -> CommandParser[Flags]:
     """The command's flags."""
-    parser = CommandParser(
-        "python -m decouple_search.report", "Print what a search found by now, and write report.html into its folder."
+    return CommandParser(
+        "python -m decouple_search.report",
+        "Print what a search has found so far, and write report.html into its folder.",
+        Flags,
+        config_keys=False,
     )
-    parser.add_argument("experiment", type=str, nargs="?", default=None, help="the search's folder or URI")
-    parser.add_argument("--optuna-storage", type=str | None, default=None, help="URL of the study's database")
-    return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    own, _ = parser().given(arguments)
-    if not own["experiment"]:
+    flags = parser().given(arguments).flags
+    if not flags.experiment:
         raise InputError("no folder is given; name the folder of a search")
-    with folder_at(own["experiment"]) as folder, tempfile.TemporaryDirectory() as scratch:
-        if folder.pull(DEFINITION) is None:
-            raise InputError(f"'{folder.shown}' is no search's folder; give one that tune wrote")
-        for name in (JOURNAL, *TABLES):
-            folder.pull(name)
-        study = _study(folder, own["optuna_storage"], Path(scratch))
-        rows = report(folder, study)
-        if folder.remote:
-            folder.write(PAGE, (folder.local / PAGE).read_bytes())
-    from decouple_search.results.html_page import short  # plotly takes a while to import
 
-    counts = {state: sum(row["state"] == state for row in rows) for state in ("COMPLETE", "PRUNED", "FAIL")}
-    print_line(f"{len(rows)} trials: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
-    for row in rows[:TOP]:
-        values = {name: cell for name, cell in row.items() if "." in name and cell}
-        told = "  ".join(f"{name} {short(cell)}" for name, cell in values.items())
-        print_line(
-            f"{row['trial_id']}  {row['state']:<8}  {row['epochs']} epochs  val_map {short(row['val_map'])}  {told}"
-        )
-    print_line(f"{folder.shown}/{PAGE}")
+    from decouple_search.results.html_page import PAGE, write_page
+    from decouple_search.results.tables import LEADERBOARD, SUMMARY
+    from decouple_search.study.experiment import DEFINITION, JOURNAL, Definition
+
+    with folder_at(flags.experiment) as folder, tempfile.TemporaryDirectory() as scratch:
+        definition_file = folder.pull(DEFINITION)
+        if definition_file is None:
+            raise InputError(f"'{folder.shown}' is no search's folder; give a folder that tune wrote")
+        for name in (JOURNAL, LEADERBOARD, SUMMARY):
+            folder.pull(name)
+        rows = write_page(folder, _study(folder, flags.optuna_storage, Path(scratch)))
+        folder.push_file(PAGE)
+        metric = Definition.read(definition_file).ordered_objectives[0].metric
+        _print(rows, metric, f"{folder.shown}/{PAGE}")
     return 0
 
 
-def report(search: Folder, study: optuna.Study) -> list[dict[str, str]]:
-    """Write `report.html` from a study and the tables of its folder, on this machine.
+def _print(rows: list[LeaderboardRow], metric: str, page: str) -> None:
+    from decouple_search.results.html_page import short_number
 
-    Returns:
-        The leaderboard's rows.
-
-    Raises:
-        InputError: no trial has ended yet, or the page cannot be written.
-    """
-    from decouple_search.results.html_page import write_report
-
-    folder = search.local
-    try:
-        with (folder / "leaderboard.csv").open() as file:
-            rows = list(csv.DictReader(file))
-    except OSError:
-        raise InputError(f"'{search.shown}' has no leaderboard.csv; no trial has ended yet") from None
-    there = folder / "summary.json"  # written at the end
-    summary: dict[str, Any] = json.loads(there.read_text()) if there.is_file() else {"trials": len(rows)}
-    try:
-        write_report(folder / PAGE, study, folder.name, load_yaml(folder / DEFINITION)["objectives"], summary, rows)
-    except OSError as error:
-        raise InputError(f"'{folder / PAGE}' cannot be written ({error.strerror})") from None
-    return rows
+    counts = {state: sum(row.state == state for row in rows) for state in ("COMPLETE", "PRUNED", "FAIL")}
+    print_line(f"{len(rows)} trials: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    for row in rows[:PRINTED_TRIALS]:
+        values = "  ".join(f"{name} {short_number(cell)}" for name, cell in row.parameters.items())
+        value = short_number(row.cells.get(metric, ""))
+        print_line(f"{row.trial_id}  {row.state:<8}  {row.epochs} epochs  {metric} {value}  {values}")
+    print_line(page)
 
 
 def _study(folder: Folder, url: str | None, scratch: Path) -> optuna.Study:
     """The study, from a copy of its journal: a search may be writing it."""
     import optuna
 
-    from decouple_search.study.record import STUDY_NAME, journal
+    from decouple_search.study.experiment import JOURNAL
+    from decouple_search.study.optuna_storage import load_journal
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         if url:
             return optuna.load_study(study_name=folder.name, storage=url)
         shutil.copyfile(folder.local / JOURNAL, scratch / JOURNAL)
-        return optuna.load_study(study_name=STUDY_NAME, storage=journal(scratch / JOURNAL))
-    except Exception as error:  # of many kinds, a database's too
-        reason = " ".join(str(error).split())[:200]
+        return load_journal(scratch / JOURNAL)
+    except Exception as error:  # a journal and a database raise many kinds
         hint = "" if url else "; give --optuna-storage if it is in a database"
-        raise InputError(f"the study of '{folder.shown}' cannot be read ({reason}){hint}") from None
+        raise InputError(f"the study of '{folder.shown}' cannot be read ({one_line(error)}){hint}") from None
 
 
 if __name__ == "__main__":

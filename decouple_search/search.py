@@ -1,306 +1,343 @@
-"""One search: Optuna proposes, Ray Tune schedules the trials on warm gangs, and the results are written."""
+"""A search: Optuna proposes, Ray Tune schedules the trials on warm gangs, and the results are written.
+
+`open_search` builds a `Search` whole, step by step. `Search.run` drives it.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import TracebackType
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-import ray
+import optuna
 
-from decouple_search.machines.connection import alive, check_nodes, connect, room, sigterm_as_sigint, wait_for_machines
+from decouple_search.machines.capacity import Capacity
+from decouple_search.machines.connection import (
+    Connection,
+    alive,
+    available,
+    connect,
+    sigterm_as_sigint,
+    wait_for_machines,
+)
+from decouple_search.machines.folder_check import check_folder
 from decouple_search.machines.prepare import check_weights, prepare_data
-from decouple_search.machines.trial_slots import Room
-from decouple_search.plan import Options, fitting
+from decouple_search.machines.ray_watch import ending_with_ray
+from decouple_search.machines.trial_slots import TrialSlots
+from decouple_search.options import SearchRequest
 from decouple_search.ray_tune.budget import Budget
 from decouple_search.ray_tune.callbacks.live_tables import LiveTables
 from decouple_search.ray_tune.callbacks.progress import LiveProgress
 from decouple_search.ray_tune.callbacks.retention import Retention
 from decouple_search.ray_tune.callbacks.tensorboard import TensorBoardRuns
-from decouple_search.ray_tune.callbacks.utilisation import BusyMeter, Clock
-from decouple_search.ray_tune.recovery import Recovery
-from decouple_search.ray_tune.schedulers import Scheduler, tune_scheduler
-from decouple_search.ray_tune.searcher import Reports, StudySearcher
+from decouple_search.ray_tune.callbacks.utilisation import BusyMeter, SearchClock
+from decouple_search.ray_tune.recovery import LossPolicy
+from decouple_search.ray_tune.requeue import Requeue
+from decouple_search.ray_tune.schedulers import SchedulerContext, tune_scheduler
+from decouple_search.ray_tune.searcher import EpochRecorder, Proposals, StudySearcher
 from decouple_search.ray_tune.tuner import make_tuner
-from decouple_search.report import report
-from decouple_search.results import tables as results
 from decouple_search.results.best_checkpoint import export_best
-from decouple_search.samplers.registry import make_sampler, make_spares
+from decouple_search.results.html_page import write_page
+from decouple_search.results.tables import SUMMARY, Summary, write_tables
+from decouple_search.samplers.registry import make_sampler, make_stop_veto
 from decouple_search.space.space import Space
 from decouple_search.storage.checkpoints import Checkpoints
-from decouple_search.storage.folder import Folder
-from decouple_search.storage.mirror import Lease, Mirror
-from decouple_search.study.experiment import DEFINITION, JOURNAL, check_same, goes_on, held
-from decouple_search.study.record import INTERRUPTED, ended_trials, trial_name
-from decouple_search.study.resume import begin, ended, go_on, newest, unfinished
+from decouple_search.storage.writer import Delete, Writer, exclusive_writer
+from decouple_search.study.experiment import DEFINITION, JOURNAL, check_same, is_resuming
+from decouple_search.study.ranking import best_trial
+from decouple_search.study.record import StudyRecord, ended_trials
+from decouple_search.study.resume import (
+    create_study,
+    earlier_trials,
+    resumable_trial,
+    resumable_trials,
+    resume_study,
+)
 from decouplenet.command_line import print_line
-from decouplenet.config import Config, flatten
-from decouplenet.data.augment import AUGMENTATION
+from decouplenet.config import FACTS, Config
+from decouplenet.dotted_keys import flatten
 from decouplenet.errors import InputError
 
-SPARE = 10_000
-"""Trials that Tune may ask for beyond those of the search: one that is lost while it starts is asked for again."""
+EXTRA_SAMPLES = 10_000
+"""Trials that Tune may ask for beyond those of the search: a trial that is requeued is asked for once more."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a search."""
+    """The outcome of a search."""
 
-    summary: dict[str, Any]
+    summary: Summary
     """The content of summary.json."""
     best: dict[str, Any] | None
-    """The best trial's parameters; None when no trial finished an epoch."""
+    """The best trial's parameters; None if no trial has a value."""
     failure: str | None
     """Why the first failed trial failed."""
     interrupted: bool
-    """Whether it was stopped before its budget was used up."""
+    """Whether the search was stopped before its budget was used up."""
     spent: str
-    """What else than trials was used up, in words."""
+    """Which limit ended the search, in words; empty if the number of trials did."""
 
 
-class Search:
-    """A search on a connected Ray, as a context: connects, and lets go at the end.
+@contextlib.contextmanager
+def open_search(request: SearchRequest) -> Iterator[Search]:
+    """A search, ready to run. It lets go of its folder and its Ray when the context ends.
 
-    Args:
-        folder: to write; one with a search in it goes on.
-        space: what to search.
-        config: the base configuration.
-        scheduler: when trials are stopped.
-        options: the command's flags.
-        trials: how many there are to be in all.
-        sampler: how configurations are chosen.
+    The order of the steps matters. The folder becomes this search's alone before it is read. The connection gives the
+    machines, and the machines give the config its GPUs. Data and weights are checked before the study is made. The
+    study is complete in storage before Tune writes there, so that a killed search can be resumed.
 
     Raises:
-        InputError: the folder cannot be written or is another search's, no trial fits on the cluster, or the data or
-            weights cannot be had.
+        InputError: the folder cannot be written or belongs to another search, no trial fits on the machines, or the
+            data or the weights cannot be read.
     """
-
-    def __init__(
-        self,
-        folder: Folder,
-        space: Space,
-        config: Config,
-        scheduler: Scheduler,
-        options: Options,
-        trials: int,
-        sampler: str,
-    ) -> None:
-        self._folder, self.space, self.config = folder, space, config
-        self._scheduler, self._options, self._trials, self._sampler = scheduler, options, trials, sampler
-        self.running = 0
-        """Trials that can run at a time, known once connected."""
-        self.taken = ""
-        """What was taken from another study, in words."""
-        self._lock = contextlib.ExitStack()
-
-    def __enter__(self) -> Search:
-        self._started = time.monotonic()
-        self._ours = False
+    started = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(request.folder)
+        writer = stack.enter_context(exclusive_writer(folder))
+        resumed = is_resuming(folder, request.options.resume)
+        checkpoints = Checkpoints(folder)
+        for name in (DEFINITION, JOURNAL, SUMMARY) if resumed else ():
+            folder.pull(name)
         try:
-            self._take_folder()
-        except BaseException:
-            self._lock.close()
-            raise
-        try:
-            grid = self._sampler == "grid"
-            if self.goes_on:
-                check_same(self._folder, self.space, self.config, self._scheduler, grid=grid)
-            self._ours, self.growth = connect(self._options.cluster)
-            wait_for_machines(self.growth())
-            check_nodes(self._folder, self.growth())
-            # A request that nothing can meet would wait for ever.
-            self.config, nodes, _ = room(self.config, self.growth())
-            self._room = Room(self.config, self.growth, min(self._options.max_concurrent or self._trials, self._trials))
-            self.running = self._room()
-            # Elsewhere than on this one machine the workers decode for themselves.
-            read_anew = {p.key for p in self.space.parameters if p.key.startswith("data.")} - set(AUGMENTATION)
-            here = len(nodes) == 1 and not read_anew
-            if not prepare_data(self.config, decode=here):
-                raise InputError("data.holdout: 0 leaves no image to measure trials on; give a share, such as 0.1")
-            check_weights(self.config)
-            url, other = self._options.optuna_storage, self._options.warm_start
-            if self.goes_on:
-                self.study = go_on(self.experiment, self.space, self._checkpoints, url=url)
+            if resumed:
+                check_same(folder, request.definition)
+            connection = connect(request.options.cluster)
+            stack.callback(connection.close)
+            config, slots = _fit(request, connection)
+            if resumed:
+                url = request.options.optuna_storage
+                study, imported = resume_study(folder.local, request.space, checkpoints, url=url), ""
             else:
-                self.study, self.taken = begin(
-                    self.experiment,
-                    self.space,
-                    self.config,
-                    self._scheduler,
-                    grid=grid,
-                    url=url,
-                    other=other,
-                )
-            # Before Tune writes there: what a next run needs to know of this one, and that it goes on with it last.
-            self._folder.push(last=DEFINITION)
+                study, imported = _create_study(request, config)
+            folder.push(last=DEFINITION)
         except BaseException:
-            self._disconnect()
-            if not self.goes_on:
-                shutil.rmtree(self.experiment, ignore_errors=True)  # nothing of worth is in it; its name stays free
+            if not resumed:
+                shutil.rmtree(folder.local, ignore_errors=True)  # nothing of value is in it, and its name stays free
             raise
-        return self
+        yield Search(
+            request=request,
+            config=config,
+            connection=connection,
+            writer=writer,
+            checkpoints=checkpoints,
+            study=study,
+            slots=slots,
+            first_slots=slots(),
+            resumed=resumed,
+            imported=imported,
+            started=started,
+        )
 
-    def _take_folder(self) -> None:
-        """Make the folder this search's alone, see what is in it, and fetch what it goes on with."""
-        self._lock.enter_context(self._folder)
-        if self._folder.remote:
-            self._lease = self._lock.enter_context(Lease(self._folder))
-        self.experiment = self._folder.local
-        self.goes_on = goes_on(self._folder, self._options.resume)
-        try:
-            self.experiment.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"--storage: cannot make '{self.experiment}' ({error.strerror}); give another folder"
-            ) from None
-        if not self._folder.remote:
-            self._lock.enter_context(held(self.experiment))
-        self._checkpoints = Checkpoints(self._folder)
-        for name in (DEFINITION, JOURNAL, "summary.json") if self.goes_on else ():
-            self._folder.pull(name)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._disconnect()
+def _fit(request: SearchRequest, connection: Connection) -> tuple[Config, TrialSlots]:
+    """The base configuration with its GPUs resolved, and the slots; data and weights are checked."""
+    wait_for_machines(connection.limits())
+    check_folder(request.folder, connection.limits())
+    config, machines, _ = available(request.config, connection.limits())  # else a trial would wait for ever
+    most = min(request.options.max_concurrent or request.trials, request.trials)
+    # The driver decodes only for itself, and only what all trials read.
+    reading = {key for key in request.space.keys if key.startswith("data.") and not FACTS[key].augmentation}
+    if not prepare_data(config, decode=len(machines) == 1 and not reading):
+        raise InputError("data.holdout: 0 leaves no image to measure trials on; give a share, such as 0.1")
+    check_weights(config)
+    return config, TrialSlots(config, connection.limits, most)
 
-    def _disconnect(self) -> None:
-        self._lock.close()
-        if self._ours:
-            ray.shutdown()
+
+def _create_study(request: SearchRequest, config: Config) -> tuple[optuna.Study, str]:
+    options = request.options
+    return create_study(
+        request.folder.local,
+        request.space,
+        config,
+        request.definition,
+        url=options.optuna_storage,
+        warm_start=options.warm_start,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """A search that can run: everything that `open_search` has made ready."""
+
+    request: SearchRequest
+    """What the user asked for."""
+    config: Config
+    """The base configuration, with its GPUs resolved."""
+    connection: Connection
+    """The connection to Ray."""
+    writer: Writer
+    """The right to write in the folder."""
+    checkpoints: Checkpoints
+    """The checkpoints of the trials."""
+    study: optuna.Study
+    """The study."""
+    slots: TrialSlots
+    """The number of trials that can run at the same time, over the time."""
+    first_slots: int
+    """The number of slots at the start."""
+    resumed: bool
+    """Whether an earlier search is resumed."""
+    imported: str
+    """What was imported from another study, in words."""
+    started: float
+    """When the command started, on the monotonic clock."""
+
+    @property
+    def space(self) -> Space:
+        """The searched space."""
+        return self.request.space
+
+    @property
+    def experiment(self) -> Path:
+        """The experiment's folder on this machine."""
+        return self.request.folder.local
 
     def run(self) -> Outcome:
-        """Run the search and write the experiment folder.
+        """Run the search and write the experiment's folder.
 
         Raises:
-            TrainingFailed: object storage could not be written at the end; what is not there is on this machine.
+            TrainingFailed: object storage could not be written at the end. The files are on this machine.
         """
-        if not self._folder.remote:
-            return self._run(self._checkpoints.delete)
-        with Mirror(self._folder, self._checkpoints, self._lease) as mirror:
-            return self._run(mirror.delete)
+        hint = "the same command resumes the search"
+        if not self.request.options.name:
+            hint = f"the same command with {self.request.folder.flags} resumes the search"
+        with (
+            self.writer.copying(self.checkpoints) as delete,
+            ending_with_ray(self.connection.processes, hint, self.request.folder.push),
+        ):
+            return self._run(delete)
 
-    def _run(self, delete: Callable[[str], None]) -> Outcome:
-        options, space, trials, study = self._options, self.space, self._trials, self.study
-        base = flatten(self.config.to_dict())
-        epochs, pbt, sampler = self.config.train.epochs, self._scheduler.name == "pbt", self._sampler
-        checkpoints, config, most, seed = self._checkpoints, self.config, self.running, options.seed
-        clock = Clock(study, self._room, self._started)
-        recovery = Recovery(self.config, options.max_failures, self.growth, turns=pbt)
-
-        def prepare(number: int) -> None:  # without self, as Tune pickles it
-            study.sampler = make_sampler(sampler, space, epochs, seed, number)
-
-        left = unfinished(study, self._checkpoints, space, epochs, study.user_attrs.get("runs", 0))
-        searcher = StudySearcher(
-            study,
-            space,
-            base,
-            trials=trials,
-            room=(lambda: trials) if pbt else self._room,  # which trains all in turns
-            prepare=prepare,
-            unfinished=left,
-            again=recovery.again,
-            newest=lambda number: newest(study, checkpoints, space, number),
-        )
-        meter = BusyMeter(self.running, self._room)
-        budget = Budget(
-            study,
-            space,
-            epochs=options.epoch_budget,
-            patience=options.patience,
-            seconds=options.time_budget,
-            before=clock.before,
-            again=recovery.again,
-        )
-        retention = Retention(
-            self._checkpoints,
-            options.keep_checkpoints,
-            space.metric,
-            space.mode,
-            recent=self._scheduler.recent_checkpoints,
-            found=ended(study),
-            delete=delete,
-            again=recovery.again,
-        )
-        interrupted = False
-        begun, again = searcher.asked, recovery.again
-        with LiveProgress(trials, epochs, space.metric, space.mode, ended=begun, again=again) as progress:
-            if best := results.best_trial(study, space):
-                progress.known(best.user_attrs["best_value"], trial_name(best.number))
-            if searcher.asked < trials and not budget.stop_all():
-                tuner = make_tuner(
-                    self._folder,
-                    self._checkpoints,
-                    self.config,
-                    searcher,
-                    tune_scheduler(
-                        self._scheduler,
-                        space,
-                        base,
-                        study=study,
-                        seed=options.seed,
-                        slots=lambda: min(fitting(config, alive()), most),
-                        recovery=recovery,
-                        system=checkpoints.system,
-                        spares=make_spares(sampler, space, epochs, study),
-                    ),
-                    budget,
-                    [
-                        Reports(searcher),
-                        progress,
-                        TensorBoardRuns(
-                            self.experiment / "tensorboard", tuple(p.key for p in space.parameters), space.metric
-                        ),
-                        LiveTables(self.experiment, study, space, self.config, clock),
-                        meter,
-                        retention,
-                    ],
-                    samples=trials + SPARE,
-                    starting=self.running if pbt else trials,
-                )
-                with sigterm_as_sigint():
-                    tuner.fit()
-                interrupted = not budget.spent and (searcher.running > 0 or searcher.asked < trials)
+    def _run(self, delete: Delete) -> Outcome:
+        requeue = Requeue()
+        clock = SearchClock(self.study, self.slots, self.started)
+        budget = self._budget(requeue, clock)
+        searcher = self._searcher(requeue)
+        retention = self._retention(requeue, delete)
+        meter = BusyMeter(self.first_slots, self.slots)
+        epochs, objective, trials = self.config.train.epochs, self.space.objective, self.request.trials
+        with LiveProgress(trials, epochs, objective, ended=searcher.proposed, requeue=requeue) as progress:
+            best = best_trial(self.study, self.space.objectives)
+            if best and best.best_value is not None:
+                progress.set_best(best.best_value, best.name)
+            callbacks = [
+                EpochRecorder(searcher),  # first: the other callbacks write what the study knows
+                progress,
+                TensorBoardRuns(self.experiment / "tensorboard", self.space.keys, self.space.metric),
+                LiveTables(self.experiment, self.study, self.space, self.config, clock),
+                meter,
+                retention,  # last: it deletes a checkpoint once the study names a newer one
+            ]
+            interrupted = False
+            if searcher.proposed < trials and not budget.stop_all():
+                self._tune(searcher, budget, callbacks, requeue)
+                interrupted = not budget.spent and (searcher.running > 0 or searcher.proposed < trials)
         if not interrupted:
             searcher.end_running()
             retention.finish()
-        study.set_user_attr(INTERRUPTED, interrupted)
+        StudyRecord(self.study).interrupted = interrupted
         clock.note()
-        outcome = self._finish(meter, budget, progress, interrupted=interrupted)
+        outcome = self._finish(meter, budget.spent, next(iter(progress.failures), None), interrupted=interrupted)
         if budget.fault:
             raise InputError(
-                f"--storage: {budget.fault}; give a folder that all machines share, or mend that machine: the same "
-                "command then goes on"
+                f"--storage: {budget.fault}; give a folder that all machines share, or mount it on that machine: the "
+                "same command then resumes the search"
             )
         return outcome
 
-    def _finish(self, meter: BusyMeter, budget: Budget, progress: LiveProgress, *, interrupted: bool) -> Outcome:
-        results.write_tables(self.experiment, self.study, self.space, self.config)
-        self._summarise(meter)  # there before the measuring, which may be interrupted
-        export_best(self.experiment, self._checkpoints, self.study, self.space, again=not interrupted)
-        best = results.best_trial(self.study, self.space)
-        parameters = results.parameters_of(best) if best else None
-        failure = next(iter(progress.failures), None)
+    def _budget(self, requeue: Requeue, clock: SearchClock) -> Budget:
+        options = self.request.options
+        return Budget(
+            self.study,
+            self.space,
+            requeue,
+            epochs=options.epoch_budget,
+            patience=options.patience,
+            seconds=options.time_budget,
+            earlier_seconds=clock.earlier_seconds,
+        )
+
+    def _searcher(self, requeue: Requeue) -> StudySearcher:
+        study, space, checkpoints, epochs = self.study, self.space, self.checkpoints, self.config.train.epochs
+        trials, sampler, seed = self.request.trials, self.request.sampler, self.request.options.seed
+
+        def prepare(number: int) -> None:  # without self, because Tune pickles it
+            study.sampler = make_sampler(sampler, space, epochs, seed, number)
+
+        proposals = Proposals(
+            trials=trials,
+            # A population trains all its trials in turns.
+            slots=partial(int, trials) if self.request.scheduler.name == "pbt" else self.slots,
+            prepare=prepare,
+            resumable=resumable_trials(study, checkpoints, space, epochs, StudyRecord(study).runs or 0),
+            resume_point=partial(resumable_trial, study, checkpoints, space),
+        )
+        return StudySearcher(study, space, flatten(self.config.to_dict()), proposals, requeue)
+
+    def _retention(self, requeue: Requeue, delete: Callable[[str], None]) -> Retention:
+        return Retention(
+            self.checkpoints,
+            self.request.keep_checkpoints,
+            self.space.objective,
+            recent=self.request.scheduler.recent_checkpoints,
+            earlier=earlier_trials(self.study),
+            delete=delete,
+            requeue=requeue,
+        )
+
+    def _tune(self, searcher: StudySearcher, budget: Budget, callbacks: list[Any], requeue: Requeue) -> None:
+        """Run the trials with Tune, until the budget is used up or the search is interrupted."""
+        request, config, first_slots = self.request, self.config, self.first_slots
+        population, capacity = request.scheduler.name == "pbt", Capacity(config.scaling)
+        context = SchedulerContext(
+            space=self.space,
+            config=flatten(config.to_dict()),
+            study=self.study,
+            seed=request.options.seed,
+            slots=lambda: min(capacity.trials(alive()), first_slots),
+            loss_policy=LossPolicy(
+                config, request.options.max_failures, requeue, self.connection.limits, turns=population
+            ),
+            filesystem=self.checkpoints.system,
+            stop_veto=make_stop_veto(request.sampler, self.space, config.train.epochs, self.study),
+        )
+        tuner = make_tuner(
+            request.folder,
+            self.checkpoints,
+            config,
+            searcher,
+            tune_scheduler(request.scheduler, context),
+            budget,
+            callbacks,
+            samples=request.trials + EXTRA_SAMPLES,
+            starting=first_slots if population else request.trials,
+        )
+        with sigterm_as_sigint():
+            tuner.fit()
+
+    def _finish(self, meter: BusyMeter, spent: str, failure: str | None, *, interrupted: bool) -> Outcome:
+        write_tables(self.experiment, self.study, self.space, self.config)
+        self._summarise(meter)  # before the measurement, which may be interrupted
+        export_best(self.experiment, self.checkpoints, self.study, self.space, measure=not interrupted)
+        best = best_trial(self.study, self.space.objectives)
         summary = self._summarise(meter)
         try:
-            report(self._folder, self.study)
-        except InputError as error:  # a full disk; all else is written
+            write_page(self.request.folder, self.study)
+        except InputError as error:  # a full disk; everything else is written
             print_line(f"warning: {error}")
-        return Outcome(summary, parameters, failure, interrupted, budget.spent)
+        return Outcome(summary, best.parameters if best else None, failure, interrupted, spent)
 
-    def _summarise(self, meter: BusyMeter) -> dict[str, Any]:
-        wall, slots = (self.study.user_attrs[name] for name in ("wall_seconds", "slot_seconds"))
-        trained = sum(trial.user_attrs.get("seconds", 0.0) for trial in ended_trials(self.study))
-        busy, warm = trained / slots, meter.warm()
-        file = self.experiment / "summary.json"
-        if not warm and self.goes_on and file.exists():  # there was nothing left to train
-            warm = json.loads(file.read_text())["busy_fraction_warm"]
-        summary = results.summary(self.study, self.space, wall_seconds=wall, busy=busy, busy_warm=warm)
-        results.write_json(file, summary)
+    def _summarise(self, meter: BusyMeter) -> Summary:
+        record, file = StudyRecord(self.study), self.experiment / SUMMARY
+        trained = sum(trial.seconds for trial in ended_trials(self.study))
+        warm = meter.warm()
+        if not warm and self.resumed and file.exists():  # there was nothing left to train
+            warm = Summary.read(file).busy_fraction_warm
+        busy = trained / record.slot_seconds
+        summary = Summary.of(self.study, self.space, wall_seconds=record.wall_seconds, busy=busy, busy_warm=warm)
+        summary.write(file)
         return summary

@@ -1,112 +1,134 @@
 """`python -m decouple_search.train`: train one configuration with Ray Train, and keep its best and last checkpoint.
 
-Only reads the command line and says what will happen; `training.py` does the work.
+This module reads the command line and prints the plan and the result. `ray_train/training.py` does the work.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass, replace
 from typing import Any
 
 from decouple_search.machines.manifest import read_cluster
-from decouple_search.portable import self_contained
-from decouple_search.storage.folder import Folder
-from decouplenet.command_line import CommandParser, parse_config, print_line, run
-from decouplenet.config import Config, flatten, load_yaml
+from decouple_search.portable import with_absolute_paths
+from decouple_search.ray_train.request import FLAGS, TrainRequest
+from decouple_search.storage.folder import Folder, open_folder
+from decouplenet.checkpoint_files import CONFIG
+from decouplenet.command_line import CommandParser, flag, parse_config, print_line, run
+from decouplenet.config import FACTS
+from decouplenet.dotted_keys import flatten
 from decouplenet.errors import InputError
-
-BOUND = ("model.", "data.", "optim.name", "train.batch_size", "train.seed")
-"""Beginnings of the keys that a training cannot change on its way: network, data and the order of the images."""
-LOOSE = ("model.pretrained", "data.workers", "data.cache")
+from decouplenet.yaml_text import load_yaml
 
 
-def parser() -> CommandParser:
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """The command's own flags."""
+
+    workers: str | None = flag(None)
+    """N, or MIN:MAX to grow and shrink with the cluster."""
+    storage: str = flag("results")
+    """Folder or URI that trainings are kept in."""
+    name: str | None = flag(None)
+    """The training's folder; default: train and time."""
+    resume: bool = flag(False)
+    """Resume the training of that --name."""
+    max_failures: int = flag(2, minimum=0)
+    """How often the workers restart after a lost worker."""
+    cluster: str | None = flag(None)
+    """File of `ray up` or KubeRay: the machines that may be added."""
+
+
+def parser() -> CommandParser[Flags]:
     """The command's flags and all config keys."""
-    parser = CommandParser(
+    return CommandParser(
         "python -m decouple_search.train",
         "Train one configuration, such as a search's best_config.yaml, and keep its best and its last checkpoint.",
+        Flags,
     )
-    parser.add_argument("--workers", type=str | None, default=None, help="N, or MIN:MAX to grow and shrink")
-    parser.add_argument("--storage", type=str, default="results", help="folder or URI that trainings are kept in")
-    parser.add_argument("--name", type=str | None, default=None, help="the training's folder; default: train and time")
-    parser.add_argument("--resume", action="store_true", help="go on with the training of that --name")
-    parser.add_argument("--max-failures", type=int, default=2, help="times to start again after a lost worker")
-    parser.add_argument(
-        "--cluster", type=str | None, default=None, help="file of `ray up` or KubeRay: machines that may be added"
-    )
-    parser.add_config_keys()
-    return parser
 
 
-def read(arguments: list[str] | None) -> tuple[Folder, Config, tuple[int, int], dict[str, Any]]:
-    """The folder, the configuration, the least and most workers, and the command's own flags, all checked.
+def read(arguments: list[str] | None) -> TrainRequest:
+    """The training that a command line asks for, checked.
 
     Raises:
         InputError: what is wrong, and where.
     """
-    own, keys = parser().given(arguments)
-    if own["resume"] and not own["name"]:
+    line = parser().given(arguments)
+    flags, keys = line.flags, line.keys
+    if flags.resume and not flags.name:
         raise InputError("--resume: which training? Give its --name")
-    if own["max_failures"] < 0:
-        raise InputError(f"--max-failures: {own['max_failures']} is out of range; it must be at least 0")
-    name = own["name"] or f"train-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder = Folder(own["storage"], name)
-    was: dict[str, Any] = {}
-    if own["resume"]:
-        begun = folder.pull("config.yaml")
-        if begun is None:
-            raise InputError(
-                f"--resume: '{folder.shown}' is no training's folder; give the --storage and --name of one"
-            )
-        was = flatten(load_yaml(begun))
-        keys = was | keys
-        flags = folder.pull("flags.yaml")
-        own["workers"] = own["workers"] or (load_yaml(flags)["workers"] if flags else None)
+    folder = open_folder(flags.storage, flags.name or f"train-{time.strftime('%Y%m%d-%H%M%S')}")
+    before: dict[str, Any] = {}
+    if flags.resume:
+        before, flags = _earlier(folder, flags)
+        keys = before | keys
     elif folder.exists():
         raise InputError(f"--name: '{folder.shown}' is there already; give another --name, or --resume")
-    if own["cluster"]:
-        read_cluster(own["cluster"])
-    config = self_contained(parse_config(keys, own["config"] or "config"))
+    if flags.cluster:
+        read_cluster(flags.cluster)
+    config = with_absolute_paths(parse_config(keys, line.config_file or "config"))
     for key, value in flatten(config.to_dict()).items():
-        if key.startswith(BOUND) and key not in LOOSE and value != was.get(key, value):
-            raise InputError(f"{key}: {value} is not what the training began with ({was[key]}); it cannot change")
-    least, most = _workers(own["workers"], config.scaling.workers_per_trial)
-    config.check_batch(most, "--workers")
-    return folder, config, (least, most), own
+        if FACTS[key].bound and value != before.get(key, value):
+            raise InputError(f"{key}: {value} is not what the training started with ({before[key]}); it cannot change")
+    min_workers, max_workers = _workers(flags.workers, config.scaling.workers_per_trial)
+    config.check_batch(max_workers, "--workers")
+    return TrainRequest(
+        folder=folder,
+        config=config,
+        min_workers=min_workers,
+        max_workers=max_workers,
+        max_failures=flags.max_failures,
+        cluster=flags.cluster,
+    )
+
+
+def _earlier(folder: Folder, flags: Flags) -> tuple[dict[str, Any], Flags]:
+    """The config keys of the training that is resumed, and the flags with its number of workers."""
+    config_file = folder.pull(CONFIG)
+    if config_file is None:
+        raise InputError(
+            f"--resume: '{folder.shown}' is no training's folder; give the --storage and --name of a training"
+        )
+    flags_file = folder.pull(FLAGS)
+    if flags.workers is None and flags_file:
+        flags = replace(flags, workers=load_yaml(flags_file)["workers"])
+    return flatten(load_yaml(config_file)), flags
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    folder, config, workers, own = read(arguments)
+    request = read(arguments)
 
-    from decouple_search.ray_train.training import (
-        Training,  # Ray takes seconds to import, and nothing before this needs it
-    )
+    from decouple_search.ray_train.training import open_training  # Ray takes seconds to import
 
-    training = Training(folder, config, workers, max_failures=own["max_failures"], cluster=own["cluster"])
-    with folder, training:
+    config, folder = request.config, request.folder
+    with folder, open_training(request) as training:
         gpus = training.config.scaling.gpus_per_worker
-        each = f"{config.scaling.cpus_per_worker:g} CPU" + (f" and {gpus:g} GPU" if gpus else "")
-        count = f"{workers[0]}" if workers[0] == workers[1] else f"{workers[0]} to {workers[1]}"
+        resources = f"{config.scaling.cpus_per_worker:g} CPU" + (f" and {gpus:g} GPU" if gpus else "")
+        count = f"{request.min_workers} to {request.max_workers}" if request.is_elastic else f"{request.max_workers}"
         strategy = f"deepspeed, ZeRO {config.train.zero_stage}" if config.train.strategy == "deepspeed" else "ddp"
         print_line(f"data       {config.data.format}, {config.data.image_size} px")
-        print_line(f"workers    {count}, {each} each; {strategy}, {config.train.precision}")
+        print_line(f"workers    {count}, {resources} each; {strategy}, {config.train.precision}")
         print_line(f"batch      {config.train.batch_size} images over all workers, {config.train.epochs} epochs")
         print_line(f"results    {folder.shown}")
         best = training.run()
-    measured = f", val_map {best['val_map']:.4f}" if "val_map" in best else "; nothing was held out to measure it on"
-    print_line(f"best       epoch {best['epoch']}{measured}\n             best_checkpoint in {folder.shown}")
+    metric = config.train.objective
+    measured = f", {metric} {best.measures[metric]:.4f}" if metric in best.measures else ""
+    measured = measured or "; no image was held out to measure it on"
+    print_line(f"best       epoch {best.epoch}{measured}\n             best_checkpoint in {folder.shown}")
     return 0
 
 
 def _workers(text: str | None, default: int) -> tuple[int, int]:
+    """The minimum and the maximum of workers."""
     if text is None:
         return default, default
-    least, colon, most = text.partition(":")
-    if not least.isdigit() or (colon and not most.isdigit()) or int(least) < 1 or (colon and int(most) < int(least)):
+    low, colon, high = text.partition(":")
+    if not low.isdigit() or (colon and not high.isdigit()) or int(low) < 1 or (colon and int(high) < int(low)):
         raise InputError(f"--workers: '{text}' is neither a number from 1 nor MIN:MAX, such as 2:8")
-    return int(least), int(most if colon else least)
+    return int(low), int(high if colon else low)
 
 
 if __name__ == "__main__":

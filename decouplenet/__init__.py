@@ -1,6 +1,6 @@
-"""DecoupleNet (ICASSP 2019) as a library: the model, its layers, metrics and one training. No Ray in here.
+"""DecoupleNet (ICASSP 2019) as a library: model, layers, metrics, data and one training. Does not import Ray.
 
-The public names load on first use, so that command lines that import only the config answer at once.
+The public names are imported on first use, so that commands that need only the config start quickly.
 """
 
 from importlib import import_module
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from decouplenet.model import DecoupleNet as DecoupleNet
     from decouplenet.model import build_model as build_model
 
-_HOMES = {
+_MODULES = {
     "Config": "config",
     "DecoupleNet": "model",
     "build_model": "model",
@@ -24,6 +24,6 @@ __all__ = ["Config", "DecoupleNet", "build_model", "multilabel_metrics", "spatia
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'decouplenet' has no attribute '{name}'; public: {', '.join(_HOMES)}")
-    return getattr(import_module(f"decouplenet.{_HOMES[name]}"), name)
+    if name not in _MODULES:
+        raise AttributeError(f"module 'decouplenet' has no attribute '{name}'; public: {', '.join(_MODULES)}")
+    return getattr(import_module(f"decouplenet.{_MODULES[name]}"), name)

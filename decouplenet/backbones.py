@@ -1,7 +1,7 @@
 """Feature extractors, B×3×S×S -> B×D×H×W, and their ImageNet weights.
 
-Those of torchvision keep torchvision's own module names, so its weight files load as they are; only the
-classifier is left off. `tiny` is ours: three convolutions for small synthetic images, no weights exist for it.
+torchvision's networks keep torchvision's module names, so its weight files load unchanged; only the classifier is
+removed. `tiny` is this project's own: three convolutions for small synthetic images, without pretrained weights.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from urllib.error import URLError
 import torch
 from torch import Tensor, nn
 
-from decouplenet.config import Backbone, nearest
+from decouplenet.config import Backbone
+from decouplenet.dotted_keys import nearest
 from decouplenet.errors import InputError
 
 
 def _resnet(network: nn.Module) -> tuple[nn.Module, int]:
-    """All of a ResNet up to layer4."""
+    """A ResNet up to and including layer4."""
     channels = int(network.fc.in_features)  # type: ignore[arg-type, union-attr]
     layers = {name: child for name, child in network.named_children() if name not in ("avgpool", "fc")}
     return nn.Sequential(OrderedDict(layers)), channels
@@ -28,20 +29,20 @@ def _resnet(network: nn.Module) -> tuple[nn.Module, int]:
 
 def _features(network: nn.Module) -> tuple[nn.Module, int]:
     """The `features` of a MobileNet, ConvNeXt or EfficientNet."""
-    first = next(m for m in network.classifier.modules() if isinstance(m, nn.Linear))  # type: ignore[union-attr]
-    return nn.Sequential(OrderedDict(features=network.features)), first.in_features  # type: ignore[arg-type]
+    linear = next(m for m in network.classifier.modules() if isinstance(m, nn.Linear))  # type: ignore[union-attr]
+    return nn.Sequential(OrderedDict(features=network.features)), linear.in_features  # type: ignore[arg-type]
 
 
 def build_backbone(name: str, pretrained: bool | str) -> tuple[nn.Module, int]:
     """A feature extractor and its number of channels D.
 
     Args:
-        name: one of `decouplenet.config.Backbone`.
-        pretrained: True for torchvision's ImageNet weights, False for random ones, or a weight file
-            (`.pth`, `.safetensors`) under torchvision's key names.
+        name: a name in `decouplenet.config.Backbone`.
+        pretrained: True for torchvision's ImageNet weights, False for random weights, or a weight file
+            (`.pth`, `.safetensors`) with torchvision's key names.
 
     Raises:
-        InputError: an unknown name, a file that does not fit, or weights that cannot be downloaded.
+        InputError: the name is unknown, the file does not fit, or the weights cannot be downloaded.
     """
     if name == "tiny":
         if pretrained:
@@ -60,10 +61,10 @@ def build_backbone(name: str, pretrained: bool | str) -> tuple[nn.Module, int]:
 
 
 def read_weights(path: str) -> dict[str, Tensor]:
-    """The tensors of a `.safetensors` or `.pth` file; nothing in the file is executed.
+    """The tensors of a `.safetensors` or `.pth` file. Code in a file is never executed.
 
     Raises:
-        InputError: the file is missing or is not what its name says.
+        InputError: the file is missing or does not hold a state dict.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -74,12 +75,14 @@ def read_weights(path: str) -> dict[str, Tensor]:
 
             return load_file(file)
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # each reader has errors of its own for a damaged file
+    except Exception as error:  # each reader raises its own errors for a damaged file
         reason = str(error).partition("\n")[0]
-        raise InputError(f"model.pretrained: '{path}' cannot be read as weights ({reason})") from error
+        raise InputError(
+            f"model.pretrained: '{path}' cannot be read as weights ({reason}); give a state dict file"
+        ) from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise InputError(f"model.pretrained: '{path}' does not hold a state dict of tensors")
+        raise InputError(f"model.pretrained: '{path}' does not hold a state dict of tensors; give another file")
     return state
 
 
@@ -88,24 +91,26 @@ def _download(weights: Any, name: str) -> dict[str, Tensor]:
         state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
     except (URLError, OSError, RuntimeError) as error:
         raise InputError(
-            f"model.pretrained: cannot download {name}'s weights ({error}); fetch {weights.url} on a machine "
-            "with a network and give its path as model.pretrained, or set it to false"
+            f"model.pretrained: cannot download the weights of {name} ({error}); download {weights.url} on a machine "
+            "with network access and give the file as model.pretrained, or set model.pretrained to false"
         ) from error
     return state
 
 
 def _load(backbone: nn.Module, state: dict[str, Tensor], *, source: str, name: str) -> None:
-    """Load what the extractor needs; a classifier in the file is not needed, all else must be there and fit."""
+    """Load the extractor's tensors. Each must be in `state` with the same shape; a classifier there is ignored."""
     needed = backbone.state_dict()
     for key, tensor in needed.items():
         if key.endswith("num_batches_tracked"):
             continue
         if key not in state:
-            raise InputError(f"model.pretrained: '{source}' lacks '{key}' of {name}; it is for another network")
+            raise InputError(
+                f"model.pretrained: '{source}' has no '{key}', which {name} needs; it is for another network"
+            )
         if state[key].shape != tensor.shape:
             raise InputError(
-                f"model.pretrained: '{source}' has '{key}' as {tuple(state[key].shape)}, "
-                f"{name} needs {tuple(tensor.shape)}; it is for another network"
+                f"model.pretrained: '{source}' has '{key}' with shape {tuple(state[key].shape)}, but {name} needs "
+                f"{tuple(tensor.shape)}; it is for another network"
             )
     backbone.load_state_dict({key: state.get(key, tensor) for key, tensor in needed.items()})
 

@@ -1,6 +1,6 @@
-"""The paper's two baselines behind DecoupleNet's interface: a ResNet classifier (gap, gmp) and WILDCAT.
+"""The paper's two baselines with DecoupleNet's interface: a ResNet classifier (gap, gmp) and WILDCAT.
 
-Shapes as in `model.py`. Any backbone fits; the paper used ResNet101.
+Shapes as in `model.py`. They work with every backbone; the paper used ResNet101.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from decouplenet.layers import SpatialPool
 
 
 class PooledClassifier(nn.Module):
-    """Global pooling of the features and a linear layer; written as a 1×1 convolution to give class maps.
+    """Global pooling of the features and a linear layer, written as a 1×1 convolution so that it gives class maps.
 
     Args:
         num_classes: C.
-        backbone: a name of `decouplenet.backbones`.
+        backbone: a name in `decouplenet.config.Backbone`.
         pooling: `gap` (average) or `gmp` (maximum).
         pretrained: True, False or a weight file.
     """
@@ -47,7 +47,7 @@ class PooledClassifier(nn.Module):
         return logits
 
     def class_maps(self, images: Tensor) -> Tensor:
-        """The classifier at each place of the features (class activation maps): B×3×S×S -> B×C×H×W."""
+        """The classifier at each position of the features (class activation maps): B×3×S×S -> B×C×H×W."""
         maps: Tensor = self.classify(self.backbone(images))
         return maps
 
@@ -55,16 +55,16 @@ class PooledClassifier(nn.Module):
 class Wildcat(nn.Module):
     """WILDCAT (Durand et al., CVPR 2017): m maps per class by a 1×1 convolution, their mean, then pooling.
 
-    Pools as its authors' code does: the sum of both terms is halved where k- > 0. The paper at hand prints
-    Eq. 3 without that, which is what `DecoupleNet` does.
+    Pools like the WILDCAT authors' code: the sum of both terms is halved if k- > 0. The DecoupleNet paper prints Eq. 3
+    without the halving, and `DecoupleNet` follows the paper.
 
     Args:
         num_classes: C.
-        backbone: a name of `decouplenet.backbones`.
+        backbone: a name in `decouplenet.config.Backbone`.
         maps_per_class: m.
-        k_pos: pixels (int) or share (float) of the highest scores.
-        k_neg: likewise of the lowest; 0 leaves them out.
-        alpha: weight of the lowest.
+        k_pos: number (int) or share (float) of the highest pixels to pool.
+        k_neg: the same for the lowest pixels; 0 leaves their term out.
+        alpha: weight of the term of the lowest pixels.
         pretrained: True, False or a weight file.
     """
 

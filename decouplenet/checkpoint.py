@@ -1,15 +1,13 @@
-"""The checkpoint folder: `model.safetensors`, `config.yaml`, `metrics.json` (class names inside).
+"""The checkpoint folder: `model.safetensors`, `config.yaml`, `metrics.json` (with the class names).
 
-Anyone can open it: no pickle, no class of ours needed to read the files. One to go on from has `state.pt` besides.
+Reading the files needs neither pickle nor a class of this project. A training needs `state.pt` as well to resume.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import pickle  # its error alone: nothing is read with it
-import shutil
-import tempfile
+import pickle  # only for the error that torch.load raises
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,17 +17,21 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from decouplenet.config import Config, flatten, load_yaml
-from decouplenet.errors import InputError
+from decouplenet.atomic_files import replace_folder
+from decouplenet.checkpoint_files import CHECKPOINT_FILES, CONFIG, METRICS, STATE, WEIGHTS
+from decouplenet.config import Config
+from decouplenet.dotted_keys import flatten
+from decouplenet.errors import InputError, one_line
+from decouplenet.yaml_text import load_yaml
 
 
 class Checkpoint(NamedTuple):
-    """What a checkpoint folder holds."""
+    """The content of a checkpoint folder."""
 
     model: nn.Module
     """The network with its weights, on the CPU, in evaluation mode."""
     config: Config
-    """The config that trained it."""
+    """The config of its training."""
     class_names: tuple[str, ...]
     """Names of the C logits."""
     metrics: dict[str, Any]
@@ -43,65 +45,64 @@ def write_checkpoint(
     metrics: Mapping[str, Any],
     class_names: tuple[str, ...],
 ) -> None:
-    """Write a checkpoint folder; it appears, or takes the place of an older one, only when it is complete.
+    """Write a checkpoint folder. It appears, or replaces an older one, only when it is complete.
 
     Args:
-        folder: where; its parent must be there.
+        folder: the folder to write; its parent must exist.
         model_state: the network's state dict.
-        config: the config that trained it.
-        metrics: what is known of it, JSON values; `class_names` is added.
+        config: the config of its training.
+        metrics: JSON values for metrics.json; `class_names` is added.
         class_names: names of the C logits.
     """
     from safetensors.torch import save_file
 
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-    try:
-        save_file({name: tensor.contiguous() for name, tensor in model_state.items()}, partial / "model.safetensors")
-        (partial / "config.yaml").write_text(yaml.safe_dump(config.to_dict(), sort_keys=False))
+    with replace_folder(folder) as partial:
+        save_file({name: tensor.contiguous() for name, tensor in model_state.items()}, partial / WEIGHTS)
+        (partial / CONFIG).write_text(yaml.safe_dump(config.to_dict(), sort_keys=False))
         content = {"class_names": list(class_names), **metrics}
-        (partial / "metrics.json").write_text(json.dumps(content, indent=1) + "\n")
-        partial.chmod(0o755)  # mkdtemp's folders are for their owner alone
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        (partial / METRICS).write_text(json.dumps(content, indent=1) + "\n")
 
 
 def write_training(
     folder: Path, state: dict[str, Any], config: Config, metrics: Mapping[str, Any], class_names: tuple[str, ...]
 ) -> None:
-    """Write a checkpoint folder with an engine's `state` to go on from, as `state.pt`; arguments as `write_checkpoint`.
+    """Write a checkpoint folder that a training can resume from.
 
-    The weights are in `model.safetensors` alone.
+    Args:
+        folder: the folder to write.
+        state: an engine's `state`. `state.pt` gets it without the weights, which are in `model.safetensors`.
+        config: the config of the training.
+        metrics: JSON values for metrics.json.
+        class_names: names of the C logits.
     """
     state = dict(state)
     write_checkpoint(folder, state.pop("model"), config, metrics, class_names)
-    torch.save(state, folder / "state.pt")
+    torch.save(state, folder / STATE)
 
 
 def read_training(state: bytes, weights: bytes) -> dict[str, Any]:
     """An engine's `state` from the contents of `state.pt` and `model.safetensors`.
 
     Raises:
-        InputError: they are not what `write_training` wrote.
+        InputError: `write_training` did not write them, or they are damaged.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
-        read: dict[str, Any] = torch.load(io.BytesIO(state), weights_only=True)
-        return {**read, "model": load(weights)}
+        loaded: dict[str, Any] = torch.load(io.BytesIO(state), weights_only=True)
+        return {**loaded, "model": load(weights)}
     except (SafetensorError, RuntimeError, ValueError, pickle.UnpicklingError, EOFError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"the checkpoint's state.pt and model.safetensors cannot be read ({reason})") from None
+        raise InputError(
+            f"the checkpoint's {STATE} and {WEIGHTS} cannot be read ({one_line(error)}); resume from another checkpoint"
+        ) from None
 
 
 def read_checkpoint(folder: str | Path) -> Checkpoint:
     """Read a checkpoint folder.
 
     Raises:
-        InputError: it is not one, or its files do not fit together.
+        InputError: the folder is not a checkpoint, or its files do not fit together.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -110,18 +111,19 @@ def read_checkpoint(folder: str | Path) -> Checkpoint:
     from decouplenet.model import build_model
 
     folder = Path(folder)
-    for name in ("model.safetensors", "config.yaml", "metrics.json"):
+    for name in CHECKPOINT_FILES:
         if not (folder / name).is_file():
             raise InputError(f"checkpoint '{folder}' has no {name}; give a folder that a search or training wrote")
-    config = parse_config(flatten(load_yaml(folder / "config.yaml")), str(folder / "config.yaml"))
+    config = parse_config(flatten(load_yaml(folder / CONFIG)), str(folder / CONFIG))
     metrics = _metrics(folder)
     names = tuple(metrics.pop("class_names"))
     model = build_model(replace(config.model, pretrained=False), len(names))
     try:
-        model.load_state_dict(load_file(folder / "model.safetensors"))
+        model.load_state_dict(load_file(folder / WEIGHTS))
     except (SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{folder / 'model.safetensors'}: does not fit its config.yaml ({reason})") from None
+        raise InputError(
+            f"{folder / WEIGHTS}: does not fit its {CONFIG} ({one_line(error)}); give another checkpoint"
+        ) from None
     return Checkpoint(model.eval(), config, names, metrics)
 
 
@@ -136,8 +138,10 @@ def class_names(folder: Path) -> tuple[str, ...]:
 
 def _metrics(folder: Path) -> dict[str, Any]:
     try:
-        metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+        metrics: dict[str, Any] = json.loads((folder / METRICS).read_text())
         tuple(metrics["class_names"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{folder / 'metrics.json'}: not a checkpoint's metrics with class_names ({error})") from None
+        raise InputError(
+            f"{folder / METRICS}: not the metrics of a checkpoint, with class_names ({error}); give another checkpoint"
+        ) from None
     return metrics

@@ -1,122 +1,242 @@
-"""What all commands share: config keys as flags and YAML, one-line errors with the nearest key, exit codes.
+"""What all commands share: flags from a dataclass, config keys as flags and YAML, one-line errors, exit codes.
 
-Exit codes: 0 done, 1 a run that failed, 2 bad input, 130 interrupted.
+Exit codes: 0 done, 1 a run that failed, 2 bad input, 130 interrupted. Imports neither torch nor Ray.
 """
 
 from __future__ import annotations
 
+import argparse
 import functools
-import re
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, Generic, NoReturn, TypeVar, get_type_hints
 
-from jsonargparse import ArgumentParser, set_parsing_settings
-
-from decouplenet.config import KEYS, SECTIONS, Config, check_keys, flatten, load_yaml, nearest, nest
+from decouplenet.config import KEYS, SECTIONS, Config, check_keys
+from decouplenet.config_facts import attribute_docs
+from decouplenet.dotted_keys import flatten, nearest, nest
 from decouplenet.errors import InputError, TrainingFailed
+from decouplenet.typed_values import describe, typed_value
+from decouplenet.yaml_text import load_yaml
+
+_Flags = TypeVar("_Flags")
 
 
-class CommandParser(ArgumentParser):
-    """jsonargparse with every config key as a flag, and errors of one line that name the nearest valid key."""
+def flag(default: Any, *, minimum: float | None = None, names: Iterable[str] = (), positional: bool = False) -> Any:
+    """A field of a command's flags dataclass; the docstring below the field is the help text.
 
-    def __init__(self, prog: str, description: str) -> None:
-        set_parsing_settings(docstring_parse_attribute_docstrings=True)
-        super().__init__(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
-        self.add_argument(
-            "--config", type=str | None, default=None, help="YAML file of config keys and flags; the command line wins"
-        )
+    Args:
+        default: the value where the flag is not given; a list makes a flag that takes several values.
+        minimum: the smallest valid number.
+        names: the valid values, for the help text.
+        positional: whether the value is given without the flag's name.
+    """
+    metadata = {"minimum": minimum, "names": tuple(names), "positional": positional}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
 
-    def add_config_keys(self) -> None:
-        """Add `--section.key` for every key of the config tree; call it after the command's own flags."""
-        for name, section in SECTIONS.items():
-            self.add_class_arguments(section, name)
 
-    def given(self, arguments: list[str] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Parse a command line.
+@dataclass(frozen=True)
+class CommandLine(Generic[_Flags]):
+    """What a command line says."""
 
-        Returns:
-            The command's own flags (defaults filled in), and the config keys that the user gave, dotted.
+    flags: _Flags
+    """The command's own flags, defaults filled in."""
+    keys: dict[str, Any]
+    """The config keys that the user gave, dotted."""
+    config_file: str | None
+    """The file that `--config` names."""
+
+    def config(self) -> Config:
+        """The config of the given keys; the others keep their defaults.
 
         Raises:
-            InputError: an unknown or ill-typed flag or key.
+            InputError: a value out of range.
         """
-        own, keys = _split(self._typed(lambda: self.parse_args(arguments, defaults=False)))
-        if file := own.get("config"):
-            content = load_yaml(file)
-            in_file = _split(self._typed(lambda: self.parse_object(content, defaults=False), where=f"{file}: "))
-            own, keys = in_file[0] | own, in_file[1] | keys
-        return self.get_defaults().as_dict() | own, keys
+        return parse_config(self.keys, self.config_file or "config")
 
-    def _typed(self, parse: Callable[[], Any], where: str = "") -> dict[str, Any]:
-        """What jsonargparse makes of some input; its errors, of several kinds, all speak of that input."""
+
+class CommandParser(Generic[_Flags]):
+    """Reads a command's own flags and every config key, from the command line and from the file of `--config`.
+
+    Args:
+        prog: the command, for `--help`.
+        description: what it does.
+        flags: a dataclass of the command's own flags; its fields are made by `flag`.
+        config_keys: whether the command takes config keys.
+    """
+
+    def __init__(self, prog: str, description: str, flags: type[_Flags], *, config_keys: bool = True) -> None:
+        self._flags_class = flags
+        self._fields: dict[str, Field[Any]] = {each.name: each for each in fields(flags)}  # type: ignore[arg-type]
+        self._sections = SECTIONS if config_keys else {}
+        self._keys = KEYS if config_keys else ()
+        self._kinds = {**get_type_hints(flags), **_key_types()}
+        usage = f"{prog} [flags]{' [--section.key VALUE ...]' if config_keys else ''}"
+        self._parser = _Parser(prog=prog, usage=usage, description=description, exit_on_error=False, allow_abbrev=False)
+        config_help = "YAML file of config keys and flags; the command line wins"
+        self._parser.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help=config_help)
+        docs = attribute_docs(flags)
+        for name, each in self._fields.items():
+            self._add_flag(name, each, docs[name])
+        for section_name, section in self._sections.items():
+            group = self._parser.add_argument_group(section_name, section.__doc__)
+            group.add_argument(f"--{section_name}", metavar="YAML", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+            docs = attribute_docs(section)
+            for each in fields(section):
+                key = f"{section_name}.{each.name}"
+                text = _help(docs[each.name], self._kinds[key], each.default)
+                group.add_argument(f"--{key}", metavar=each.name.upper(), default=argparse.SUPPRESS, help=text)
+
+    @property
+    def flag_names(self) -> list[str]:
+        """The command's own flags, as a user gives them."""
+        return [_flag_name(name) for name, each in self._fields.items() if not each.metadata["positional"]]
+
+    def given(self, arguments: Sequence[str] | None = None) -> CommandLine[_Flags]:
+        """Parse a command line.
+
+        Args:
+            arguments: the words after the command; by default those of this process.
+
+        Raises:
+            InputError: an unknown or ill-typed flag or key, or a flag below its minimum.
+        """
+        words = self._parse(arguments)
+        config_file = words.pop("config", None)
+        given = self._in_file(config_file) if config_file else {}
+        for name, value in words.items():
+            given |= self._section(name, value, "") if name in self._sections else {name: self._typed(name, value, "")}
+        flags = {name: value for name, value in given.items() if name in self._fields}
+        self._check_minimums(flags)
+        keys = {name: value for name, value in given.items() if name in self._keys}
+        return CommandLine(self._flags_class(**flags), keys, config_file)
+
+    def _add_flag(self, name: str, each: Field[Any], doc: str) -> None:
+        kind, several = self._kinds[name], each.default_factory is not MISSING
+        names = each.metadata["names"]
+        text = f"{doc} ({', '.join(names)})" if names else _help(doc, kind, each.default)
+        options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
+        if kind is bool:
+            options["action"] = "store_true"
+        elif several:
+            options["nargs"] = "*" if each.metadata["positional"] else "+"
+        elif each.metadata["positional"]:
+            options["nargs"] = "?"
+        if kind is not bool:
+            options["metavar"] = name.upper()
+        self._parser.add_argument(name if each.metadata["positional"] else _flag_name(name), **options)
+
+    def _parse(self, arguments: Sequence[str] | None) -> dict[str, Any]:
+        """The values of a command line as text, by the name of their flag or key."""
         try:
-            typed: dict[str, Any] = parse().as_dict()
-        except Exception as error:
-            raise InputError(f"{where}{self._one_line(str(error))}") from None
-        return typed
+            parsed, unknown = self._parser.parse_known_args(arguments)
+        except argparse.ArgumentError as error:
+            raise InputError(f"{error.argument_name}: {error.message}") from None
+        if unknown:
+            name = unknown[0].partition("=")[0]
+            valid = ["--config", *self.flag_names, *(f"--{key}" for key in self._keys)]
+            hint = nearest(name, valid) if name.startswith("-") else "flags begin with --"
+            raise InputError(f"unknown flag '{name}'; {hint}")
+        return vars(parsed)
 
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise what jsonargparse would print with its usage."""
-        raise InputError(self._one_line(message)) from ex
+    def _in_file(self, file: str) -> dict[str, Any]:
+        """The flags and dotted keys of a YAML file, typed."""
+        given: dict[str, Any] = {}
+        for name, value in load_yaml(file).items():
+            if name in self._sections:
+                given |= self._section(name, value, f"{file}: ")
+            elif name in self._keys or name in self._fields:
+                given[name] = self._typed(name, value, f"{file}: ")
+            else:
+                hint = nearest(name, [*self._fields, *self._sections, *self._keys])
+                raise InputError(f"{file}: unknown key '{name}'; {hint}")
+        return given
 
-    def _one_line(self, message: str) -> str:
-        flags = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
-        keys = [flag.removeprefix("--") for flag in flags]
-        if found := re.search(r"[Uu]nrecognized arguments: (\S+)", message):
-            flag = found[1].partition("=")[0]
-            return f"unknown flag '{flag}'; {nearest(flag, flags) if flag.startswith('-') else 'flags begin with --'}"
-        if found := re.search(r"Group '(\w+)' does not accept option '([^']+)'", message):
-            key = f"{found[1]}.{found[2]}"
-            return f"unknown key '{key}'; {nearest(key, KEYS)}"
-        if found := re.search(r"(?:Key|option|Option) '([^']+)' is not (?:expected|accepted)", message):
-            return f"unknown key '{found[1]}'; {nearest(found[1], keys)}"
-        message = " ".join(message.split())
-        if found := re.search(r'Parser key "([^"]+)":? (.*)', message):
-            key, rest = found[1], found[2]
-            value = re.search(r"(?:Given value|[Gg]ot value|value): (\S+)$", rest)
-            kind = next((str(a._typehint) for a in self._actions if a.dest == key and hasattr(a, "_typehint")), "")
-            kind = re.sub(r"typing\.|<class '(\w+)'>", r"\1", kind)
-            kind = re.sub(r"Literal\[(.*)\]", r"one of \1", kind)
-            return f"{key}: {f'{value[1]} is not' if value else 'must be'} {kind}" if kind else f"{key}: {rest}"
-        return message
+    def _section(self, name: str, value: Any, where: str) -> dict[str, Any]:
+        """The dotted keys of a whole section, given as a mapping or as YAML text."""
+        mapping = typed_value(dict[str, Any], value)
+        if mapping is None:
+            raise InputError(f"{where}{name}: {value} is not a mapping of keys to values")
+        keys = flatten({name: mapping})
+        check_keys(keys, where.removesuffix(": ") or f"--{name}")
+        return {key: self._typed(key, each, where) for key, each in keys.items()}
+
+    def _typed(self, name: str, value: Any, where: str) -> Any:
+        shown = name if name in self._keys or where else _flag_name(name)
+        return _checked(shown, self._kinds[name], value, where)
+
+    def _check_minimums(self, flags: Mapping[str, Any]) -> None:
+        for name, value in flags.items():
+            minimum = self._fields[name].metadata["minimum"]
+            if minimum is not None and value is not None and value < minimum:
+                raise InputError(f"{_flag_name(name)}: {value} is out of range; it must be at least {minimum:g}")
 
 
-def _split(parsed: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A command's own flags, and the config keys, dotted."""
-    keys = flatten({name: parsed[name] for name in SECTIONS if name in parsed})
-    return {name: value for name, value in parsed.items() if name not in SECTIONS}, keys
+class _Parser(argparse.ArgumentParser):
+    """argparse, which raises instead of printing its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(" ".join(message.split()))
+
+
+def _flag_name(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _help(doc: str, kind: Any, default: Any) -> str:
+    """The help text of a flag or key, with its type and its default."""
+    text = " ".join(doc.split()).replace("%", "%%")
+    if (kind is bool and default is False) or default in (MISSING, None):
+        return text
+    return f"{text} ({describe(kind)}; default: {default})"
+
+
+def _checked(name: str, kind: Any, value: Any, where: str) -> Any:
+    """A value as its type.
+
+    Raises:
+        InputError: it is not of that type.
+    """
+    try:
+        return typed_value(kind, value)
+    except ValueError:
+        raise InputError(f"{where}{name}: {value} is not {describe(kind)}") from None
 
 
 @functools.cache
-def _config_parser() -> CommandParser:
-    parser = CommandParser("config", "")
-    parser.add_config_keys()
-    return parser
+def _key_types() -> dict[str, Any]:
+    """The type of every config key."""
+    hints = {name: get_type_hints(section) for name, section in SECTIONS.items()}
+    return {key: hints[section][name] for key in KEYS for section, _, name in [key.partition(".")]}
 
 
 def parse_config(flat: Mapping[str, Any], where: str = "config") -> Config:
-    """A config from dotted keys, every type and range checked.
+    """A config from dotted keys. Every type and range is checked.
+
+    Args:
+        flat: values by dotted key; a key that is left out keeps its default.
+        where: what the errors name as their place.
 
     Raises:
-        InputError: an unknown key, an ill-typed value, or one out of range.
+        InputError: an unknown key, an ill-typed value, or a value out of range.
     """
     check_keys(flat, where)
-    parser = _config_parser()
-    parsed = parser._typed(lambda: parser.parse_object(nest(flat), defaults=False), where=f"{where}: ")
+    typed = {key: _checked(key, _key_types()[key], value, f"{where}: ") for key, value in flat.items()}
     try:
-        return Config.from_dict({name: parsed[name] for name in SECTIONS if name in parsed})
+        return Config.from_dict(nest(typed))
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
 
 
 def print_line(text: str) -> None:
-    """Print a line of a command's output at once, also where it goes to a file."""
+    """Print a line of a command's output at once, also where the output goes to a file."""
     print(text, flush=True)  # noqa: T201
 
 
 def run(command: Callable[[list[str] | None], int], arguments: list[str] | None = None) -> int:
-    """Run a command; a user's mistake is one line and exit code 2, a failed training one line and 1."""
+    """Run a command. A user's mistake ends with one line and exit code 2, a failed training with one line and 1."""
     try:
         return command(arguments)
     except InputError as error:

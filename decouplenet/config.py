@@ -1,22 +1,17 @@
-"""The typed config tree (model, data, optim, train, scaling): its keys, defaults, ranges and YAML form.
+"""The typed config tree (model, data, optim, train, scaling): keys, defaults, ranges, and facts about each key.
 
-Dotted names such as `model.alpha` address a field everywhere: on the command line, in YAML, in a search
-space and in the leaderboard. Types are checked where text comes in (`command_line.py`), ranges here.
+A dotted name such as `model.alpha` addresses a field everywhere: on the command line, in YAML, in a search space and
+in the leaderboard. `command_line.py` checks types, where text comes in. This module checks ranges.
 """
 
 from __future__ import annotations
 
-import difflib
-import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
-from typing import Any, Literal, SupportsIndex
+from typing import Any, ClassVar, Literal, SupportsIndex
 
-import yaml
-
-from decouplenet.data.places import is_address, read_bytes, shown
+from decouplenet.config_facts import Facts, config_key, facts_of
+from decouplenet.dotted_keys import flatten, nearest
 from decouplenet.errors import InputError
 
 Backbone = Literal[
@@ -33,27 +28,48 @@ Backbone = Literal[
 ]
 
 
+EpochMeasure = Literal[
+    "val_map",
+    "val_map_plain",
+    "val_p_c",
+    "val_r_c",
+    "val_f1_c",
+    "val_f1_c_harmonic",
+    "val_p_o",
+    "val_r_o",
+    "val_f1_o",
+    "val_loss",
+    "train_loss",
+    "images_per_second",
+]
+"""A measure of an epoch by which epochs can be compared."""
+POOLING_HEADS = ("decouplenet", "wildcat")
+"""Heads with several maps per class and the pooling of Eq. 3."""
+
+
 @dataclass(kw_only=True, slots=True)
 class ModelConfig:
     """The network: backbone and head (paper, Fig. 1)."""
 
+    FACTS: ClassVar[Facts] = Facts(bound=True)
+
     backbone: Backbone = "resnet101"
     """Feature extractor, of torchvision's under its name, or tiny for small synthetic images."""
-    pretrained: bool | str = True
+    pretrained: bool | str = config_key(True, bound=False)
     """ImageNet weights: true (torchvision's own, downloaded once), false, or a .pth or .safetensors file."""
     head: Literal["decouplenet", "wildcat", "gap", "gmp"] = "decouplenet"
     """DecoupleNet, or a baseline: WILDCAT, or a linear layer after average (gap) or max (gmp) pooling."""
-    maps_per_class: int = 4
+    maps_per_class: int = config_key(4, heads=POOLING_HEADS)
     """m: maps that the group convolution learns for each class (section 2.1)."""
-    upsampling: Literal["none", "bilinear", "transposed"] = "transposed"
+    upsampling: Literal["none", "bilinear", "transposed"] = config_key("transposed", heads=("decouplenet",))
     """How features become one map a class before the group convolution (section 2.1, Table 4)."""
-    attention: Literal["none", "arch1", "arch2", "joint"] = "arch1"
+    attention: Literal["none", "arch1", "arch2", "joint"] = config_key("arch1", heads=("decouplenet",))
     """Attention from the class maps (arch1), the backbone features (arch2), both in one model, or none."""
-    k_pos: int | float = 0.2
+    k_pos: int | float = config_key(0.2, heads=POOLING_HEADS, changeable=True)
     """k+ of Eq. 3: an int is a number of pixels, a float in (0, 1] a share of the map's pixels."""
-    k_neg: int | float = 0.2
+    k_neg: int | float = config_key(0.2, heads=POOLING_HEADS, changeable=True)
     """k- of Eq. 3, like k+; 0 switches the negative term off."""
-    alpha: float = 0.7
+    alpha: float = config_key(0.7, heads=POOLING_HEADS, changeable=True)
     """Weight of the k- lowest pixels in Eq. 3."""
 
     def __post_init__(self) -> None:
@@ -69,15 +85,17 @@ class ModelConfig:
 class DataConfig:
     """Where the images and labels are and how they are read."""
 
+    FACTS: ClassVar[Facts] = Facts(bound=True, measured=True)
+
     format: Literal["synthetic", "coco", "nuswide", "voc", "table"] = "synthetic"
     """How labels are written: COCO instances JSON, NUS-WIDE's lists, VOC's XML, a csv or parquet table, or drawn."""
-    train_annotations: str | None = None
+    train_annotations: str | None = config_key(None, path=True)
     """Labels of the training images: a JSON, a folder of NUS-WIDE's lists, a VOC image list, or a table."""
-    train_images: str | None = None
+    train_images: str | None = config_key(None, path=True)
     """Folder or address of the training images."""
-    val_annotations: str | None = None
+    val_annotations: str | None = config_key(None, path=True)
     """Labels of the validation images, in the same form; without it a share of train is held out."""
-    val_images: str | None = None
+    val_images: str | None = config_key(None, path=True)
     """Folder or address of the validation images (default: train_images)."""
     image_size: int = 448
     """Images are warped to a square of this many pixels a side."""
@@ -97,17 +115,17 @@ class DataConfig:
     """table: column that says train, val or test (default: found by its name)."""
     label_separator: str | None = None
     """table: what stands between labels (default: found; a list such as ['cat', 'dog'] is read as one)."""
-    flip: bool = True
+    flip: bool = config_key(True, augmentation=True, changeable=True)
     """Random horizontal flip in training."""
-    randaugment: int = 0
+    randaugment: int = config_key(0, augmentation=True, changeable=True)
     """RandAugment: random changes an image in training; 0 for none."""
-    randaugment_magnitude: float = 9.0
+    randaugment_magnitude: float = config_key(9.0, augmentation=True, changeable=True)
     """RandAugment: how strong the changes are, up to 10."""
-    cutout: float = 0.0
+    cutout: float = config_key(0.0, augmentation=True, changeable=True)
     """Side of a square that is painted over in training, as a share of the image's; 0 for none."""
-    workers: int = 2
+    workers: int = config_key(2, bound=False, of_machine=True)
     """Threads a worker decodes and loads with."""
-    cache: str = "~/.cache/decouplenet"
+    cache: str = config_key("~/.cache/decouplenet", bound=False, of_machine=True)
     """Folder for decoded images (each is decoded once) and synthetic scenes; none decodes every time."""
     synthetic_images: int = 1600
     """Number of synthetic scenes; a fifth of them is val."""
@@ -131,15 +149,17 @@ class DataConfig:
 class OptimConfig:
     """The optimiser and its schedule."""
 
-    name: Literal["sgd", "adamw"] = "sgd"
+    FACTS: ClassVar[Facts] = Facts()
+
+    name: Literal["sgd", "adamw"] = config_key("sgd", bound=True)
     """SGD with momentum, or AdamW."""
-    lr: float = 0.01
+    lr: float = config_key(0.01, changeable=True)
     """Peak learning rate of the head."""
-    backbone_lr_scale: float = 0.1
+    backbone_lr_scale: float = config_key(0.1, changeable=True)
     """The backbone learns at lr times this."""
-    momentum: float = 0.9
+    momentum: float = config_key(0.9, changeable=True)
     """Momentum of SGD."""
-    weight_decay: float = 1e-4
+    weight_decay: float = config_key(1e-4, changeable=True)
     """Weight decay."""
     schedule: Literal["cosine", "onecycle", "constant"] = "cosine"
     """Learning rate over the whole training, step by step."""
@@ -156,13 +176,15 @@ class OptimConfig:
 class TrainConfig:
     """One training."""
 
-    epochs: int = 12
+    FACTS: ClassVar[Facts] = Facts()
+
+    epochs: int = config_key(12, searchable=False)
     """Epochs of a full training; in a search, the most that a trial may train."""
-    batch_size: int = 50
+    batch_size: int = config_key(50, bound=True, measured=True, changeable=True)
     """Images a step, over all workers."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = config_key("fp32", measured=True)
     """fp32, or automatic mixed precision in bfloat16 or float16 (with loss scaling)."""
-    strategy: Literal["ddp", "deepspeed"] = "ddp"
+    strategy: Literal["ddp", "deepspeed"] = config_key("ddp", searchable=False)
     """How several workers train one model: torch's data parallel, or DeepSpeed with ZeRO."""
     zero_stage: Literal[0, 1, 2, 3] = 1
     """What deepspeed splits over the workers: 0 nothing, 1 optimiser state, 2 gradients too, 3 weights too."""
@@ -178,13 +200,15 @@ class TrainConfig:
     """torch.compile the network; a trial of it at the start leaves it out, and says so, where steps get no faster."""
     loss: Literal["bce", "asl", "warp"] = "bce"
     """Binary cross-entropy (section 2.2), the asymmetric loss, or WARP's ranking loss, over all classes."""
-    asl_gamma_pos: float = 0.0
+    asl_gamma_pos: float = config_key(0.0, changeable=True)
     """asl: how much less positives count that are found already."""
-    asl_gamma_neg: float = 4.0
+    asl_gamma_neg: float = config_key(4.0, changeable=True)
     """asl: how much less negatives count that are ruled out already."""
-    asl_margin: float = 0.05
+    asl_margin: float = config_key(0.05, changeable=True)
     """asl: probability below which a negative does not count."""
-    seed: int = 0
+    objective: EpochMeasure = config_key("val_map", searchable=False)
+    """The measure by which a training chooses its best epoch: the lowest loss, or the highest of any other measure."""
+    seed: int = config_key(0, bound=True)
     """Seed of the weights, the order of the images and their augmentation."""
 
     def __post_init__(self) -> None:
@@ -206,15 +230,17 @@ class TrainConfig:
 class ScalingConfig:
     """What one training runs on."""
 
+    FACTS: ClassVar[Facts] = Facts(searchable=False, of_machine=True, measured=True)
+
     workers_per_trial: int = 1
     """Workers that train one configuration together."""
     min_workers_per_trial: int | None = None
     """Workers that a trial goes on with, if no more fit once machines are lost; left out, it waits for all of them."""
-    cpus_per_worker: float = 1
+    cpus_per_worker: float = config_key(1, hardware=True)
     """CPU cores of a worker."""
-    gpus_per_worker: float | None = None
+    gpus_per_worker: float | None = config_key(None, hardware=True)
     """GPUs of a worker; a fraction lets several share one. Left out: 1 where there are GPUs, else 0."""
-    placement_strategy: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK"
+    placement_strategy: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = config_key("PACK", hardware=True)
     """Workers of a trial close together, apart, all on one machine, or each on another (Ray's names)."""
     hang_timeout: float = 600
     """Seconds after which workers that get nothing done are given up, and the trial starts again."""
@@ -277,35 +303,11 @@ SECTIONS: dict[str, Any] = {
     "train": TrainConfig,
     "scaling": ScalingConfig,
 }
-KEYS: tuple[str, ...] = tuple(f"{name}.{f.name}" for name, section in SECTIONS.items() for f in fields(section))
-
-
-def check_k(key: str, k: int | float, *, zero_allowed: bool) -> None:
-    """Refuse a k+ or k- that is neither a number of pixels nor a share of them (Eq. 3)."""
-    if isinstance(k, SupportsIndex):
-        _require(k >= (0 if zero_allowed else 1), key, k, "a number of pixels or a share in (0, 1]")
-    else:
-        _require(0 < k <= 1 or (zero_allowed and k == 0), key, k, "a number of pixels or a share in (0, 1]")
-
-
-def flatten(nested: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"model": {"alpha": 1}}` to `{"model.alpha": 1}`; a key that is dotted already stays."""
-    flat: dict[str, Any] = {}
-    for name, value in nested.items():
-        if isinstance(value, Mapping):
-            flat |= {f"{name}.{key}": v for key, v in flatten(value).items()}
-        else:
-            flat[name] = value
-    return flat
-
-
-def nest(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """`{"model.alpha": 1}` to `{"model": {"alpha": 1}}`."""
-    nested: dict[str, dict[str, Any]] = {}
-    for key, value in flat.items():
-        section, _, name = key.partition(".")
-        nested.setdefault(section, {})[name] = value
-    return nested
+FACTS: dict[str, Facts] = {
+    f"{name}.{f.name}": facts_of(section, f) for name, section in SECTIONS.items() for f in fields(section)
+}
+"""The facts of every key, by its dotted name."""
+KEYS: tuple[str, ...] = tuple(FACTS)
 
 
 def check_keys(keys: Iterable[str], where: str = "config") -> None:
@@ -319,55 +321,12 @@ def check_keys(keys: Iterable[str], where: str = "config") -> None:
             raise InputError(f"{where}: unknown key '{key}'; {nearest(key, KEYS)}")
 
 
-def nearest(name: object, valid: Iterable[str]) -> str:
-    """The hint for a misspelt name: the nearest valid one, or all of them when none is near."""
-    name, valid = str(name), list(valid)
-    tails = {v.rpartition(".")[2]: v for v in valid}
-    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.6)
-    close = close or [tails[t] for t in difflib.get_close_matches(name.rpartition(".")[2], tails, n=1, cutoff=0.6)]
-    return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(valid)}"
-
-
-def load_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a YAML file, here or at an address (`s3://...`), that holds a mapping.
-
-    Raises:
-        InputError: the file cannot be read, is not YAML (with the line) or holds something else.
-    """
-    try:
-        content = read_bytes(os.fspath(path) if is_address(os.fspath(path)) else Path(path))
-    except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"{shown(os.fspath(path))}: cannot be read ({reason}); give the path of a YAML file") from None
-    return parse_yaml(content, shown(os.fspath(path)))
-
-
-def parse_yaml(content: bytes, where: str) -> dict[str, Any]:
-    """The mapping in a YAML file's content; `where` is its name in errors, which are as `load_yaml`'s."""
-    try:
-        loaded = yaml.load(content.decode("utf-8"), Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise InputError(f"{where}{line}: not valid YAML ({getattr(error, 'problem', error)})") from None
-    except ValueError as error:  # not UTF-8, or a date that is none
-        raise InputError(f"{where}: not valid YAML ({error})") from None
-    if loaded is None:
-        return {}
-    if not isinstance(loaded, dict):
-        raise InputError(f"{where}: holds a {type(loaded).__name__}; a mapping of keys to values is needed")
-    return loaded
-
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, that also reads 1e-4 (no dot) as a number, as YAML 1.2 does."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
+def check_k(key: str, k: int | float, *, zero_allowed: bool) -> None:
+    """Refuse a k+ or k- that is neither a number of pixels nor a share of them (Eq. 3)."""
+    if isinstance(k, SupportsIndex):
+        _require(k >= (0 if zero_allowed else 1), key, k, "a number of pixels or a share in (0, 1]")
+    else:
+        _require(0 < k <= 1 or (zero_allowed and k == 0), key, k, "a number of pixels or a share in (0, 1]")
 
 
 def _require(holds: bool, key: str, value: object, need: str) -> None:

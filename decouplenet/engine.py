@@ -1,8 +1,8 @@
-"""One training: an epoch, an evaluation, its state out and in. Knows neither who hosts it nor why.
+"""One training on one worker: train an epoch, evaluate, save and load the state. Does not know which program runs it.
 
-On several workers each holds an `Engine` with its rank, in a torch process group that the host has joined; all
-call the same methods in the same order. Everything random follows from `train.seed`, the epoch and the rank, so
-a training resumed from its state goes on as if it had never stopped (bit for bit on CPU in fp32).
+With several workers, each has an `Engine` with its rank. The caller has joined them in a torch process group, and all
+call the same methods in the same order. All randomness follows from `train.seed`, the epoch, the step and the rank, so
+a resumed training continues as if it had never stopped (bit for bit on a CPU in fp32).
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from decouplenet.strategies import make_strategy
 
 
 class Engine:
-    """Trains and evaluates one configuration on one worker of `world`.
+    """Trains and evaluates one configuration on one of `world` workers.
 
     Args:
-        config: what to train.
+        config: the training's configuration.
         data: the opened images, the same on all workers.
         device: this worker's device.
-        rank: this worker's number.
-        world: number of workers, all in one process group when more than one.
+        rank: this worker's rank.
+        world: number of workers, all in one process group if more than one.
 
     Raises:
-        InputError: the config names weights or a network that cannot be had.
+        InputError: the config's pretrained weights cannot be loaded, or its network cannot be built.
         TrainingFailed: memory ran out.
     """
 
@@ -54,14 +54,14 @@ class Engine:
         self.config, self.data, self.device = config, data, torch.device(device)
         self.rank, self.world = rank, world
         self.epoch = 0
-        """Epochs trained so far."""
+        """Number of complete epochs."""
         self.step = 0
-        """Steps of the next epoch that are done, where it was paused."""
-        self._loss_so_far = 0.0  # of these, over all workers
+        """Completed steps of the next epoch; above 0 only after `train_epoch` was interrupted."""
+        self._loss_so_far = 0.0  # sum over these steps and all workers
         self.batches_done = 0
-        """Batches trained or evaluated so far, by which a host sees that it gets on."""
+        """Batches trained or evaluated so far. A caller can tell from it that the worker makes progress."""
         self.note = ""
-        """What the user should know of this training, in a line."""
+        """One line for the user about this training, or empty."""
         torch.backends.cudnn.benchmark = False  # its choice of kernels differs from run to run
         torch.backends.cudnn.deterministic = True
         if self.device.type == "cuda":  # fp32 means tf32 there
@@ -71,41 +71,28 @@ class Engine:
             self._prepare(build_model(config.model, len(data.train.class_names)).to(self.device))
         self._loss, self._augment = LOSSES[config.train.loss](config.train), make_augment(config.data)
         self._inputs = Inputs(self.model, config.train.precision, self.device)
-        load = {"rank": rank, "world": world, "threads": config.data.workers}
-        self._train = Batches(data.train, data.train_pixels, config.train.batch_size, **load)
-        self._val = Batches(data.val, data.val_pixels, config.train.batch_size, **load)
+        sharing = {"rank": rank, "world": world, "threads": config.data.workers}
+        self._train = Batches(data.train, data.train_pixels, config.train.batch_size, **sharing)
+        self._val = Batches(data.val, data.val_pixels, config.train.batch_size, **sharing)
 
-    def train_epoch(self, pause: Callable[[], bool] | None = None) -> dict[str, float]:
-        """Train one epoch, or what is left of one that was paused.
+    def train_epoch(self, should_save: Callable[[], bool] | None = None) -> dict[str, float]:
+        """Train one epoch, or the rest of an epoch that was interrupted.
 
         Args:
-            pause: asked after each step but the last whether to stop there; the same answer on all workers. The
-                next call goes on, also in another engine with this one's state.
+            should_save: called after each step except the last. If it returns True, this call ends so that the caller
+                can save the state. It must return the same on all workers. The next call trains the rest of the epoch,
+                also in another engine that loaded the state.
 
         Returns:
-            `train_loss` (mean over all workers' images), `lr` at the last step, and of this call: `train_seconds`,
-            `images_per_second` over all workers. Nothing when paused.
+            `train_loss` (mean over the images of all workers), `lr` at the last step, and for this call
+            `train_seconds` and `images_per_second` over all workers. Empty if interrupted.
 
         Raises:
             TrainingFailed: the loss is not finite, or memory ran out.
         """
         started = time.perf_counter()
-        train, steps = self.config.train, self._train.steps
-        first, done = self.step, self.step
-        self._trained.train()
-        total = torch.zeros((), device=self.device)
-        with memory_errors(self.config), self._compiled():
-            batches = self._train.training(
-                train.seed, self.epoch, flip=self.config.data.flip, augment=self._augment, first=first
-            )
-            for done, batch in enumerate(batches, start=first + 1):
-                total += self._train_step(batch, done - 1)
-                self._beat()
-                if pause and done < steps and pause():
-                    break
-            self._average_buffers()
-            if self.model is not self._trained:
-                self._publish()
+        first, steps = self.step, self._train.steps
+        done, total = self._train_steps(first, should_save)
         if self.world > 1:
             dist.all_reduce(total)
         self.step, self._loss_so_far = done, self._loss_so_far + float(total)
@@ -124,11 +111,11 @@ class Engine:
         }
 
     def evaluate(self) -> dict[str, Any]:
-        """Measure the validation images, each once over all workers.
+        """Measure the validation images. The workers share them; each image is evaluated once.
 
         Returns:
-            `multilabel_metrics` under their names with `val_` before (`val_map`, ...), `val_loss` (BCE), and
-            `eval_seconds`; the same on every worker. Nothing where there are no such images (`data.holdout` 0).
+            The measures of `multilabel_metrics` with the prefix `val_` (`val_map`, ...), `val_loss` (BCE) and
+            `eval_seconds`; the same on every worker. Empty if there are no validation images (`data.holdout` 0).
 
         Raises:
             TrainingFailed: a score is not finite, or memory ran out.
@@ -137,7 +124,7 @@ class Engine:
             return {}
         started = time.perf_counter()
         with self._uncompiled():
-            scores, loss = score(self.model, self._val.evaluation(), self.config, self.device, self._beat)
+            scores, loss = score(self.model, self._val.evaluation(), self.config, self.device, self._count_batch)
         if self.world > 1:
             dist.all_reduce(loss)
             gathered: list[Any] = [None] * self.world
@@ -151,13 +138,13 @@ class Engine:
         return metrics | {"val_loss": val_loss, "eval_seconds": time.perf_counter() - started}
 
     def state(self) -> dict[str, Any]:
-        """Everything that the rest of the training depends on; the same on every worker, who all must call it.
+        """Everything that the rest of the training depends on, the same on every worker. All workers must call it.
 
-        On a CPU its tensors are the training's own: save it before training on.
+        On a CPU, its tensors are the ones in use: save it before training on.
 
         Returns:
-            `epoch`, `step` and `loss_so_far`; `model`, the weights that were measured; `trained`, those that are
-            trained where they are others (`train.ema_decay`), else None; `optimizer` and `scaler`.
+            `epoch`, `step` and `loss_so_far`; `model`, the weights that are evaluated; `trained`, the weights that are
+            trained if they differ from those (`train.ema_decay`), else None; `optimizer` and `scaler`.
         """
         trained = None
         if self.config.train.ema_decay:
@@ -165,62 +152,82 @@ class Engine:
                 names = (name for name, _ in self.model.named_parameters())
                 trained = {name: weight.cpu().clone() for name, weight in zip(names, weights, strict=True)}
         model = {name: tensor.cpu() for name, tensor in self.model.state_dict().items()}
-        where = {"epoch": self.epoch, "step": self.step, "loss_so_far": self._loss_so_far}
-        return {**where, "model": model, "trained": trained, **self._strategy.state()}
+        progress = {"epoch": self.epoch, "step": self.step, "loss_so_far": self._loss_so_far}
+        return {**progress, "model": model, "trained": trained, **self._strategy.state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from the `state` of an engine with the same network and optimiser, whatever it ran on.
+        """Resume from the `state` of an engine with the same network and optimiser, whatever hardware that ran on.
 
-        This config's settings stay, such as the learning rate.
+        Settings such as the learning rate stay those of this engine's config.
         """
         self.epoch, self.step, self._loss_so_far = state["epoch"], state["step"], state["loss_so_far"]
         with memory_errors(self.config):
             self.close()
-            del self.model, self._trained, self._optimizer, self._strategy  # their memory goes before the next's comes
+            del self.model, self._trained, self._optimizer, self._strategy  # frees memory before the next ones need it
             network = build_model(replace(self.config.model, pretrained=False), len(self.data.train.class_names))
             network.load_state_dict(state["model"])
-            averaged = copy.deepcopy(network)
+            evaluated = copy.deepcopy(network)
             network.load_state_dict(state["trained"] or {}, strict=False)
             self._prepare(network.to(self.device))
             if self.config.train.ema_decay:
-                self.model.load_state_dict(averaged.state_dict())
+                self.model.load_state_dict(evaluated.state_dict())
             self._strategy.load_state(state)
 
     def close(self) -> None:
-        """Let go of what outlives this object; it is of no more use."""
+        """Release resources. The object must not be used afterwards."""
         self._strategy.close()
 
     def _prepare(self, network: nn.Module) -> None:
-        """Make a network ready to be trained on all workers."""
+        """Set up a network for training on all workers: the evaluated model, optimiser and strategy."""
         train = self.config.train
-        apart = train.ema_decay > 0 or (train.strategy == "deepspeed" and train.zero_stage == 3)
-        self.model = copy.deepcopy(network).requires_grad_(False) if apart else network
+        separate = train.ema_decay > 0 or (train.strategy == "deepspeed" and train.zero_stage == 3)
+        self.model = copy.deepcopy(network).requires_grad_(False) if separate else network
         self._trained = network
-        self._compiles: bool | None = None  # not tried yet
+        self._compiles: bool | None = None  # None: not tried yet
         self._optimizer = make_optimizer(network, self.config.optim)
         self._strategy = make_strategy(network, self._optimizer, self.config, self.device, self.world)
 
     def _compiled(self) -> contextlib.AbstractContextManager[Any]:
-        """Around training steps: compiled, where that is asked for and was found to be faster."""
+        """Context for training steps. They run compiled if `train.compile` asks for it and a trial shows it faster."""
         if not self.config.train.compile:
             return contextlib.nullcontext()
         from decouplenet.compiling import try_compiled  # the compiler takes seconds to import
 
         if self._compiles is None:
             share = -(-self._train.batch_size // (self.world * self.config.train.accumulation))
-            size, last = self.config.data.image_size, torch.channels_last
-            images = self._inputs.laid_out(torch.randn(share, 3, size, size, device=self.device).to(memory_format=last))
+            size = self.config.data.image_size
+            images = torch.randn(share, 3, size, size, device=self.device).to(memory_format=torch.channels_last)
+            images = self._inputs.to_memory_format(images)
             self._compiles, self.note = try_compiled(self._trained, images, self.config.train.precision, self.world)
             if self._compiles and self.world > 1:
-                torch.compiler.reset()  # anew inside DDP, whose buckets the trial's graph knows nothing of
+                torch.compiler.reset()  # compile again inside DDP: the trial's graph does not know DDP's buckets
         return _stance(compiled=self._compiles)
 
     def _uncompiled(self) -> contextlib.AbstractContextManager[Any]:
-        """Around an evaluation, whose batches of several sizes would be compiled one by one."""
+        """Context for an evaluation. Its batches have several sizes, and each would be compiled separately."""
         return _stance(compiled=False) if self.config.train.compile else contextlib.nullcontext()
 
+    def _train_steps(self, first: int, should_save: Callable[[], bool] | None) -> tuple[int, Tensor]:
+        """Train this epoch from step `first`. Returns the number of completed steps and this worker's summed loss."""
+        steps, done = self._train.steps, first
+        self._trained.train()
+        total = torch.zeros((), device=self.device)
+        with memory_errors(self.config), self._compiled():
+            batches = self._train.training(
+                self.config.train.seed, self.epoch, flip=self.config.data.flip, augment=self._augment, first=first
+            )
+            for done, batch in enumerate(batches, start=first + 1):
+                total += self._train_step(batch, done - 1)
+                self._count_batch()
+                if should_save and done < steps and should_save():
+                    break
+            self._average_buffers()
+            if self.model is not self._trained:
+                self._sync_evaluated_model()
+        return done, total
+
     def _train_step(self, batch: Batch, step: int) -> Tensor:
-        """Take one step of this epoch; this worker's share of the loss."""
+        """Take one step of this epoch. Returns this worker's share of the loss."""
         train, total = self.config.train, torch.zeros((), device=self.device)
         seeds = np.random.SeedSequence([train.seed, self.epoch, step, self.rank])
         torch.manual_seed(int(seeds.generate_state(1)[0]))
@@ -229,39 +236,39 @@ class Engine:
         images, targets, ignored = self._inputs(batch)
         count = min(train.accumulation, len(images))
         labels = targets.tensor_split(count)
-        left_out = [None] * count if ignored is None else ignored.tensor_split(count)
-        for i, part in enumerate(images.tensor_split(count)):
-            with self._strategy.part(last=i == count - 1):
-                # Mean over the global batch; workers' gradients are averaged, so each takes `world` times its share.
-                loss = self._loss(self._strategy.network(part), labels[i], left_out[i])
+        masks = [None] * count if ignored is None else ignored.tensor_split(count)
+        for i, micro_batch in enumerate(images.tensor_split(count)):
+            with self._strategy.micro_batch(last=i == count - 1):
+                # Mean over the global batch. Each share counts `world` times, as gradients are averaged over workers.
+                loss = self._loss(self._strategy.network(micro_batch), labels[i], masks[i])
                 loss = loss / (self._train.batch_size * targets.shape[1])
                 self._strategy.backward(loss * self.world)
             total += loss.detach()
         self._strategy.step()
         if train.ema_decay:
-            self._follow(min(train.ema_decay, (1 + done) / (10 + done)))  # a young average forgets faster
+            self._update_ema(min(train.ema_decay, (1 + done) / (10 + done)))  # a lower decay in the first steps
         return total
 
-    def _follow(self, decay: float) -> None:
-        """Move the measured weights towards the trained ones."""
+    def _update_ema(self, decay: float) -> None:
+        """Move the evaluated weights, a moving average, towards the trained ones."""
         with self._strategy.weights() as weights, torch.no_grad():
-            for mine, trained in zip(self.model.parameters(), weights, strict=True):
-                mine.lerp_(trained, 1 - decay)
+            for average, trained in zip(self.model.parameters(), weights, strict=True):
+                average.lerp_(trained, 1 - decay)
 
-    def _publish(self) -> None:
-        """Bring the measured network up to date, where it is another than the trained one."""
+    def _sync_evaluated_model(self) -> None:
+        """Copy weights and buffers from the trained network to the evaluated one; with an EMA, only the buffers."""
         if not self.config.train.ema_decay:
             with self._strategy.weights() as weights, torch.no_grad():
-                for mine, trained in zip(self.model.parameters(), weights, strict=True):
-                    mine.copy_(trained)
-        for buffer, of_trained in zip(self.model.buffers(), self._trained.buffers(), strict=True):
-            buffer.copy_(of_trained)
+                for evaluated, trained in zip(self.model.parameters(), weights, strict=True):
+                    evaluated.copy_(trained)
+        for evaluated_buffer, trained_buffer in zip(self.model.buffers(), self._trained.buffers(), strict=True):
+            evaluated_buffer.copy_(trained_buffer)
 
-    def _beat(self) -> None:
+    def _count_batch(self) -> None:
         self.batches_done += 1
 
     def _average_buffers(self) -> None:
-        """BatchNorm's statistics are each worker's own while training; measure and save their mean."""
+        """Average BatchNorm's statistics, which differ between workers while training."""
         if self.world > 1:
             for buffer in self._trained.buffers():
                 if buffer.is_floating_point():
@@ -270,7 +277,7 @@ class Engine:
 
 
 def _stance(*, compiled: bool) -> contextlib.AbstractContextManager[None]:
-    """Whether what was compiled in place runs compiled."""
+    """Context in which compiled modules run compiled, or as plain Python."""
     stance: contextlib.AbstractContextManager[None] = torch.compiler.set_stance(
         "default" if compiled else "force_eager"
     )

@@ -1,9 +1,14 @@
-"""The errors that are a user's to mend, and those that end one training only."""
+"""The errors that a user can correct, and the errors that end only the training that raised them."""
 
 
 class InputError(ValueError):
-    """Bad input: one line that says what is wrong, where, and what to do. Commands exit with code 2."""
+    """Bad input. The message is one line: what is wrong, where, and what to do. Commands exit with code 2."""
 
 
 class TrainingFailed(RuntimeError):  # noqa: N818 - a state of the trial, named as users read it
-    """One training cannot go on (loss is NaN, out of memory); whoever hosts it can train another."""
+    """One training cannot continue: its loss is NaN, or memory ran out. The process can still train others."""
+
+
+def one_line(error: object, limit: int = 200) -> str:
+    """The text of an exception as one line of at most `limit` characters."""
+    return " ".join(str(error).split())[:limit]

@@ -1,7 +1,7 @@
-"""The paper's Fig. 2: class maps over the image they are of.
+"""The paper's Fig. 2: class maps drawn over their image.
 
-A class map is what is left after the class-wise maximum over the m maps, before attention and pooling; it is drawn at
-the image's size, from its lowest value (blue, transparent) to its highest (red).
+A class map is the class-wise maximum over the m maps, before attention and pooling. It is drawn at the image's size,
+from its lowest value (blue, transparent) to its highest (red).
 """
 
 from __future__ import annotations
@@ -17,28 +17,32 @@ from torch import Tensor
 from decouplenet.data.cache import as_rgb
 
 COLOURS = ((0, 0, 143), (0, 80, 255), (0, 220, 255), (255, 230, 0), (255, 40, 0), (140, 0, 0))
-"""From the lowest to the highest value."""
-STRENGTH = 0.6
-"""How much of the image its highest value covers."""
-HEIGHT = 256
-"""Pixels of a panel's image."""
-LINE = 18
-"""Pixels of a line of a caption."""
+"""RGB colours from the lowest to the highest value."""
+OPACITY = 0.6
+"""Opacity of the colour at the highest value."""
+PANEL_HEIGHT = 256
+"""Height of a panel's image in pixels."""
+LINE_HEIGHT = 18
+"""Height of a caption's line in pixels."""
+MIN_PANEL_WIDTH = 130
+"""Minimum width of a panel in pixels, so that captions fit."""
+GAP = 6
+"""Pixels between two panels."""
 
 
 def upsample(maps: Tensor, width: int, height: int) -> Tensor:
-    """Class maps C×h×w at an image's size, C×height×width, bilinearly."""
+    """Class maps C×h×w resized bilinearly to an image's size, C×height×width."""
     return F.interpolate(maps[None].float(), (height, width), mode="bilinear", align_corners=False)[0]
 
 
 def overlay(image: NDArray[np.uint8], class_map: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    """An image H×W×3 with a class map H×W over it."""
+    """An image H×W×3 with a class map H×W drawn over it."""
     low, high = float(class_map.min()), float(class_map.max())
-    place = (class_map - low) / (high - low) if high > low else np.zeros_like(class_map)
-    at = np.linspace(0, 1, len(COLOURS))
-    colour = np.stack([np.interp(place, at, channel) for channel in np.array(COLOURS, float).T], axis=2)
-    cover = (0.25 + 0.75 * place)[:, :, None] * STRENGTH
-    mixed: NDArray[np.uint8] = np.round((1 - cover) * image + cover * colour).astype(np.uint8)
+    strength = (class_map - low) / (high - low) if high > low else np.zeros_like(class_map)
+    steps = np.linspace(0, 1, len(COLOURS))
+    colour = np.stack([np.interp(strength, steps, channel) for channel in np.array(COLOURS, float).T], axis=2)
+    opacity = (0.25 + 0.75 * strength)[:, :, None] * OPACITY
+    mixed: NDArray[np.uint8] = np.round((1 - opacity) * image + opacity * colour).astype(np.uint8)
     return mixed
 
 
@@ -50,7 +54,7 @@ def heatmap_figure(
     chosen: Sequence[str],
     truth: Collection[str] | None = None,
 ) -> Any:
-    """Several classes side by side: the image with its labels, then each class's map over it with its score.
+    """A figure of panels side by side: the image with its labels, then one class map and score per chosen class.
 
     Args:
         image: a PIL image.
@@ -58,38 +62,46 @@ def heatmap_figure(
         class_names: C names.
         scores: C probabilities.
         chosen: the classes to draw.
-        truth: the image's labels; None where they are not known.
+        truth: the image's labels; None if they are not known.
 
     Returns:
         A PIL image.
     """
+    width = min(max(1, round(image.width * PANEL_HEIGHT / image.height)), 4 * PANEL_HEIGHT)
+    picture = as_rgb(image).resize((width, PANEL_HEIGHT))
+    pixels = np.asarray(picture)
+    indices = [list(class_names).index(name) for name in chosen]
+    large_maps = upsample(maps[indices], picture.width, picture.height).cpu().numpy()
+    labels = "not known" if truth is None else ", ".join(sorted(truth)) or "none"
+    panels = [(pixels, f"ground truth:\n{labels}")]
+    for name, c, class_map in zip(chosen, indices, large_maps, strict=True):
+        caption = f"{name} {scores[c]:.2f}"
+        if truth is not None:
+            caption += "\nin the ground truth" if name in truth else "\nnot in the ground truth"
+        panels.append((overlay(pixels, class_map), caption))
+    return _side_by_side(panels, max(picture.width, MIN_PANEL_WIDTH))
+
+
+def _side_by_side(panels: Sequence[tuple[NDArray[np.uint8], str]], width: int) -> Any:
+    """A PIL image of panels of one width, each with its caption below."""
     from PIL import Image, ImageDraw, ImageFont
 
-    width = min(max(1, round(image.width * HEIGHT / image.height)), 4 * HEIGHT)
-    picture = as_rgb(image).resize((width, HEIGHT))
-    pixels = np.asarray(picture)
-    places = [list(class_names).index(name) for name in chosen]
-    large = upsample(maps[places], picture.width, picture.height).cpu().numpy()
-    labels = "not known" if truth is None else ", ".join(sorted(truth)) or "none"
-    panels = [(pixels, ["ground truth:", labels])]
-    for name, c, own in zip(chosen, places, large, strict=True):
-        said = [] if truth is None else ["in the ground truth" if name in truth else "not in the ground truth"]
-        panels.append((overlay(pixels, own), [f"{name} {scores[c]:.2f}", *said]))
     font = ImageFont.load_default(13)
-    gap, width = 6, max(picture.width, 130)
-    lines = [_wrapped(text, font, width) for _, texts in panels for text in ["\n".join(texts)]]
-    deep = max(len(each) for each in lines)
-    whole = Image.new("RGB", ((width + gap) * len(panels) - gap, HEIGHT + deep * LINE + 4), "white")
-    draw = ImageDraw.Draw(whole)
-    for i, ((pane, _), caption) in enumerate(zip(panels, lines, strict=True)):
-        whole.paste(Image.fromarray(pane), (i * (width + gap), 0))
-        for j, line in enumerate(caption):
-            draw.text((i * (width + gap), HEIGHT + 2 + j * LINE), line, fill="black", font=font)
-    return whole
+    captions = [_wrapped(caption, font, width) for _, caption in panels]
+    line_count = max(len(lines) for lines in captions)
+    size = ((width + GAP) * len(panels) - GAP, PANEL_HEIGHT + line_count * LINE_HEIGHT + 4)
+    figure = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(figure)
+    for i, ((pixels, _), lines) in enumerate(zip(panels, captions, strict=True)):
+        left = i * (width + GAP)
+        figure.paste(Image.fromarray(pixels), (left, 0))
+        for j, line in enumerate(lines):
+            draw.text((left, PANEL_HEIGHT + 2 + j * LINE_HEIGHT), line, fill="black", font=font)
+    return figure
 
 
 def _wrapped(text: str, font: Any, width: int) -> list[str]:
-    """Lines of at most some pixels, broken between words."""
+    """The lines of a text, broken between words where they would be wider than `width` pixels."""
     lines: list[str] = []
     for paragraph in text.split("\n"):
         line = ""

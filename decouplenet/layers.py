@@ -1,8 +1,8 @@
-"""The boxes of the paper's Fig. 1, one small module each.
+"""The boxes of the paper's Fig. 1, one small module per box.
 
-Shapes: B images, D backbone channels, C classes, m maps per class, H×W the backbone's map, h×w the class maps.
-Between the backbone and the pooling there is neither normalisation nor activation: a ReLU would zero what k-
-pools (the paper shows none).
+Shapes: B images, D backbone channels, C classes, m maps per class; H×W is the size of the backbone's map.
+As in the paper, there is neither normalisation nor activation between the backbone and the pooling: a ReLU would set
+the lowest pixels, which k- pools, to zero.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from decouplenet.errors import InputError
 
 
 def make_upsampling(kind: str, in_channels: int, num_classes: int) -> tuple[nn.Module, int]:
-    """The upsampling layer of section 2.1 and the stride that the group convolution after it needs.
+    """The upsampling layer of section 2.1, and the stride that the following group convolution needs.
 
     Args:
         kind: `transposed` 3×3 convolution, `bilinear` after a 1×1 convolution, or `none` (Table 4).
@@ -27,7 +27,7 @@ def make_upsampling(kind: str, in_channels: int, num_classes: int) -> tuple[nn.M
         A module B×D×H×W -> B×C×2H×2W and stride 2; for `none` B×D×H×W -> B×C×H×W and stride 1.
 
     Raises:
-        InputError: an unknown kind.
+        InputError: the kind is unknown.
     """
     if kind == "transposed":
         return nn.ConvTranspose2d(in_channels, num_classes, 3, stride=2, padding=1, output_padding=1), 2
@@ -40,10 +40,10 @@ def make_upsampling(kind: str, in_channels: int, num_classes: int) -> tuple[nn.M
 
 
 class SpaceToDepth(nn.Module):
-    """The class-wise space-to-depth encoder: a 3×3 group convolution that learns m maps of each class.
+    """The class-wise space-to-depth encoder (section 2.1): a 3×3 group convolution that learns m maps per class.
 
-    B×C×(stride·H)×(stride·W) -> B×(C·m)×H×W, class-major: map j of class c is channel c·m+j. No filter sees
-    another class's channel (section 2.1).
+    B×C×(stride·H)×(stride·W) -> B×(C·m)×H×W, class-major: map j of class c is channel c·m+j. Each filter sees the
+    channel of its own class only.
     """
 
     def __init__(self, num_classes: int, maps_per_class: int, stride: int) -> None:
@@ -59,15 +59,15 @@ class SpaceToDepth(nn.Module):
 
 
 def class_max(maps: Tensor, maps_per_class: int) -> Tensor:
-    """The category-wise max-pooling Z over the m maps of a class: B×(C·m)×H×W -> B×C×H×W (section 2.1)."""
+    """The category-wise max-pooling Z over the m maps of each class: B×(C·m)×H×W -> B×C×H×W (section 2.1)."""
     return maps.unflatten(1, (-1, maps_per_class)).amax(2) if maps_per_class > 1 else maps
 
 
 class Attention(nn.Module):
     """The attention layer U of Eq. 1: 1×1 convolution, batch normalisation, global max-pooling, sigmoid.
 
-    B×in×H×W -> B×C×1×1 in (0, 1). The normalisation's weight starts at 0.1: the maximum of some 200 normalised
-    values is near 2.7, and at weight 1 the sigmoid would start almost saturated (0.94).
+    B×in×H×W -> B×C×1×1 in (0, 1). The normalisation's weight starts at 0.1. The maximum of about 200 normalised
+    values is near 2.7, so with weight 1 the sigmoid would start almost saturated (0.94).
     """
 
     def __init__(self, in_channels: int, num_classes: int) -> None:
@@ -88,14 +88,14 @@ def spatial_pool(maps: Tensor, k_pos: int | float, k_neg: int | float, alpha: fl
     Args:
         maps: B×C×H×W.
         k_pos: number of pixels (int), or share of the map's pixels (float in (0, 1], rounded, at least 1).
-        k_neg: the same for the lowest pixels; 0 leaves that term out.
-        alpha: weight of the lowest pixels. Nothing is halved, as printed in the paper.
+        k_neg: the same for the lowest pixels; 0 leaves their term out.
+        alpha: weight of the term of the lowest pixels. The sum is not halved, as printed in the paper.
 
     Returns:
         Scores (logits), B×C.
 
     Raises:
-        InputError: a k that is out of range, or more pixels than the map has.
+        InputError: a k is out of range, or above the map's number of pixels.
     """
     pixels = maps.flatten(2)
     n = pixels.shape[2]
@@ -106,7 +106,7 @@ def spatial_pool(maps: Tensor, k_pos: int | float, k_neg: int | float, alpha: fl
 
 
 def pixel_count(k: int | float, n: int) -> int:
-    """The number of a map's n pixels that k means: an int itself, a float its share (by type: 1 is not 1.0)."""
+    """The number of pixels, of a map's n, that k stands for: an int is the number, a float a share (1 is not 1.0)."""
     if not isinstance(k, SupportsIndex):
         if not 0 < k <= 1:
             raise InputError(f"k = {k}: a share of the map's pixels must be in (0, 1]")
@@ -126,7 +126,7 @@ def _mean_of_extreme(pixels: Tensor, k: int, *, largest: bool) -> Tensor:
 
 
 class SpatialPool(nn.Module):
-    """`spatial_pool` with its three parameters fixed: B×C×H×W -> B×C."""
+    """`spatial_pool` as a module, with fixed parameters: B×C×H×W -> B×C."""
 
     def __init__(self, k_pos: int | float, k_neg: int | float, alpha: float) -> None:
         super().__init__()

@@ -1,6 +1,7 @@
-"""The paper's metrics (section 3.1) as pure functions, and an accumulator that is right across workers.
+"""The paper's metrics (section 3.1) as pure functions, and an accumulator of scores over batches and workers.
 
-N samples, C classes; scores are probabilities, targets 0 or 1. All results are in [0, 1].
+Shapes: N samples, C classes; scores N×C are probabilities, targets N×C are 0 or 1. `ignored` N×C marks pairs of sample
+and class that do not count. All results are in [0, 1].
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 THRESHOLD = 0.5
-"""A label is given when its probability is strictly above this (section 3.1)."""
+"""A label is predicted if its probability is strictly above this value (section 3.1)."""
 
 Scores = NDArray[np.floating[Any]]
 Flags = NDArray[np.bool_]
@@ -30,11 +31,11 @@ def average_precision(
     Args:
         scores: N×C.
         targets: N×C.
-        ignored: N×C, what does not count for its class.
+        ignored: N×C, pairs that do not count.
 
     Returns:
-        Two arrays of C values, NaN for a class without a positive: with precision made monotone from the right
-        as VOC2010-12 does, and the plain sum, which is that of scikit-learn and torchmetrics.
+        Two arrays of C values, NaN for a class without a positive. The first makes precision monotone from the right,
+        as VOC2010-12 does. The second is the plain sum, as in scikit-learn and torchmetrics.
     """
     classes = scores.shape[1]
     voc, plain = np.full(classes, np.nan), np.full(classes, np.nan)
@@ -45,7 +46,7 @@ def average_precision(
         hits = np.sort(column[positive])  # the scores of the positives, lowest first
         if hits.size == 0:
             continue
-        # At the threshold that just lets a positive in: how many samples pass, and how many of them are positive.
+        # With each positive's score as the threshold: how many samples pass, and the share of positives among them.
         passing = column.size - np.searchsorted(np.sort(column), hits, side="left")
         precision = (hits.size - np.searchsorted(hits, hits, side="left")) / passing
         plain[c] = precision.mean()
@@ -65,17 +66,17 @@ def multilabel_metrics(
     Args:
         scores: N×C probabilities.
         targets: N×C, 0 or 1 (or booleans).
-        ignored: N×C, what does not count for its class, such as VOC's difficult objects.
-        thresholds: above which a label is given; one, or C of them.
+        ignored: N×C, pairs that do not count, such as VOC's difficult objects.
+        thresholds: a label is predicted if its score is above; one value, or one per class.
 
     Returns:
         `map` (VOC2010-12) and `map_plain`, over the classes that have a positive; `p_c`, `r_c`, `f1_c` (mean of
-        the classes' own F1), `f1_c_harmonic` (of p_c and r_c), `p_o`, `r_o`, `f1_o`; `ap`, a list of C values
-        (None for a class without a positive); `classes_without_positives`, their number. A ratio with nothing
-        below the line is 0: the precision of a class that is never predicted, the recall of one never present.
+        the F1 of each class), `f1_c_harmonic` (of p_c and r_c), `p_o`, `r_o`, `f1_o`; `ap`, a list of C values
+        (None for a class without a positive); `classes_without_positives`, their number. A ratio with denominator 0
+        is 0: the precision of a class that is never predicted, the recall of a class without a positive.
 
     Raises:
-        ValueError: shapes that differ, no sample, a score outside [0, 1], a target other than 0 and 1.
+        ValueError: the shapes differ, there is no sample, a score is outside [0, 1], or a target is not 0 or 1.
     """
     score_array, target_array = _checked(scores, targets)
     ap, plain = average_precision(score_array, target_array, ignored)
@@ -97,44 +98,44 @@ def top_k_metrics(
     ignored: Flags | None = None,
     above: float | None = None,
 ) -> dict[str, float]:
-    """`p_c` to `f1_o` where each image is given the k labels with the highest scores, the first of equals.
+    """`p_c` to `f1_o` where each image gets the k labels with the highest scores. Ties go to the first class.
 
-    So CNN-RNN (Wang et al., 2016) and WARP report them. ML-GCN (Chen et al., 2019) and those who use its code give
-    only those of the k that are above 0.5 too.
+    CNN-RNN (Wang et al., 2016) and WARP report these numbers. ML-GCN (Chen et al., 2019), and papers that use its
+    code, additionally require a score above 0.5.
 
     Args:
         scores: N×C probabilities.
         targets: N×C, 0 or 1 (or booleans).
-        k: labels an image, at most C.
-        ignored: N×C, what does not count for its class.
-        above: what a score must be above too; None for nothing.
+        k: labels per image, at most C.
+        ignored: N×C, pairs that do not count.
+        above: additionally require a score above this value; None requires nothing.
 
     Raises:
         ValueError: as `multilabel_metrics`.
     """
     score_array, target_array = _checked(scores, targets)
     order = np.argsort(-score_array, axis=1, kind="stable")[:, :k]
-    given = np.zeros(score_array.shape, bool)
-    np.put_along_axis(given, order, True, axis=1)
+    predicted = np.zeros(score_array.shape, bool)
+    np.put_along_axis(predicted, order, True, axis=1)
     if above is not None:
-        given &= score_array > above
-    return decision_metrics(given, target_array, ignored)
+        predicted &= score_array > above
+    return decision_metrics(predicted, target_array, ignored)
 
 
-def decision_metrics(given: Flags, targets: Flags, ignored: Flags | None = None) -> dict[str, float]:
-    """Precision, recall and F1 of labels that were given, over classes and overall (section 3.1).
+def decision_metrics(predicted: Flags, targets: Flags, ignored: Flags | None = None) -> dict[str, float]:
+    """Precision, recall and F1 of predicted labels, per class and overall (section 3.1).
 
     Args:
-        given: N×C.
+        predicted: N×C.
         targets: N×C.
-        ignored: N×C, what does not count for its class.
+        ignored: N×C, pairs that do not count.
 
     Returns:
         `p_c, r_c, f1_c, f1_c_harmonic, p_o, r_o, f1_o`, as `multilabel_metrics`.
     """
     if ignored is not None:
-        given, targets = given & ~ignored, targets & ~ignored
-    hits, labels, actual = (given & targets).sum(0), given.sum(0), targets.sum(0)
+        predicted, targets = predicted & ~ignored, targets & ~ignored
+    hits, labels, actual = (predicted & targets).sum(0), predicted.sum(0), targets.sum(0)
     p_c, r_c = _ratio(hits, labels).mean(), _ratio(hits, actual).mean()
     p_o, r_o = _ratio(hits.sum(), labels.sum()), _ratio(hits.sum(), actual.sum())
     values = {
@@ -150,46 +151,47 @@ def decision_metrics(given: Flags, targets: Flags, ignored: Flags | None = None)
 
 
 class ScoreAccumulator:
-    """Collects the scores of an evaluation, batch by batch and worker by worker, each sample once.
+    """Collects the scores of an evaluation over batches and workers, each sample once.
 
-    Samples are kept with their index in the dataset; `metrics` puts them in that order, so that the result has
-    the same bits however the samples were split.
+    Samples are kept with their index in the dataset, and `metrics` sorts them by it. The result is therefore
+    bit-identical however the samples were split.
     """
 
     def __init__(self) -> None:
-        self._parts: list[tuple[NDArray[np.int64], NDArray[np.float32], Flags]] = []
+        self._batches: list[tuple[NDArray[np.int64], NDArray[np.float32], Flags]] = []
 
     def update(self, indices: Tensor, scores: Tensor, targets: Tensor) -> None:
         """Add B samples: dataset indices B, probabilities B×C, targets B×C."""
-        self._parts.append((indices.cpu().numpy(), scores.detach().float().cpu().numpy(), targets.bool().cpu().numpy()))
+        scores, targets = scores.detach().float().cpu(), targets.bool().cpu()
+        self._batches.append((indices.cpu().numpy(), scores.numpy(), targets.numpy()))
 
     def merge(self, others: Sequence[ScoreAccumulator]) -> ScoreAccumulator:
-        """One accumulator with this one's samples and those of `others`."""
+        """A new accumulator with the samples of this one and of `others`."""
         merged = ScoreAccumulator()
-        merged._parts = [part for accumulator in (self, *others) for part in accumulator._parts]
+        merged._batches = [batch for accumulator in (self, *others) for batch in accumulator._batches]
         return merged
 
     def arrays(self, expected: int | None = None) -> tuple[NDArray[np.float32], Flags]:
         """Scores N×C and targets N×C in the dataset's order.
 
         Args:
-            expected: N, to check that no sample is missing.
+            expected: N, to check that no sample is missing; None does not check.
 
         Raises:
-            ValueError: a sample was counted twice, or some are missing.
+            ValueError: a sample is there twice, or samples are missing.
         """
-        indices = np.concatenate([part[0] for part in self._parts]) if self._parts else np.empty(0, np.int64)
+        indices = np.concatenate([batch[0] for batch in self._batches]) if self._batches else np.empty(0, np.int64)
         order = np.argsort(indices, kind="stable")
         ordered = indices[order]
         if (repeated := ordered[1:][ordered[1:] == ordered[:-1]]).size:
             raise ValueError(f"sample {repeated[0]} was evaluated more than once")
         if expected is not None and len(ordered) != expected:
-            raise ValueError(f"{len(ordered)} samples were evaluated of {expected}")
-        scores = np.concatenate([part[1] for part in self._parts])[order]
-        return scores, np.concatenate([part[2] for part in self._parts])[order]
+            raise ValueError(f"{len(ordered)} of {expected} samples were evaluated")
+        scores = np.concatenate([batch[1] for batch in self._batches])[order]
+        return scores, np.concatenate([batch[2] for batch in self._batches])[order]
 
     def metrics(self, expected: int | None = None, ignored: Flags | None = None) -> dict[str, Any]:
-        """`multilabel_metrics` of all samples; arguments and errors as there and in `arrays`."""
+        """`multilabel_metrics` of all samples. Arguments and errors as there and in `arrays`."""
         return multilabel_metrics(*self.arrays(expected), ignored=ignored)
 
 
@@ -213,8 +215,8 @@ def _array(values: ArrayLike | Tensor) -> NDArray[Any]:
     return np.asarray(values)
 
 
-def _ratio(above: ArrayLike, below: ArrayLike) -> NDArray[np.float64]:
-    """`above / below`, 0 where there is nothing below."""
-    below = np.asarray(below, float)
-    ratio: NDArray[np.float64] = np.divide(above, below, out=np.zeros_like(below), where=below > 0)
+def _ratio(numerator: ArrayLike, denominator: ArrayLike) -> NDArray[np.float64]:
+    """`numerator / denominator`, 0 where the denominator is 0."""
+    divisor = np.asarray(denominator, float)
+    ratio: NDArray[np.float64] = np.divide(numerator, divisor, out=np.zeros_like(divisor), where=divisor > 0)
     return ratio

@@ -1,6 +1,6 @@
-"""DecoupleNet, from image to logits, read from top to bottom like the paper's Fig. 1; and `build_model`.
+"""DecoupleNet from image to logits, in the order of the paper's Fig. 1, and `build_model`.
 
-Shapes: B images, D backbone channels, C classes, m maps per class; for a 448×448 image and a ResNet H=W=14.
+Shapes: B images, D backbone channels, C classes, m maps per class; H=W=14 for a 448×448 image and a ResNet.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ class DecoupleNet(nn.Module):
 
     Args:
         num_classes: C.
-        backbone: a name of `decouplenet.backbones`.
+        backbone: a name in `decouplenet.config.Backbone`.
         maps_per_class: m, the maps that the group convolution learns for each class.
         upsampling: `transposed`, `bilinear` or `none` (Table 4).
         attention: `arch1` (from the class maps), `arch2` (from the backbone's features), `none`, or `joint`
             (both in one model; the paper's arch1+arch2 row is an ensemble of two models instead).
-        k_pos: k+ of Eq. 3, pixels (int) or share (float).
-        k_neg: k- of Eq. 3, likewise; 0 switches the negative term off.
+        k_pos: k+ of Eq. 3: number of pixels (int) or share of them (float).
+        k_neg: k- of Eq. 3, in the same form; 0 switches the negative term off.
         alpha: weight of the negative term.
-        pretrained: True, False or a weight file, for the backbone.
+        pretrained: weights of the backbone: True, False or a weight file.
 
     Raises:
-        InputError: an unknown name, a k out of range, or weights that do not load.
+        InputError: a name is unknown, a k is out of range, or the weights do not load.
     """
 
     def __init__(
@@ -72,16 +72,16 @@ class DecoupleNet(nn.Module):
         return logits
 
     def class_maps(self, images: Tensor) -> Tensor:
-        """The maps Z after the category-wise max-pooling, that Fig. 2 shows: B×3×S×S -> B×C×H×W."""
+        """The maps Z after the category-wise max-pooling, as in Fig. 2: B×3×S×S -> B×C×H×W."""
         maps = self.space_to_depth(self.upsample(self.backbone(images)))
         return class_max(maps, self.maps_per_class)
 
 
 def build_model(config: ModelConfig, num_classes: int) -> nn.Module:
-    """The network of a config: DecoupleNet or one of the baselines, all B×3×S×S -> logits B×C.
+    """The network of a config: DecoupleNet or a baseline, B×3×S×S -> logits B×C.
 
     Raises:
-        InputError: an unknown backbone, or weights that do not load.
+        InputError: the backbone is unknown, or the weights do not load.
     """
     if config.head in BASELINES:
         return BASELINES[config.head](config, num_classes)

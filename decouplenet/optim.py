@@ -1,4 +1,4 @@
-"""The optimiser: its two groups of weights, its learning rate step by step, and its state by the weights' names."""
+"""The optimiser: its two parameter groups, the learning rate of each step, and its state by the weights' names."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from decouplenet.config import OptimConfig
 
-# What an optimiser remembers of each weight, of the weight's own shape.
 MOMENTS = {"sgd": ("momentum_buffer",), "adamw": ("exp_avg", "exp_avg_sq")}
-# Of each weight by its name: the moments and, with adamw, the `step` so far.
+"""The tensors that each optimiser keeps per weight, in the weight's own shape."""
 OptimizerState = dict[str, dict[str, Tensor]]
+"""By the weight's name: its moments and, with adamw, the number of steps so far as `step`."""
 
 
 def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
-    """SGD or AdamW over two groups, backbone and head, each with its `peak_lr`."""
+    """SGD or AdamW with two parameter groups, backbone and head, each with its `peak_lr`."""
     in_backbone = {id(p) for p in model.backbone.parameters()}  # type: ignore[union-attr]
     head = [p for p in model.parameters() if id(p) not in in_backbone]
     groups = [
@@ -29,19 +29,19 @@ def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimiz
 
 
 def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:
-    """Set each group's learning rate to a share of its peak."""
+    """Set the learning rate of each group to its peak times `factor`."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * factor
 
 
 def lr_factor(schedule: str, step: int, steps: int) -> float:
-    """The learning rate at a step as a share of its peak.
+    """The learning rate of a step as a share of its peak.
 
     Args:
-        schedule: `constant`; `cosine` from 1 to 0; `onecycle`, up from 1/25 over the first 30 % of the steps and
-            then down to 1/10,000 of the start, both along a cosine (Smith and Topin, 2018).
-        step: from 0.
-        steps: of the whole training.
+        schedule: `constant`; `cosine`, from 1 to 0; or `onecycle`, which rises from 1/25 over the first 30 % of the
+            steps and then falls to 1/10,000 of that start, both along a cosine (Smith and Topin, 2018).
+        step: number of the step, from 0.
+        steps: number of steps of the whole training.
     """
     if schedule == "constant":
         return 1.0
@@ -56,17 +56,27 @@ def _cosine(start: float, end: float, share: float) -> float:
 
 
 def state_by_name(model: nn.Module, optimizer: torch.optim.Optimizer) -> OptimizerState:
-    """The state of an optimiser of whole weights, on the CPU; empty before its first step."""
-    state = ((name, optimizer.state.get(weight)) for name, weight in model.named_parameters())
-    return {name: {key: value.cpu() for key, value in of.items() if torch.is_tensor(value)} for name, of in state if of}
+    """The optimiser's state by the weights' names, on the CPU; empty before its first step.
+
+    Args:
+        model: the model, with all of its weights on this worker.
+        optimizer: over its weights.
+    """
+    state: OptimizerState = {}
+    for name, weight in model.named_parameters():
+        if values := optimizer.state.get(weight):
+            state[name] = {key: value.cpu() for key, value in values.items() if torch.is_tensor(value)}
+    return state
 
 
 def load_by_name(model: nn.Module, optimizer: torch.optim.Optimizer, state: OptimizerState) -> None:
-    """Set what `state_by_name` gave; learning rates and the like stay this optimiser's own."""
+    """Load a state from `state_by_name`. Settings such as the learning rate stay this optimiser's own."""
     weights = dict(model.named_parameters())
-    places = {id(weight): i for i, weight in enumerate(w for group in optimizer.param_groups for w in group["params"])}
-    own = optimizer.state_dict()["param_groups"]
-    by_place = {
-        places[id(weights[name])]: {key: value.clone() for key, value in of.items()} for name, of in state.items()
+    grouped = (weight for group in optimizer.param_groups for weight in group["params"])
+    positions = {id(weight): i for i, weight in enumerate(grouped)}
+    by_position = {
+        positions[id(weights[name])]: {key: value.clone() for key, value in values.items()}
+        for name, values in state.items()
     }
-    optimizer.load_state_dict({"state": by_place, "param_groups": own})
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": by_position, "param_groups": groups})

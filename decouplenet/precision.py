@@ -9,7 +9,7 @@ AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Autocast(nn.Module):
-    """A network in mixed precision, wherever it is called.
+    """A network that always runs in mixed precision.
 
     Args:
         model: images to logits.

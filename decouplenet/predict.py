@@ -1,14 +1,15 @@
-"""`python -m decouplenet.predict`: labels of photos by a checkpoint, and its heat maps (the paper's Fig. 2)."""
+"""`python -m decouplenet.predict`: label photos with a checkpoint, and draw its heat maps (the paper's Fig. 2)."""
 
 from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from decouplenet.command_line import CommandParser, print_line, run
+from decouplenet.command_line import CommandParser, flag, print_line, run
+from decouplenet.dotted_keys import nearest
 from decouplenet.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,50 +17,61 @@ if TYPE_CHECKING:
 
     from decouplenet.checkpoint import Checkpoint
 
-MOST = 6
-"""Classes in a figure where none are named."""
+MAX_DRAWN_CLASSES = 6
+"""Maximum number of classes in a figure, unless the user names the classes."""
 
 
-def parser() -> CommandParser:
-    """The command's flags, and the config keys, of which `data.*` say where `--truth` is."""
-    parser = CommandParser(
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """The command's own flags."""
+
+    images: list[str] = flag([], positional=True)
+    """Photos: files or addresses."""
+    checkpoint: str | None = flag(None)
+    """Checkpoint folder that a search or a training wrote."""
+    json: bool = flag(False)
+    """Print JSON with the scores of all classes."""
+    heatmaps: str | None = flag(None)
+    """Folder for the figures, one per photo."""
+    classes: str | None = flag(None)
+    """Classes to draw, such as 'dog,traffic light'."""
+    truth: bool = flag(False)
+    """Look up each photo's true labels in the data of the config."""
+    thresholds: str | None = flag(None)
+    """Thresholds file that evaluate --tune-thresholds wrote."""
+
+
+def parser() -> CommandParser[Flags]:
+    """The command's flags and all config keys. `data.*` keys say where the labels for `--truth` are."""
+    return CommandParser(
         "python -m decouplenet.predict",
-        "Label photos with a checkpoint: every class whose probability is above 0.5, or above its own threshold.",
+        "Label photos with a checkpoint. A photo gets each class with a probability above 0.5, or above the class's "
+        "threshold.",
+        Flags,
     )
-    parser.add_argument("images", type=str, nargs="*", default=[], help="photos, here or at an address")
-    parser.add_argument("--checkpoint", type=str | None, default=None, help="folder that a search or training wrote")
-    parser.add_argument("--json", action="store_true", help="print JSON with the scores of all classes")
-    parser.add_argument("--heatmaps", type=str | None, default=None, help="folder for a figure a photo")
-    parser.add_argument("--classes", type=str | None, default=None, help="classes to draw, as in 'dog,traffic light'")
-    parser.add_argument("--truth", action="store_true", help="look photos up in the data that the config names")
-    parser.add_argument(
-        "--thresholds", type=str | None, default=None, help="file that evaluate's --tune-thresholds wrote"
-    )
-    parser.add_config_keys()
-    return parser
 
 
 class Prediction(NamedTuple):
-    """What a network says of a photo."""
+    """A network's output for one photo."""
 
     scores: list[float]
     """C probabilities."""
     maps: Tensor
-    """Class maps, C×h×w; empty where they were not asked for."""
+    """Class maps, C×h×w; empty if they were not requested."""
     image: Any
     """The photo, a PIL image."""
 
 
 def predict(checkpoint: Checkpoint, place: str, *, maps: bool = False) -> Prediction:
-    """Score a photo as an evaluation does.
+    """Score a photo with the preprocessing and precision of an evaluation.
 
     Args:
-        checkpoint: whose network, on the device that is to compute.
-        place: the photo, here or at an address.
-        maps: whether to take its class maps too.
+        checkpoint: its network is on the device to use.
+        place: the photo: a file or an address.
+        maps: whether to compute the class maps too.
 
     Raises:
-        InputError: it cannot be decoded.
+        InputError: the photo cannot be read or decoded.
     """
     import io
 
@@ -71,82 +83,121 @@ def predict(checkpoint: Checkpoint, place: str, *, maps: bool = False) -> Predic
     from decouplenet.data.transforms import normalise
     from decouplenet.precision import Autocast
 
-    where = place_of(place, None)
+    photo = place_of(place, None)
     try:
-        content = read_bytes(where)
+        content = read_bytes(photo)
     except OSError as error:
-        raise InputError(f"{shown(where)}: cannot be read ({error.strerror or error})") from None
+        raise InputError(
+            f"{shown(photo)}: cannot be read ({error.strerror or error}); check the path or address"
+        ) from None
     device = next(checkpoint.model.parameters()).device
-    pixels = torch.tensor(decode_square(where, checkpoint.config.data.image_size, content))
+    pixels = torch.tensor(decode_square(photo, checkpoint.config.data.image_size, content))
     images = normalise(pixels.permute(2, 0, 1)[None].to(device))
     precision = checkpoint.config.train.precision
     with torch.inference_mode():
         scores = Autocast(checkpoint.model, precision, device.type)(images).sigmoid()[0]
-        of = checkpoint.model.class_maps(images)[0] if maps else torch.empty(0)  # type: ignore[operator]
-    return Prediction(scores.tolist(), of, Image.open(io.BytesIO(content)))
+        class_maps = checkpoint.model.class_maps(images)[0] if maps else torch.empty(0)  # type: ignore[operator]
+    return Prediction(scores.tolist(), class_maps, Image.open(io.BytesIO(content)))
+
+
+def read(arguments: list[str] | None) -> tuple[Flags, dict[str, Any]]:
+    """The command's flags and the given config keys, checked.
+
+    Raises:
+        InputError: a flag is missing, or two flags contradict each other.
+    """
+    line = parser().given(arguments)
+    flags = line.flags
+    if not flags.checkpoint:
+        raise InputError("--checkpoint: not given; name the folder of a checkpoint")
+    if not flags.images:
+        raise InputError("no photo is given; name at least 1")
+    if flags.classes and not flags.heatmaps:
+        raise InputError("--classes: nothing is drawn, because --heatmaps is not given; add --heatmaps FOLDER")
+    for key in line.keys:
+        if not (flags.truth and key.startswith("data.")):
+            raise InputError(f"{key}: is fixed by the checkpoint; only data.* keys can be given, with --truth")
+    return flags, line.keys
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit code, 2 where a photo could not be read."""
-    own, keys = parser().given(arguments)
-    if not own["checkpoint"]:
-        raise InputError("--checkpoint: not given; name the folder of a checkpoint")
-    if not own["images"]:
-        raise InputError("no photo is given; name one or more")
-    if own["classes"] and not own["heatmaps"]:
-        raise InputError("--classes: says what is drawn, and --heatmaps is not given")
-    for key in keys:
-        if not (own["truth"] and key.startswith("data.")):
-            raise InputError(f"{key}: is the checkpoint's own; only data.* can be given, with --truth")
+    """Run the command. Returns its exit code, 2 if a photo could not be read."""
+    flags, keys = read(arguments)
 
     import torch
 
     from decouplenet.checkpoint import read_checkpoint
-    from decouplenet.thresholds import read_thresholds
 
-    checkpoint = read_checkpoint(own["checkpoint"])
+    checkpoint = read_checkpoint(str(flags.checkpoint))
     checkpoint.model.to("cuda" if torch.cuda.is_available() else "cpu")
-    names = checkpoint.class_names
-    thresholds = read_thresholds(own["thresholds"], names)[0] if own["thresholds"] else [0.5] * len(names)
-    wanted = own["classes"] or ""
-    chosen = [wanted] if wanted in names else [name.strip() for name in wanted.split(",") if name.strip()]
-    if unknown := [name for name in chosen if name not in names]:
-        from decouplenet.config import nearest
-
-        raise InputError(f"--classes: the checkpoint has no class '{unknown[0]}'; {nearest(unknown[0], names)}")
-    truth = _truth(checkpoint, keys) if own["truth"] else {}
-    folder = Path(own["heatmaps"]).expanduser() if own["heatmaps"] else None
-    told, code, drawn = [], 0, set[Path]()
-    for place in own["images"]:
+    labeller = Labeller(checkpoint, flags, keys)
+    rows, code = [], 0
+    for place in flags.images:
         try:
-            found = predict(checkpoint, place, maps=folder is not None)
+            row = labeller(place)
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)  # noqa: T201
             code = 2
             continue
-        ranked = sorted(range(len(names)), key=lambda c: -found.scores[c])
-        labels = [names[c] for c in ranked if found.scores[c] > thresholds[c]]
-        one: dict[str, Any] = {"image": place, "labels": labels}
-        one["scores"] = {names[c]: round(found.scores[c], 6) for c in ranked}
-        known = truth.get(_key(place))
-        if own["truth"]:
-            one["ground_truth"] = None if known is None else sorted(known)
-        if folder:
-            shown = chosen or [name for name in one["scores"] if name in labels or name in (known or ())][:MOST]
-            file = _free(folder, place, drawn)
-            _draw(file, found, names, shown or [names[c] for c in ranked[:3]], known)
-            one["heatmap"] = str(file)
-        told.append(one)
-        if not own["json"]:
-            scored = ", ".join(f"{name} {one['scores'][name]:.2f}" for name in labels) or "no label"
-            print_line(f"{place}: {scored}" + (f"  ({one['heatmap']})" if folder else ""))
-    if own["json"]:
-        print_line(json.dumps(told, indent=1))
+        rows.append(row)
+        if not flags.json:
+            scored = ", ".join(f"{name} {row['scores'][name]:.2f}" for name in row["labels"]) or "no label"
+            print_line(f"{place}: {scored}" + (f"  ({row['heatmap']})" if flags.heatmaps else ""))
+    if flags.json:
+        print_line(json.dumps(rows, indent=1))
     return code
 
 
-def _free(folder: Path, place: str, drawn: set[Path]) -> Path:
-    """A figure's file; photos of one name in several folders get a number."""
+class Labeller:
+    """Labels photos, and draws their heat maps if the flags ask for them.
+
+    Args:
+        checkpoint: the network and its class names.
+        flags: the command's flags.
+        keys: the given config keys.
+
+    Raises:
+        InputError: a class is unknown, or thresholds or labels cannot be read.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, flags: Flags, keys: dict[str, Any]) -> None:
+        from decouplenet.thresholds import read_thresholds
+
+        self._checkpoint, self._names = checkpoint, checkpoint.class_names
+        names, wanted = self._names, flags.classes or ""
+        self._thresholds = read_thresholds(flags.thresholds, names)[0] if flags.thresholds else [0.5] * len(names)
+        self._chosen = [wanted] if wanted in names else [name.strip() for name in wanted.split(",") if name.strip()]
+        if unknown := [name for name in self._chosen if name not in names]:
+            raise InputError(f"--classes: the checkpoint has no class '{unknown[0]}'; {nearest(unknown[0], names)}")
+        self._truth = _truth(checkpoint, keys) if flags.truth else None
+        self._folder = Path(flags.heatmaps).expanduser() if flags.heatmaps else None
+        self._drawn = set[Path]()
+
+    def __call__(self, place: str) -> dict[str, Any]:
+        """A photo's row of the JSON output.
+
+        Raises:
+            InputError: the photo cannot be read, or its figure cannot be written.
+        """
+        names, prediction = self._names, predict(self._checkpoint, place, maps=self._folder is not None)
+        ranked = sorted(range(len(names)), key=lambda c: -prediction.scores[c])
+        labels = [names[c] for c in ranked if prediction.scores[c] > self._thresholds[c]]
+        scores = {names[c]: round(prediction.scores[c], 6) for c in ranked}
+        row: dict[str, Any] = {"image": place, "labels": labels, "scores": scores}
+        true_labels = self._truth.get(_key(place)) if self._truth is not None else None
+        if self._truth is not None:
+            row["ground_truth"] = None if true_labels is None else sorted(true_labels)
+        if self._folder:
+            relevant = [name for name in scores if name in labels or name in (true_labels or ())][:MAX_DRAWN_CLASSES]
+            drawn_classes = self._chosen or relevant or [names[c] for c in ranked[:3]]
+            file = _unused_file(self._folder, place, self._drawn)
+            _draw(file, prediction, names, drawn_classes, true_labels)
+            row["heatmap"] = str(file)
+        return row
+
+
+def _unused_file(folder: Path, place: str, drawn: set[Path]) -> Path:
+    """A photo's figure file. Photos with the same name in several folders get a number."""
     stem, number = Path(place.partition("?")[0]).stem, 1
     file = folder / f"{stem}.png"
     while file in drawn:
@@ -156,27 +207,29 @@ def _free(folder: Path, place: str, drawn: set[Path]) -> Path:
     return file
 
 
-def _draw(file: Path, found: Prediction, names: tuple[str, ...], chosen: list[str], known: set[str] | None) -> None:
+def _draw(
+    file: Path, prediction: Prediction, names: tuple[str, ...], chosen: list[str], truth: set[str] | None
+) -> None:
     from decouplenet.heatmaps import heatmap_figure
 
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        heatmap_figure(found.image, found.maps, names, found.scores, chosen, known).save(file)
+        heatmap_figure(prediction.image, prediction.maps, names, prediction.scores, chosen, truth).save(file)
     except OSError as error:
         raise InputError(f"--heatmaps: cannot write '{file}' ({error.strerror}); give another folder") from None
 
 
 def _truth(checkpoint: Checkpoint, keys: dict[str, Any]) -> dict[str, set[str]]:
-    """The labels of all images of the data, by where they are."""
+    """The labels of all images of the data, by the image's absolute path or address."""
     from decouplenet.command_line import parse_config
-    from decouplenet.config import flatten
     from decouplenet.data.formats import load_image_sets
+    from decouplenet.dotted_keys import flatten
 
     flat = flatten(checkpoint.config.to_dict()) | {key: v for key, v in keys.items() if key.startswith("data.")}
     data = replace(parse_config(flat).data, drop_unlabelled=False)
     sets = load_image_sets(data)
     if sets[0].class_names != checkpoint.class_names:
-        raise InputError("--truth: the data's classes are not the checkpoint's; give the data that it was made for")
+        raise InputError("--truth: the data's classes are not the checkpoint's; give data with the same classes")
     return {
         _key(path): {images.class_names[c] for c in row.nonzero()[0]}
         for images in sets

@@ -1,6 +1,6 @@
-"""Scores of a network for an image set: what an evaluation does, in a training and on its own.
+"""Scores of a network for images, as an evaluation computes them, and its latency.
 
-Works on one worker's share of the images; whoever calls it brings the shares together.
+Works on one worker's share of the images. The caller merges the shares.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from decouplenet.precision import Autocast
 
 
 class Inputs:
-    """Makes batches a network's inputs, on its device.
+    """Turns batches into a network's inputs, on its device.
 
     Args:
-        network: with its backbone as `backbone`.
+        network: a network with its backbone as `backbone`.
         precision: fp32, bf16 or fp16.
-        device: where it is.
+        device: the network's device.
     """
 
     def __init__(self, network: nn.Module, precision: str, device: torch.device) -> None:
-        # The cache gives channels last, which all chips prefer but a CPU for depthwise convolutions in fp32.
+        # The cache gives channels last, the faster format except for depthwise convolutions in fp32 on a CPU.
         depthwise = any(isinstance(m, nn.Conv2d) and m.groups > 1 for m in network.backbone.modules())  # type: ignore[union-attr]
         self._channels_last = device.type != "cpu" or precision != "fp32" or not depthwise
         self._device = device
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Images B×3×S×S, targets B×C and what of them is ignored.
+        """Images B×3×S×S, targets B×C and the mask of ignored labels B×C.
 
-        Bytes travel to the device and become floats there, a quarter of the way.
+        The images are copied as bytes and become floats on the device, which copies a quarter of the data.
         """
-        images = normalise(self.laid_out(batch.images.to(self._device, non_blocking=True)))
+        images = normalise(self.to_memory_format(batch.images.to(self._device, non_blocking=True)))
         if batch.flipped.any():
             images = flip(images, batch.flipped.to(self._device))
         ignored = None if batch.ignored is None else batch.ignored.to(self._device)
         return images, batch.targets.to(self._device), ignored
 
-    def laid_out(self, images: Tensor) -> Tensor:
-        """Images B×3×S×S, channels last, in the memory format that the network takes them in."""
+    def to_memory_format(self, images: Tensor) -> Tensor:
+        """Channels-last images B×3×S×S in the memory format that is fastest for the network."""
         return images if self._channels_last else images.contiguous()
 
 
@@ -58,16 +58,16 @@ def score(
     batches: Iterable[Batch],
     config: Config,
     device: torch.device,
-    done: Callable[[], None] = lambda: None,
+    after_batch: Callable[[], None] = lambda: None,
 ) -> tuple[ScoreAccumulator, Tensor]:
-    """Score images with a network as it is evaluated: in evaluation mode, in the config's precision.
+    """Score images with a network in evaluation mode, in the config's precision.
 
     Args:
-        network: from images to logits.
-        batches: of one worker.
-        config: the training's.
-        device: where the network is.
-        done: called after each batch.
+        network: images to logits.
+        batches: the batches of one worker.
+        config: the config of the network's training.
+        device: the network's device.
+        after_batch: called after each batch.
 
     Returns:
         The probabilities, and the summed binary cross-entropy (a scalar on the device).
@@ -84,30 +84,30 @@ def score(
             logits = cast(images)
             loss += bce_loss(logits, targets, ignored)
             scores.update(batch.indices, logits.sigmoid(), targets)
-            done()
+            after_batch()
     return scores, loss
 
 
 def latency_ms(network: nn.Module, config: Config, device: torch.device, rounds: int = 20) -> float:
-    """Milliseconds from one image on the device to its logits, the median of some rounds.
+    """Median time in milliseconds from one image on the device to its logits.
 
     Args:
-        network: from images to logits; its mode is left as it is.
-        config: size of the image, and precision.
-        device: where the network is.
-        rounds: how often.
+        network: images to logits; afterwards it is in the same mode (training or evaluation) as before.
+        config: gives the image size and the precision.
+        device: the network's device.
+        rounds: number of measurements.
 
     Raises:
         TrainingFailed: memory ran out.
     """
     cast, training = Autocast(network, config.train.precision, device.type), network.training
     size, seconds = config.data.image_size, []
-    image = Inputs(network, config.train.precision, device).laid_out(
+    image = Inputs(network, config.train.precision, device).to_memory_format(
         torch.zeros(1, 3, size, size, device=device).to(memory_format=torch.channels_last)
     )
     cast.eval()
     with torch.inference_mode(), memory_errors(config):
-        for _ in range(rounds + 3):  # the first choose kernels
+        for _ in range(rounds + 3):  # torch chooses kernels in the first rounds
             began = time.perf_counter()
             cast(image)
             if device.type == "cuda":
@@ -119,7 +119,7 @@ def latency_ms(network: nn.Module, config: Config, device: torch.device, rounds:
 
 @contextlib.contextmanager
 def memory_errors(config: Config) -> Iterator[None]:
-    """Out of memory is a property of the configuration, not a fault of the worker."""
+    """Turn an out-of-memory error into `TrainingFailed`: the configuration is too large, the worker is sound."""
     try:
         yield
     except torch.OutOfMemoryError as error:

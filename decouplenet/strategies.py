@@ -1,12 +1,11 @@
-"""How the workers' gradients become one step of one model, by the name that `train.strategy` takes.
+"""Training strategies by the name that `train.strategy` takes: how the workers' gradients become one step of one model.
 
-A strategy takes gradients of the workers' shares of a batch and does what follows: average, unscale, clip, step.
+A strategy averages, unscales and clips the gradients, and steps. DeepSpeed is imported only for `deepspeed`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -14,6 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from decouplenet import compat
 from decouplenet.config import Config
 from decouplenet.errors import InputError
 from decouplenet.optim import load_by_name, state_by_name
@@ -21,59 +21,59 @@ from decouplenet.precision import Autocast
 
 
 class Strategy(Protocol):
-    """Trains one model on all workers; all of them call the same methods in the same order."""
+    """Trains one model on all workers. All of them call the same methods in the same order."""
 
     network: nn.Module
-    """What to train with: images B×3×H×W to logits B×C, in the precision of the config."""
+    """The module to train with: images B×3×H×W to logits B×C, in the precision of the config."""
 
-    def part(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
-        """Around forward and backward of a part of this worker's share of a batch; `last` says that none follows."""
+    def micro_batch(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
+        """Context for forward and backward of one micro-batch; `last` marks the last micro-batch of the step."""
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradient of a part's loss, which is this worker's part of the mean over workers."""
+        """Add the gradient of a micro-batch's loss. Gradients are averaged over the workers."""
 
     def step(self) -> None:
-        """Take the step of the batch; with fp16 none, where a gradient is not finite."""
+        """Step with the gradients of the batch. With fp16, skip the step if a gradient is not finite."""
 
     def weights(self) -> contextlib.AbstractContextManager[list[Tensor]]:
-        """The model's whole parameters, in its own order, for as long as the context lasts."""
+        """Context that gives the model's whole parameters, in the order of the model."""
 
     def state(self) -> dict[str, Any]:
-        """`optimizer` and `scaler`, the same on every worker, for any strategy and number of workers."""
+        """`optimizer` and `scaler`: the same on every worker, and loadable with any strategy and number of workers."""
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from `state`; the model has its weights already. Learning rates and the like stay the config's."""
+        """Load `state` into a model that has its weights already. Learning rates and such stay the config's."""
 
     def close(self) -> None:
-        """Let go of what outlives the object."""
+        """Release resources. The object must not be used afterwards."""
 
 
 class DataParallel:
     """torch's DistributedDataParallel: each worker has the whole model and steps with the mean gradient.
 
     Args:
-        model: what to train; its weights are changed in place.
+        model: the model to train; its weights are changed in place.
         optimizer: over its weights.
-        config: precision and clipping.
-        device: this worker's.
+        config: gives precision and clipping.
+        device: this worker's device.
         world: number of workers.
     """
 
     def __init__(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, config: Config, device: torch.device, world: int
     ) -> None:
-        self._model, self._optimizer, self._clip = model, optimizer, config.train.clip_norm
+        self._model, self._optimizer, self._clip_norm = model, optimizer, config.train.clip_norm
         self.network: nn.Module = Autocast(model, config.train.precision, device.type)
-        self._hold: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+        self._without_averaging: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
         if world > 1:
             ids = [device] if device.type == "cuda" else None
             wrapped = nn.parallel.DistributedDataParallel(self.network, device_ids=ids, broadcast_buffers=False)
-            self.network, self._hold = wrapped, wrapped.no_sync
+            self.network, self._without_averaging = wrapped, wrapped.no_sync
         self._scaler = torch.amp.GradScaler(device.type, enabled=config.train.precision == "fp16")
 
-    def part(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
-        """As `Strategy.part`."""
-        return contextlib.nullcontext() if last else self._hold()
+    def micro_batch(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
+        """As `Strategy.micro_batch`."""
+        return contextlib.nullcontext() if last else self._without_averaging()
 
     def backward(self, loss: Tensor) -> None:
         """As `Strategy.backward`."""
@@ -81,9 +81,9 @@ class DataParallel:
 
     def step(self) -> None:
         """As `Strategy.step`."""
-        if self._clip:
+        if self._clip_norm:
             self._scaler.unscale_(self._optimizer)
-            nn.utils.clip_grad_norm_(self._model.parameters(), self._clip)
+            nn.utils.clip_grad_norm_(self._model.parameters(), self._clip_norm)
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
@@ -110,10 +110,10 @@ class DataParallel:
 def make_strategy(
     model: nn.Module, optimizer: torch.optim.Optimizer, config: Config, device: torch.device, world: int
 ) -> Strategy:
-    """The strategy that a config names; DeepSpeed is imported only for itself.
+    """The strategy that a config names. Arguments as for `DataParallel`.
 
     Raises:
-        InputError: the DeepSpeed settings of the config cannot be used.
+        InputError: the strategy is unknown, or DeepSpeed refuses the settings of the config.
     """
     if config.train.strategy == "ddp":
         return DataParallel(model, optimizer, config, device, world)
@@ -125,9 +125,6 @@ def make_strategy(
 
 
 def leave_process_group() -> None:
-    """Leave torch's process group, and let DeepSpeed forget the groups that it made in it."""
-    comm = sys.modules.get("deepspeed.comm")
-    if comm is not None and comm.is_initialized():
-        comm.destroy_process_group()
-    elif dist.is_initialized():
+    """Leave torch's process group, if this process is in one."""
+    if not compat.leave_deepspeed_group() and dist.is_initialized():
         dist.destroy_process_group()

@@ -5,7 +5,8 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from decouplenet.config import Config, nest
+from decouplenet.config import Config
+from decouplenet.dotted_keys import nest
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 SMALL = """

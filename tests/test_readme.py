@@ -5,7 +5,8 @@ import tomllib
 from pathlib import Path
 
 from decouple_search.tune import parser
-from decouplenet.config import KEYS, SECTIONS, Config, flatten
+from decouplenet.config import KEYS, SECTIONS, Config
+from decouplenet.dotted_keys import flatten
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

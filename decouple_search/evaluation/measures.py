@@ -1,4 +1,4 @@
-"""What `evaluate` says of scores: the measures of each checkpoint and of their ensemble, as a mapping and as text."""
+"""The measures of scores, of each checkpoint and of their ensemble, as a mapping and as text."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from decouplenet.thresholds import best_thresholds, read_thresholds, write_thres
 if TYPE_CHECKING:
     from decouple_search.evaluation.scoring import Scored
 
-TOP = 3
-"""Labels an image of the top-k measures."""
+TOP_LABELS = 3
+"""Labels per image of the top-k measures."""
 
 
 def measure(
@@ -30,19 +30,19 @@ def measure(
     """Measure checkpoints, and several of them as an ensemble too.
 
     Args:
-        names: what the checkpoints are called.
+        names: the names of the checkpoints.
         scored: their scores.
         split: train or val.
-        thresholds: a file of thresholds to give labels by.
-        tune: a file to write thresholds to that have the highest F1 on these images.
+        thresholds: a file of thresholds above which a class counts as a label.
+        tune: a file to write; it gets the thresholds with the highest F1 on these images.
 
     Returns:
-        `multilabel_metrics` of the one checkpoint, or of the mean of the scores of several, with `top3` and
-        `top3_above_half` (`top_k_metrics`); `split`, `images` (their number), `class_names`, `seconds`, and the same
-        metrics for each of `checkpoints`, with its `checkpoint`.
+        `multilabel_metrics` of a single checkpoint, or of the mean score of several, with `top3` and
+        `top3_above_half` (`top_k_metrics`); `split`, `images` (their number), `class_names`, `seconds`; and in
+        `checkpoints` the same metrics of each, with its name as `checkpoint`.
 
     Raises:
-        InputError: a file cannot be read or written, or is for other classes.
+        InputError: a file cannot be read or written, or has other classes.
     """
     images = scored.images
     ensemble: NDArray[Any] = np.stack(scored.scores).mean(0, dtype=np.float64)
@@ -54,17 +54,18 @@ def measure(
     if thresholds:
         above, about = read_thresholds(thresholds, images.class_names)
         if about.get("digest") == _digest(images):
-            note = f"note: the thresholds of '{thresholds}' were tuned on these very images, so P, R and F1 flatter"
+            note = f"note: the thresholds of '{thresholds}' were tuned on these images, so P, R and F1 are too high"
             print(note, file=sys.stderr)  # noqa: T201
-    told = {"split": split, "images": len(images), "class_names": list(images.class_names), "seconds": scored.seconds}
+    facts = {"split": split, "images": len(images), "class_names": list(images.class_names), "seconds": scored.seconds}
     each = [
-        {"checkpoint": name, **_metrics(own, images, above)} for name, own in zip(names, scored.scores, strict=True)
+        {"checkpoint": name, **_metrics(scores, images, above)}
+        for name, scores in zip(names, scored.scores, strict=True)
     ]
-    return {**_metrics(ensemble, images, above), **told, "checkpoints": each}
+    return {**_metrics(ensemble, images, above), **facts, "checkpoints": each}
 
 
 def _metrics(scores: NDArray[Any], images: ImageSet, thresholds: float | list[float]) -> dict[str, Any]:
-    k, ignored = min(TOP, scores.shape[1]), images.ignored
+    k, ignored = min(TOP_LABELS, scores.shape[1]), images.ignored
     return {
         **multilabel_metrics(scores, images.targets, ignored=ignored, thresholds=thresholds),
         "top3": top_k_metrics(scores, images.targets, k, ignored=ignored),
@@ -73,21 +74,21 @@ def _metrics(scores: NDArray[Any], images: ImageSet, thresholds: float | list[fl
 
 
 def _digest(images: ImageSet) -> str:
-    """What tells one set of images from another."""
+    """A digest by which a set of images is recognised."""
     names = "\n".join(shown(path).rpartition("/")[2] for path in images.paths)
     return hashlib.sha256(names.encode() + images.targets.tobytes()).hexdigest()[:16]
 
 
 def head(measured: dict[str, Any]) -> str:
-    """What was measured, in a line."""
+    """The number of images, as the first line of a table."""
     return f"{measured['images']} {measured['split']} images, in per cent"
 
 
 def table(measured: dict[str, Any]) -> str:
-    """What was measured as text: a line a checkpoint and one for the ensemble, in per cent.
+    """The measures as text, in per cent: one line per checkpoint, and one for the ensemble.
 
     Args:
-        measured: as `measure` returns it.
+        measured: the result of `measure`.
     """
     rows = [(each["checkpoint"], each) for each in measured["checkpoints"]]
     if len(rows) > 1:
@@ -98,7 +99,7 @@ def table(measured: dict[str, Any]) -> str:
     for key, title in (("top3", "top 3"), ("top3_above_half", "top 3 > 0.5")):
         lines += [_line(title if len(rows) == 1 else f"{name}, {title}", width, row[key]) for name, row in rows]
     if missing := measured["classes_without_positives"]:
-        lines.append(f"mAP leaves out {missing} of {len(measured['class_names'])} classes, which no image has")
+        lines.append(f"mAP leaves out {missing} of {len(measured['class_names'])} classes, because no image has them")
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """The paper's Tables 1 to 4, and measured checkpoints beside their rows.
 
-Rows of the authors' own runs; those that they cite are in `CITED`, for Tables 1 and 2. All in per cent.
+`OWN` has the rows of the authors' own runs, `CITED` the rows that Tables 1 and 2 cite. All values are in per cent.
 """
 
 from __future__ import annotations
@@ -8,18 +8,20 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from decouplenet.config import Config, flatten
+from decouplenet.config import FACTS, Config
 from decouplenet.data.image_set import ImageSet
+from decouplenet.dotted_keys import flatten
 from decouplenet.errors import InputError
 from decouplenet.metrics import multilabel_metrics
 
-# In the order of the paper's tables.
 COLUMNS = {"map": "mAP", "p_c": "P-C", "r_c": "R-C", "f1_c": "F1-C", "p_o": "P-O", "r_o": "R-O", "f1_o": "F1-O"}
+"""The measures in the order of the paper's tables, with their titles there."""
 DATA = {80: "MS-COCO", 81: "NUS-WIDE"}
 """The paper's data sets by their number of classes."""
 CITED = {
@@ -40,19 +42,16 @@ CNN-RNN           -  40.5 30.4 34.7 49.9 61.7 55.2
 RLSD              54.1 44.4 49.6 46.9 54.4 67.6 60.3
 OF-RNN            -  59.4 50.7 54.7 69.0 71.4 70.2""",
 }
-"""Rows that the paper copies from others."""
-PLACES = ("data.train_", "data.val_", "data.cache", "data.workers")
-"""Beginnings of keys that say where the data are."""
-_POOLED = tuple(f"model.{name}" for name in ("maps_per_class", "upsampling", "attention", "k_pos", "k_neg", "alpha"))
-IDLE = {"gap": _POOLED, "gmp": _POOLED, "wildcat": ("model.upsampling", "model.attention")}
-"""Keys that a baseline does not use."""
+"""Rows that the paper copies from other papers."""
+IGNORED = ("train.seed", *(key for key, facts in FACTS.items() if facts.path or facts.of_machine))
+"""Keys that do not make another row: the seed, where the data are, and what a run uses of its machines."""
 
 
 class Row(NamedTuple):
-    """What of a configuration makes a row of the paper's tables."""
+    """The part of a configuration that makes a row of the paper's tables."""
 
     head: str
-    """As `model.head`; the paper's baseline is taken for `gap`, by its mAP."""
+    """As `model.head`. The paper's baseline counts as `gap`, by its mAP."""
     attention: str
     """none, arch1, arch2, or arch1+arch2 for the ensemble; empty for the baselines."""
     upsampling: str
@@ -69,7 +68,6 @@ def _decouplenet(attention: str, backbone: str = "resnet101", upsampling: str = 
     return Row("decouplenet", attention, upsampling, backbone)
 
 
-# By data set: a row, the table that it is in, and its values.
 OWN: dict[str, dict[Row, tuple[int, dict[str, float]]]] = {
     "MS-COCO": {
         Row("gap", "", "", "resnet101"): (1, _row("77.8 80.7 65.9 71.8 84.3 71.0 77.1")),
@@ -93,118 +91,154 @@ OWN: dict[str, dict[Row, tuple[int, dict[str, float]]]] = {
         _decouplenet("arch2", "resnet50"): (3, _row("56.5 - - - - - -")),
     },
 }
+"""By data set: the rows, each with the number of its table and its values."""
 
 
-def compare(configs: Sequence[Config], scores: Sequence[NDArray[Any]], images: ImageSet) -> list[dict[str, Any]]:
-    """Measured checkpoints beside the paper's rows, trainings that differ in their seed alone as one.
+@dataclass(frozen=True)
+class ComparedRow:
+    """Measured checkpoints beside a row of the paper. Measures are in [0, 1]."""
+
+    key: Row
+    """The row."""
+    seeds: tuple[int, ...]
+    """The seeds of the checkpoints."""
+    mean: Mapping[str, float]
+    """The mean of each measure over the seeds."""
+    spread: Mapping[str, float] | None
+    """The standard deviation over the seeds; None for a single seed."""
+    table: int | None = None
+    """The table of the paper's row, where there is such a row."""
+    paper_backbone: str | None = None
+    """The backbone of the paper's row."""
+    paper: Mapping[str, float] | None = None
+    """The paper's measures."""
+
+    @property
+    def name(self) -> str:
+        """The row as the paper would call it."""
+        if self.key.head in ("gap", "gmp"):
+            return f"{self.key.backbone} (baseline, {self.key.head})"
+        if self.key.head == "wildcat":
+            return f"WILDCAT, {self.key.backbone}"
+        branch = "w/o attn" if self.key.attention == "none" else self.key.attention
+        sampling = "" if self.key.upsampling == "transposed" else f", {self.key.upsampling} upsampling"
+        return f"DecoupleNet ({branch}), {self.key.backbone}{sampling}"
+
+    @property
+    def difference(self) -> dict[str, float]:
+        """The measured mean minus the paper's value."""
+        return {measure: self.mean[measure] - value for measure, value in (self.paper or {}).items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `evaluate --json` prints it; without the paper's part where the paper has no such row."""
+        measured = {"row": self.name, "seeds": list(self.seeds), "mean": self.mean, "spread": self.spread}
+        if self.paper is None:
+            return measured
+        paper = {"table": self.table, "backbone": self.paper_backbone, "paper": self.paper}
+        return {**measured, **paper, "difference": self.difference}
+
+
+def compare(configs: Sequence[Config], scores: Sequence[NDArray[Any]], images: ImageSet) -> list[ComparedRow]:
+    """Measured checkpoints beside the paper's rows. Checkpoints that differ only in their seed are one row.
+
+    Where a seed has both arch1 and arch2, the row of their ensemble follows.
 
     Args:
-        configs: of the checkpoints, as they were trained.
-        scores: their probabilities, N×C each.
-        images: what they scored.
-
-    Returns:
-        A mapping a row: `row`, `seeds`, `mean` and `spread` (standard deviation; None of one seed) of the metrics in
-        [0, 1]; where the paper has such a row, its `table`, `paper` (in [0, 1] too), the `backbone` that it is of,
-        and `difference`. Where both arch1 and arch2 are there of a seed, the row of the ensemble of the two follows.
+        configs: the configs that trained the checkpoints.
+        scores: the checkpoints' probabilities, N×C each.
+        images: the N images.
 
     Raises:
         InputError: as `check_comparable`.
     """
     data = check_comparable(configs, len(images.class_names))
     groups: dict[str, dict[int, tuple[Config, NDArray[Any]]]] = {}
-    for config, own in zip(configs, scores, strict=True):
-        groups.setdefault(_but(config), {})[config.train.seed] = config, own
+    for config, probabilities in zip(configs, scores, strict=True):
+        groups.setdefault(_identity(config), {})[config.train.seed] = config, probabilities
     rows = []
-    for seeds in groups.values():
-        config = next(iter(seeds.values()))[0]
-        rows.append(_summary(row_of(config), data, {seed: own for seed, (_, own) in seeds.items()}, images))
-        if row_of(config).attention == "arch1":
-            other = groups.get(_but(config, attention="arch2"), {})
-            both = {seed: (own + other[seed][1]) / 2 for seed, (_, own) in seeds.items() if seed in other}
+    for by_seed in groups.values():
+        config = next(iter(by_seed.values()))[0]
+        row = row_of(config)
+        rows.append(_compared(row, data, {seed: scored for seed, (_, scored) in by_seed.items()}, images))
+        if row.attention == "arch1":
+            arch2 = groups.get(_identity(config, attention="arch2"), {})
+            both = {seed: (scored + arch2[seed][1]) / 2 for seed, (_, scored) in by_seed.items() if seed in arch2}
             if both:
-                rows.append(_summary(row_of(config)._replace(attention="arch1+arch2"), data, both, images))
+                rows.append(_compared(row._replace(attention="arch1+arch2"), data, both, images))
     order = {row: i for i, row in enumerate(OWN[data])}
-    return sorted(rows, key=lambda each: order.get(each["key"], len(order)))
+    return sorted(rows, key=lambda compared: order.get(compared.key, len(order)))
 
 
 def check_comparable(configs: Sequence[Config], classes: int) -> str:
-    """The name of the paper's data set with so many classes.
+    """The name of the paper's data set with this number of classes.
 
     Raises:
-        InputError: it has none, or two configurations differ in nothing.
+        InputError: there is no such data set, or two checkpoints have the same configuration and seed.
     """
     if classes not in DATA:
         raise InputError(f"--compare paper: its data sets have 80 (MS-COCO) and 81 classes (NUS-WIDE), not {classes}")
-    known = Counter((_but(config), config.train.seed) for config in configs)
-    for (_, seed), times in known.items():
-        if times > 1:
-            raise InputError(f"--compare paper: {times} checkpoints are of one configuration and seed {seed}")
+    counts = Counter((_identity(config), config.train.seed) for config in configs)
+    for (_, seed), count in counts.items():
+        if count > 1:
+            raise InputError(f"--compare paper: {count} checkpoints are of one configuration and seed {seed}")
     return DATA[classes]
 
 
 def row_of(config: Config) -> Row:
-    """The row that a configuration is of."""
+    """The row that a configuration belongs to."""
     model = config.model
     if model.head != "decouplenet":
         return Row(model.head, "", "", model.backbone)
     return Row("decouplenet", model.attention, model.upsampling, model.backbone)
 
 
-def _but(config: Config, *, attention: str | None = None) -> str:
-    """What decides a configuration's network, but for the seed, as text; with another attention branch, if given."""
+def _identity(config: Config, *, attention: str | None = None) -> str:
+    """The keys that decide a network, except the seed, as text; with another attention branch, if given."""
     flat = flatten(config.to_dict())
     if attention:
         flat["model.attention"] = attention
-    without = ("train.seed", "scaling.", *PLACES, *IDLE.get(config.model.head, ()))
-    return json.dumps({key: value for key, value in flat.items() if not key.startswith(without)}, sort_keys=True)
+    used = {key: value for key, value in flat.items() if key not in IGNORED and _is_used(key, config.model.head)}
+    return json.dumps(used, sort_keys=True)
 
 
-def _summary(row: Row, data: str, by_seed: Mapping[int, NDArray[Any]], images: ImageSet) -> dict[str, Any]:
-    measured = [multilabel_metrics(own, images.targets, ignored=images.ignored) for own in by_seed.values()]
-    means = {key: mean(each[key] for each in measured) for key in COLUMNS}
-    spread = {key: stdev([each[key] for each in measured]) for key in COLUMNS} if len(measured) > 1 else None
-    told: dict[str, Any] = {"row": _name(row), "key": row, "seeds": sorted(by_seed), "mean": means, "spread": spread}
-    ranked = sorted(OWN[data], key=lambda known: known.backbone != row.backbone)
-    found = next((known for known in ranked if known[:3] == row[:3]), None)
-    if found:
-        table, values = OWN[data][found]
-        paper = {key: round(value / 100, 3) for key, value in values.items()}
-        difference = {key: means[key] - value for key, value in paper.items()}
-        told |= {"table": table, "backbone": found.backbone, "paper": paper, "difference": difference}
-    return told
+def _is_used(key: str, head: str) -> bool:
+    heads = FACTS[key].heads
+    return heads is None or head in heads
 
 
-def _name(row: Row) -> str:
-    """A row as the paper would call it."""
-    if row.head in ("gap", "gmp"):
-        return f"{row.backbone} (baseline, {row.head})"
-    if row.head == "wildcat":
-        return f"WILDCAT, {row.backbone}"
-    branch = "w/o attn" if row.attention == "none" else row.attention
-    sampling = "" if row.upsampling == "transposed" else f", {row.upsampling} upsampling"
-    return f"DecoupleNet ({branch}), {row.backbone}{sampling}"
+def _compared(row: Row, data: str, by_seed: Mapping[int, NDArray[Any]], images: ImageSet) -> ComparedRow:
+    measured = [multilabel_metrics(scored, images.targets, ignored=images.ignored) for scored in by_seed.values()]
+    means = {measure: mean(each[measure] for each in measured) for measure in COLUMNS}
+    spread = {measure: stdev([each[measure] for each in measured]) for measure in COLUMNS} if measured[1:] else None
+    compared = ComparedRow(row, tuple(sorted(by_seed)), means, spread)
+    nearest_first = sorted(OWN[data], key=lambda own: own.backbone != row.backbone)
+    own_row = next((own for own in nearest_first if own[:3] == row[:3]), None)
+    if own_row is None:
+        return compared
+    table, values = OWN[data][own_row]
+    paper = {measure: round(value / 100, 3) for measure, value in values.items()}
+    return replace(compared, table=table, paper_backbone=own_row.backbone, paper=paper)
 
 
-def text(rows: Sequence[Mapping[str, Any]], classes: int) -> str:
+def text(rows: Sequence[ComparedRow], classes: int) -> str:
     """The comparison as a table in per cent, after the rows that the paper cites."""
-    width = max(34, *(len(each["row"]) for each in rows))
+    width = max(34, *(len(row.name) for row in rows))
     cited = [(line[:18].strip(), line[18:].split()) for line in CITED[DATA[classes]].splitlines()]
     lines = [f"{'the paper cites':{width}}" + "".join(f"{title:>8}" for title in COLUMNS.values())]
     lines += [f"  {name:{width - 2}}" + "".join(f"{value:>8}" for value in values) for name, values in cited]
-    for each in rows:
-        seeds = f"{len(each['seeds'])} seed" + ("s" if len(each["seeds"]) > 1 else "")
-        lines += ["", f"{each['row']}", _line(f"  measured, {seeds}", width, each["mean"])]
-        if each["spread"]:
-            lines.append(_line("  spread over them", width, each["spread"]))
-        if "paper" in each:
-            where = f"  paper, Table {each['table']}, {each['backbone']}"
-            lines += [_line(where, width, each["paper"]), _line("  difference", width, each["difference"], sign="+")]
+    for row in rows:
+        seeds = f"{len(row.seeds)} seed" + ("s" if len(row.seeds) > 1 else "")
+        lines += ["", row.name, _line(f"  measured, {seeds}", width, row.mean)]
+        if row.spread:
+            lines.append(_line("  spread over them", width, row.spread))
+        if row.paper:
+            where = f"  paper, Table {row.table}, {row.paper_backbone}"
+            lines += [_line(where, width, row.paper), _line("  difference", width, row.difference, sign="+")]
         else:
             lines.append("  the paper has no such row")
     return "\n".join(lines)
 
 
 def _line(name: str, width: int, values: Mapping[str, float], sign: str = "") -> str:
-    cells = (f"{100 * values[key]:{sign}8.2f}" if key in values else f"{'-':>8}" for key in COLUMNS)
+    cells = (f"{100 * values[measure]:{sign}8.2f}" if measure in values else f"{'-':>8}" for measure in COLUMNS)
     return f"{name:{width}}" + "".join(cells)

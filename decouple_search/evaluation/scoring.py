@@ -1,6 +1,6 @@
-"""Scores of checkpoints on all workers of a connected Ray: each scores its share of the images, the driver measures.
+"""Scores of checkpoints on all workers of a connected Ray: each worker scores a share of the images.
 
-The shares are tasks that know nothing of each other, so one whose machine is lost is done again elsewhere.
+The shares are tasks that know nothing of each other. The share of a lost machine is scored by another one.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from decouple_search.evaluate import Member
-from decouple_search.gang.gang import cause_of, is_loss
-from decouple_search.machines.connection import connect, room
+from decouple_search.evaluation.member import EnsembleMember
+from decouple_search.gang.errors import is_loss, message_of
+from decouple_search.machines.connection import available, connect
 from decouple_search.machines.prepare import open_split
 from decouplenet.checkpoint import Checkpoint, read_checkpoint
 from decouplenet.command_line import print_line
@@ -30,70 +30,86 @@ from decouplenet.metrics import ScoreAccumulator
 
 
 class Scored(NamedTuple):
-    """What checkpoints made of images."""
+    """The scores of checkpoints."""
 
     images: ImageSet
     """N images."""
     scores: list[NDArray[np.float32]]
-    """Probabilities, N×C a checkpoint."""
+    """Probabilities, N×C per checkpoint."""
     trained: list[Config]
-    """The configs that trained them."""
+    """The configs that trained the checkpoints."""
     seconds: float
-    """That it took."""
+    """Seconds that the scoring took."""
 
 
-def score_all(members: Sequence[Member], *, split: str, workers: int | None, cluster: str | None = None) -> Scored:
+def score_all(
+    members: Sequence[EnsembleMember], *, split: str, workers: int | None, cluster: str | None = None
+) -> Scored:
     """Score images with checkpoints.
 
     Args:
         members: the checkpoints.
         split: train or val.
-        workers: how many; None for all that fit.
-        cluster: file of the cluster, for the machines that its autoscaler may add.
+        workers: the number of workers; None for all that fit.
+        cluster: the cluster file, for the machines that its autoscaler may add.
 
     Raises:
         InputError: checkpoints and data do not fit together, or no worker fits.
         TrainingFailed: a worker was lost too often, ran out of memory, or made scores that are not finite.
     """
-    began = time.monotonic()
-    checkpoints = [(name, read_checkpoint(folder), config) for name, folder, config in members]
-    ours, growth = connect(cluster)
+    started = time.monotonic()
+    checkpoints = [read_checkpoint(member.folder) for member in members]
+    connection = connect(cluster)
     try:
-        single = replace(members[0].config.scaling, workers_per_trial=1)
-        resolved, nodes, most = room(replace(members[0].config, scaling=single), growth())
-        if workers is not None and workers > most:
-            raise InputError(f"--workers: {workers} do not fit; there is room for {most}")
-        sets = [open_split(config, split, decode=len(nodes) == 1) for _, _, config in checkpoints]
+        first = members[0].config
+        single = replace(first, scaling=replace(first.scaling, workers_per_trial=1, min_workers_per_trial=None))
+        resolved, machines, fitting = available(single, connection.limits())
+        if workers is not None and workers > fitting:
+            raise InputError(f"--workers: {workers} do not fit; there is room for {fitting}")
+        sets = [open_split(member.config, split, decode=len(machines) == 1) for member in members]
         if not len(sets[0]):
             raise InputError(f"--split: there are no {split} images (data.holdout 0); give data.val_annotations")
-        _check_fit(checkpoints, sets, split)
-        asked = []
-        for _, checkpoint, config in checkpoints:
-            share = -(-config.train.batch_size // config.scaling.workers_per_trial)  # a worker's, in the training
-            world = workers or min(most, -(-len(sets[0]) // share))
-            scaling = replace(resolved.scaling, workers_per_trial=world)
-            train = replace(config.train, batch_size=share * world)
-            asked.append(_ask(checkpoint, replace(config, scaling=scaling, train=train), split))
+        _check_fit(members, checkpoints, sets, split)
+        count = len(sets[0])
+        calls = []
+        for member, checkpoint in zip(members, checkpoints, strict=True):
+            config = _scoring_config(member.config, resolved, workers or fitting, count, fixed=workers is not None)
+            calls.append(_start(checkpoint, config, split))
         scores = []
-        for (name, *_), calls in zip(checkpoints, asked, strict=True):
-            scores.append(_gather(calls, len(sets[0]), name))
+        for member, shares in zip(members, calls, strict=True):
+            scores.append(_gather(shares, count, member.name))
             if len(members) > 1:
-                print_line(f"{time.monotonic() - began:7.1f} s  {name} has scored {len(sets[0])} images")
+                print_line(f"{time.monotonic() - started:7.1f} s  {member.name} has scored {count} images")
     finally:
-        if ours:
-            ray.shutdown()
-    trained = [checkpoint.config for _, checkpoint, _ in checkpoints]
-    return Scored(sets[0], scores, trained, round(time.monotonic() - began, 2))
+        connection.close()
+    trained = [checkpoint.config for checkpoint in checkpoints]
+    return Scored(sets[0], scores, trained, round(time.monotonic() - started, 2))
+
+
+def _scoring_config(config: Config, resolved: Config, workers: int, images: int, *, fixed: bool) -> Config:
+    """A checkpoint's config for its scoring: each worker takes batches of the size that a worker of the training took.
+
+    Args:
+        config: the checkpoint's.
+        resolved: its scaling has the GPUs per worker.
+        workers: the number of workers.
+        images: the number of images.
+        fixed: whether the number of workers may not be lower where there are few images.
+    """
+    share = -(-config.train.batch_size // config.scaling.workers_per_trial)
+    world = workers if fixed else min(workers, -(-images // share))
+    scaling = replace(resolved.scaling, workers_per_trial=world)
+    return replace(config, scaling=scaling, train=replace(config.train, batch_size=share * world))
 
 
 def score_share(checkpoint: Checkpoint, config: Config, split: str, rank: int) -> ScoreAccumulator:
     """Score a worker's share of the images; a Ray task.
 
     Args:
-        checkpoint: whose network.
+        checkpoint: the network.
         config: data, precision, and the number of workers.
         split: train or val.
-        rank: this share's number.
+        rank: the number of this share.
     """
     import torch
 
@@ -116,36 +132,42 @@ def score_share(checkpoint: Checkpoint, config: Config, split: str, rank: int) -
     return scores
 
 
-def _ask(checkpoint: Checkpoint, config: Config, split: str) -> list[Any]:
+def _start(checkpoint: Checkpoint, config: Config, split: str) -> list[Any]:
+    """The pending shares of a checkpoint."""
     scaling = config.scaling
     task: Callable[..., Any] = ray.remote(num_cpus=scaling.cpus_per_worker, num_gpus=scaling.gpus_per_worker or 0)(
         score_share
     ).remote
-    held = ray.put(checkpoint)
-    return [task(held, config, split, rank) for rank in range(scaling.workers_per_trial)]
+    stored = ray.put(checkpoint)
+    return [task(stored, config, split, rank) for rank in range(scaling.workers_per_trial)]
 
 
-def _gather(calls: Sequence[Any], images: int, name: str) -> NDArray[np.float32]:
+def _gather(shares: Sequence[Any], images: int, name: str) -> NDArray[np.float32]:
     try:
-        shares: list[ScoreAccumulator] = ray.get(list(calls))
+        accumulators: list[ScoreAccumulator] = ray.get(list(shares))
     except (InputError, TrainingFailed) as error:
-        raise (InputError if isinstance(error, InputError) else TrainingFailed)(f"{name}: {cause_of(error)}") from None
+        kind = InputError if isinstance(error, InputError) else TrainingFailed
+        raise kind(f"{name}: {message_of(error)}") from None
     except ray.exceptions.RayError as error:
         if not is_loss(error):
             raise
-        raise TrainingFailed(f"{name}: a worker was lost ({cause_of(error)})") from None
-    return ScoreAccumulator().merge(shares).arrays(images)[0]
+        raise TrainingFailed(f"{name}: a worker was lost ({message_of(error)})") from None
+    return ScoreAccumulator().merge(accumulators).arrays(images)[0]
 
 
-def _check_fit(checkpoints: Sequence[tuple[str, Checkpoint, Config]], sets: Sequence[ImageSet], split: str) -> None:
-    """All checkpoints know the data's classes, and are measured on the same images."""
-    for (name, checkpoint, _), images in zip(checkpoints, sets, strict=True):
-        ours, theirs = checkpoint.class_names, images.class_names
-        if ours != theirs:
-            apart = sorted(set(ours) ^ set(theirs))
-            detail = f"only one has {apart[:5]}" if apart else "in another order"
-            raise InputError(f"{name}: its classes are not the data's ({detail}); give the data that it was made for")
+def _check_fit(
+    members: Sequence[EnsembleMember], checkpoints: Sequence[Checkpoint], sets: Sequence[ImageSet], split: str
+) -> None:
+    """Refuse checkpoints of other classes than the data's, and checkpoints with different images."""
+    for member, checkpoint, images in zip(members, checkpoints, sets, strict=True):
+        trained, given = checkpoint.class_names, images.class_names
+        if trained != given:
+            differing = sorted(set(trained) ^ set(given))
+            detail = f"only one has {differing[:5]}" if differing else "in another order"
+            raise InputError(
+                f"{member.name}: its classes are not the data's ({detail}); give the data that it was trained on"
+            )
         if images.paths != sets[0].paths:
             raise InputError(
-                f"{name}: its {split} images are others than those of {checkpoints[0][0]}; give data keys for all"
+                f"{member.name}: its {split} images differ from those of {members[0].name}; give data keys for all"
             )

@@ -1,54 +1,55 @@
-"""The machines that a cluster may have, as its file says: one of `ray up`, or KubeRay's RayCluster or RayJob."""
+"""The machines that a cluster may have, from its file: a file of `ray up`, or KubeRay's RayCluster or RayJob."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from decouplenet.config import load_yaml
 from decouplenet.errors import InputError
+from decouplenet.yaml_text import load_yaml
 
 QUANTITIES = {"m": 1e-3, "k": 1e3}
-"""Suffixes of what Kubernetes counts CPUs in."""
+"""Suffixes of Kubernetes' numbers of CPUs."""
 
 
-class Kind(NamedTuple):
+class MachineType(NamedTuple):
     """A type of machine."""
 
     name: str
     resources: dict[str, float]
-    """`CPU` and `GPU`; empty where the file leaves it open."""
-    least: int
-    """Machines of it that are always there."""
-    most: int
+    """`CPU` and `GPU`; empty where the file does not say."""
+    minimum: int
+    """Machines of this type that are always there."""
+    maximum: int
+    """Machines of this type that may be there."""
     priority: float
-    """Of two that fit alike the higher is launched first."""
+    """Of two types that fit equally well, the one with the higher priority is launched first."""
 
 
-class Cluster(NamedTuple):
-    """What a cluster's file says."""
+class ClusterLimits(NamedTuple):
+    """The machines that a cluster may have."""
 
-    head: Kind
-    kinds: tuple[Kind, ...]
-    """The types of workers."""
-    most: int
-    """Workers of all types."""
+    head: MachineType
+    kinds: tuple[MachineType, ...]
+    """The types of worker machines."""
+    max_workers: int
+    """Worker machines of all types together."""
 
-    def launched(self, fit: Sequence[int]) -> list[Kind]:
-        """The workers that there are at most, those that take the most first.
+    def launched(self, fit: Sequence[int]) -> list[MachineType]:
+        """The worker machines of the cluster at its largest; types that take the most workers come first.
 
         Args:
-            fit: how many workers of a trial fit on each kind's machine.
+            fit: for each type, how many workers of a trial fit on a machine of it.
         """
-        order = sorted(zip(fit, self.kinds, strict=True), key=lambda one: (-one[0], -one[1].priority))
-        return [kind for _, kind in order for _ in range(kind.most)][: self.most]
+        by_fit = sorted(zip(fit, self.kinds, strict=True), key=lambda pair: (-pair[0], -pair[1].priority))
+        return [kind for _, kind in by_fit for _ in range(kind.maximum)][: self.max_workers]
 
 
-def read_cluster(file: str) -> Cluster:
-    """Read a cluster's file.
+def read_cluster(file: str) -> ClusterLimits:
+    """Read a cluster file.
 
     Raises:
-        InputError: it cannot be read, or is neither of the kinds.
+        InputError: it cannot be read, or is not a file of either kind.
     """
     content = load_yaml(file)
     try:
@@ -58,18 +59,18 @@ def read_cluster(file: str) -> Cluster:
         if "provider" in content:
             return _ray_up(content)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InputError(f"--cluster: '{file}' is not a whole cluster file ({error!r})") from None
+        raise InputError(f"--cluster: '{file}' is not a complete cluster file ({error!r})") from None
     raise InputError(f"--cluster: '{file}' is neither a file of `ray up` nor KubeRay's RayCluster or RayJob")
 
 
-def _ray_up(content: Mapping[str, Any]) -> Cluster:
-    most, name = content.get("max_workers", 2), content.get("head_node_type", "")
-    kinds = {key: _type(key, kind, 0 if key == name else most) for key, kind in _types(content).items()}
-    head = kinds.get(name) or Kind("head", {}, 1, 1, 0)
-    at_hand = content["provider"].get("worker_ips")
-    if at_hand and not kinds:  # machines of one's own, of which the file says nothing more
-        return Cluster(head, (Kind("worker", {}, len(at_hand), len(at_hand), 0),), len(at_hand))
-    return Cluster(head, tuple(kind for kind in kinds.values() if kind.most), most)
+def _ray_up(content: Mapping[str, Any]) -> ClusterLimits:
+    max_workers, name = content.get("max_workers", 2), content.get("head_node_type", "")
+    kinds = {key: _type(key, kind, 0 if key == name else max_workers) for key, kind in _types(content).items()}
+    head = kinds.get(name) or MachineType("head", {}, 1, 1, 0)
+    addresses = content["provider"].get("worker_ips")
+    if addresses and not kinds:  # the user's own machines; the file gives only their addresses
+        return ClusterLimits(head, (MachineType("worker", {}, len(addresses), len(addresses), 0),), len(addresses))
+    return ClusterLimits(head, tuple(kind for kind in kinds.values() if kind.maximum), max_workers)
 
 
 def _types(content: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -77,14 +78,15 @@ def _types(content: Mapping[str, Any]) -> Mapping[str, Any]:
     return types
 
 
-def _type(name: str, kind: Mapping[str, Any], most: int) -> Kind:
+def _type(name: str, kind: Mapping[str, Any], maximum: int) -> MachineType:
     resources = {key: float(amount) for key, amount in (kind.get("resources") or {}).items()}
-    return Kind(name, resources, kind.get("min_workers", 0), kind.get("max_workers", most), kind.get("priority", 0))
+    limits = kind.get("min_workers", 0), kind.get("max_workers", maximum)
+    return MachineType(name, resources, *limits, kind.get("priority", 0))
 
 
-def _kuberay(spec: Mapping[str, Any]) -> Cluster:
+def _kuberay(spec: Mapping[str, Any]) -> ClusterLimits:
     groups = tuple(
-        Kind(
+        MachineType(
             group["groupName"],
             _pod(group),
             int(group.get("minReplicas", 0)),
@@ -93,14 +95,16 @@ def _kuberay(spec: Mapping[str, Any]) -> Cluster:
         )
         for group in spec.get("workerGroupSpecs", [])
     )
-    return Cluster(Kind("head", _pod(spec["headGroupSpec"]), 1, 1, 0), groups, sum(kind.most for kind in groups))
+    return ClusterLimits(
+        MachineType("head", _pod(spec["headGroupSpec"]), 1, 1, 0), groups, sum(kind.maximum for kind in groups)
+    )
 
 
 def _pod(group: Mapping[str, Any]) -> dict[str, float]:
-    """The resources of a group's pods: what is given to Ray, or else the limits of its container."""
+    """The resources of a group's pods: the parameters of `ray start`, or else the limits of the container."""
     given, container = group.get("rayStartParams") or {}, group["template"]["spec"]["containers"][0]
-    asked = container.get("resources") or {}
-    limits = {**(asked.get("requests") or {}), **(asked.get("limits") or {})}
+    resources = container.get("resources") or {}
+    limits = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
     gpus = sum(_quantity(amount) for key, amount in limits.items() if key.endswith("/gpu"))
     cpus = given.get("num-cpus", limits.get("cpu", 0))
     return {"CPU": float(int(_quantity(cpus))), "GPU": _quantity(given.get("num-gpus", gpus))}

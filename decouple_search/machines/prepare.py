@@ -1,13 +1,17 @@
-"""What a search and a training see to before their first worker starts: readable data, decoded images, weights."""
+"""What must be ready before the first worker starts: readable data, decoded images, the backbone's weights."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+from collections.abc import Callable, Iterator
 
 import ray
+from rich.progress import Progress
 
-from decouple_search.gang.gang import cause_of
-from decouple_search.ray_tune.callbacks.progress import decoding_progress
+from decouple_search.gang.errors import message_of
+from decouplenet.command_line import print_line
 from decouplenet.config import Config
 from decouplenet.data.cache import open_pixels
 from decouplenet.data.formats import load_image_sets
@@ -16,12 +20,16 @@ from decouplenet.errors import InputError
 
 
 def prepare_data(config: Config, *, decode: bool) -> int:
-    """Read the annotations, and decode the images into the cache, before any trial needs them.
+    """Read the annotations, and decode the images into the cache.
 
-    What is wrong with the data is said at once, and the first trials do not wait for each other's decoding.
+    Faults in the data are reported before any trial starts, and the first trials need not wait for each other.
+
+    Args:
+        config: its data section says what to read.
+        decode: whether to decode the images.
 
     Returns:
-        How many validation images there are.
+        The number of validation images.
     """
     train, val = load_image_sets(config.data)
     if decode:
@@ -31,11 +39,32 @@ def prepare_data(config: Config, *, decode: bool) -> int:
 
 
 def open_split(config: Config, split: str, *, decode: bool) -> ImageSet:
-    """The images of one split, train or val, decoded into the cache where asked for."""
+    """The images of a split, train or val, decoded into the cache if `decode` is set."""
     images = load_image_sets(config.data)[split == "val"]
     if decode:
         _decode(images, split, config)
     return images
+
+
+def check_weights(config: Config) -> None:
+    """Read or download the backbone's weights once, before every worker tries to.
+
+    Raises:
+        InputError: the weights cannot be read.
+    """
+    if config.model.pretrained:
+        attempt = ray.remote(num_cpus=0)(build_backbone_of).remote(config)
+        try:
+            ray.get(attempt)
+        except InputError as error:
+            raise InputError(message_of(error)) from None
+
+
+def build_backbone_of(config: Config) -> None:
+    """Build a config's backbone, only to see whether that fails."""
+    from decouplenet.backbones import build_backbone
+
+    build_backbone(config.model.backbone, config.model.pretrained)
 
 
 def _decode(images: ImageSet, name: str, config: Config) -> None:
@@ -45,18 +74,15 @@ def _decode(images: ImageSet, name: str, config: Config) -> None:
             open_pixels(images, size, cache, threads=os.cpu_count() or 1, progress=progress)
 
 
-def check_weights(config: Config) -> None:
-    """Read or download the backbone's weights once, before a trial on every worker tries to."""
-    if config.model.pretrained:
-        attempt = ray.remote(num_cpus=0)(build_backbone_of).remote(config)
-        try:
-            ray.get(attempt)
-        except InputError as error:
-            raise InputError(cause_of(error)) from None
+@contextlib.contextmanager
+def decoding_progress(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A callback of (done, count) that shows the progress of decoding, for the time of the context."""
+    with Progress(transient=True, disable=not sys.stdout.isatty()) as bar:
+        task = bar.add_task(f"decoding {name}")
 
+        def show(done: int, count: int) -> None:
+            bar.update(task, completed=done, total=count)
+            if done == count:
+                print_line(f"decoded    {count} {name} images into the cache")
 
-def build_backbone_of(config: Config) -> None:
-    """Build a config's backbone, for the errors alone."""
-    from decouplenet.backbones import build_backbone
-
-    build_backbone(config.model.backbone, config.model.pretrained)
+        yield show

@@ -1,51 +1,54 @@
-"""How many trials have room on the cluster, now and over the time of a search."""
+"""How many trials can run at the same time, now and over the time of a search."""
 
 from __future__ import annotations
 
 import time
 from itertools import pairwise
 
-from decouple_search.machines.connection import Growth, machines
-from decouple_search.plan import fitting
+from decouple_search.machines.capacity import Capacity
+from decouple_search.machines.connection import CurrentLimits, current_machines
 from decouplenet.command_line import print_line
 from decouplenet.config import Config
 
-LOOK = 5.0
+LOOK_SECONDS = 5.0
 """Seconds between two looks at the cluster."""
 
 
-class Room:
-    """The trials that can run at a time: of the machines that are there, or that the autoscaler may add.
+class TrialSlots:
+    """The trials that can run at the same time on the machines that are there or that the autoscaler may add.
 
     Args:
         config: what a trial needs.
-        growth: the machines that may be added.
-        most: trials that there are to be at a time at most.
+        limits: gives the machines that may be added.
+        maximum: the most trials that may run at the same time.
     """
 
-    def __init__(self, config: Config, growth: Growth, most: int) -> None:
-        self._config, self._growth, self._most = config, growth, most
-        self._known: list[tuple[float, int]] = []  # since when there has been room for how many
-        self._looked, self._waits = 0.0, False
+    def __init__(self, config: Config, limits: CurrentLimits, maximum: int) -> None:
+        self._config, self._limits, self._maximum = config, limits, maximum
+        self.history: list[tuple[float, int]] = []
+        """The moments at which the number of slots changed, on the monotonic clock, and the new numbers."""
+        self._looked, self._waiting = 0.0, False
 
     def __call__(self) -> int:
-        """The trials, 1 at least: it then waits for its machines."""
+        """The number of slots, at least 1: a trial without machines waits for them."""
         now = time.monotonic()
-        if not self._known or now - self._looked > LOOK:
-            trials = fitting(self._config, machines(self._config, self._growth())[1])
-            self._note(now, max(1, min(trials, self._most)))
-            if not trials and not self._waits:
-                print_line("waiting    for machines: no trial has room on those that are there")
-            self._looked, self._waits = now, not trials
-        return self._known[-1][1]
+        if not self.history or now - self._looked > LOOK_SECONDS:
+            trials = Capacity(self._config.scaling).trials(current_machines(self._config, self._limits())[1])
+            self._note(now, max(1, min(trials, self._maximum)))
+            if not trials and not self._waiting:
+                print_line("waiting    for machines: no trial fits on the machines that are there")
+            self._looked, self._waiting = now, not trials
+        return self.history[-1][1]
 
     def slot_seconds(self, since: float, until: float) -> float:
-        """The time of all slots between two moments of the monotonic clock; before the first look as at that."""
-        if not self._known:
+        """Slots times seconds between two moments. Before the first look, its number of slots counts."""
+        if not self.history:
             return 0.0
-        ends = [(float("-inf"), self._known[0][1]), *self._known[1:], (float("inf"), 0)]
-        return sum(slots * max(0.0, min(end, until) - max(start, since)) for (start, slots), (end, _) in pairwise(ends))
+        moments = [(float("-inf"), self.history[0][1]), *self.history[1:], (float("inf"), 0)]
+        return sum(
+            slots * max(0.0, min(end, until) - max(start, since)) for (start, slots), (end, _) in pairwise(moments)
+        )
 
     def _note(self, now: float, trials: int) -> None:
-        if not self._known or self._known[-1][1] != trials:
-            self._known.append((now, trials))
+        if not self.history or self.history[-1][1] != trials:
+            self.history.append((now, trials))

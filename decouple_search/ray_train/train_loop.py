@@ -1,4 +1,4 @@
-"""Ray Train as the host of one training: what each of its workers runs, and what the driver hears of it."""
+"""What each worker of a training runs under Ray Train, and how its driver hears of it."""
 
 from __future__ import annotations
 
@@ -8,63 +8,63 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import ray.train
-import ray.train.collective
-import ray.train.torch
-import ray.util
+import ray
 from ray.train import Checkpoint, UserCallback
 
+from decouple_search.ray_train import compat
+from decouple_search.ray_train.compat import API
+from decouple_search.ray_train.messages import LoopSettings, Reason, TrainReport, WorkerLost
 from decouplenet.checkpoint import read_training, write_training
+from decouplenet.checkpoint_files import CONFIG, STATE, WEIGHTS
 from decouplenet.config import Config
 from decouplenet.data.opened import Data, open_data
 from decouplenet.engine import Engine
 from decouplenet.errors import InputError, TrainingFailed
 
-ASK = 10
-"""Steps between two looks at whether to save."""
-SAVE = 300.0
-"""Seconds of an epoch after which it is saved half-way: what a lost machine, or a new one, may cost at most."""
-WANTED = (InputError, TrainingFailed)
-"""What the user has to mend, and no retry would."""
+STEPS_PER_QUESTION = 10
+"""Steps between two questions whether to save."""
+SAVE_SECONDS = 300.0
+"""Seconds of an epoch after which it is saved before its end. A lost machine, or a new one, costs at most that."""
+USER_ERRORS = (InputError, TrainingFailed)
+"""Errors that the user has to fix. Trying once more would not help."""
 
 _T = TypeVar("_T")
 
 
-def train_loop(settings: dict[str, Any]) -> None:
+def train_loop(carried: dict[str, Any]) -> None:
     """Train on this worker, from the newest checkpoint to the last epoch.
 
     Args:
-        settings: `config`, nested; `folder`, the training's on a shared disk, or None; `since`, the checkpoint to
-            begin from where Ray knows of none, or None.
+        carried: `LoopSettings`, as Ray Train passes them.
 
     Raises:
-        InputError, TrainingFailed: what the user has to mend.
+        InputError, TrainingFailed: the user has to fix something.
     """
     import torch
 
-    context, config = ray.train.get_context(), Config.from_dict(settings["config"])
+    settings = LoopSettings.from_ray(carried)
+    context, config = API.get_context(), Config.from_dict(settings.config)
     rank, world = context.get_world_rank(), context.get_world_size()
     torch.set_num_threads(max(1, int(config.scaling.cpus_per_worker)))
-    data = _agreed(lambda: _open(config, settings["folder"]), world)
-    engine = Engine(config, data, device=ray.train.torch.get_device(), rank=rank, world=world)
-    since = Checkpoint(settings["since"]) if settings["since"] else None
-    if checkpoint := ray.train.get_checkpoint() or since:
+    data = _on_all(lambda: _open(config, settings.folder), world)
+    engine = Engine(config, data, device=API.torch.get_device(), rank=rank, world=world)
+    start = Checkpoint(settings.checkpoint) if settings.checkpoint else None
+    if checkpoint := API.get_checkpoint() or start:
         with checkpoint.as_directory() as folder:
             engine.load_state(_read(Path(folder)))
-    pause = Pause()
+    signal = SaveSignal()
     while engine.epoch < config.train.epochs:
-        metrics: dict[str, Any] = dict(engine.train_epoch(pause))
-        if metrics:
-            metrics |= engine.evaluate()
-        if engine.note:
-            metrics["note"] = engine.note
-        _report(engine, {"epoch": engine.epoch, "step": engine.step, "workers": world, **metrics}, pause.why)
-        pause.saved()
+        measures: dict[str, Any] = dict(engine.train_epoch(signal))
+        if measures:
+            measures |= engine.evaluate()
+        where = {"epoch": engine.epoch, "step": engine.step, "workers": world}
+        _report(engine, TrainReport(**where, measures=measures, note=engine.note, saved=signal.reason))
+        signal.reset()
 
 
 def _open(config: Config, folder: str | None) -> Data:
-    """What may be there on one machine and not on another."""
-    if folder and not (Path(folder) / "config.yaml").is_file():
+    """The data and the weights, which one machine may have and another may not."""
+    if folder and not (Path(folder) / CONFIG).is_file():
         raise InputError(
             f"--storage: '{folder}' is not there on {ray.util.get_node_ip_address()}; give a folder that all machines "
             "share, or a URI such as s3://bucket/runs"
@@ -76,17 +76,17 @@ def _open(config: Config, folder: str | None) -> Data:
     return open_data(config.data)
 
 
-def _agreed(step: Callable[[], _T], world: int) -> _T:
-    """What a step gives on this worker; if it fails on any, its error on all, and none waits for another."""
+def _on_all(step: Callable[[], _T], world: int) -> _T:
+    """The result of a step on this worker. If the step fails on any worker, its error is raised on all."""
     import torch.distributed as dist
 
     result, error = None, None
     try:
         result = step()
-    except WANTED as raised:
+    except USER_ERRORS as raised:
         error = raised
     if world > 1:
-        ray.train.collective.barrier()  # as long as it takes: one may decode what another has in its cache
+        API.collective.barrier()  # without a time limit: one worker may decode what another has in its cache
         errors: list[Any] = [None] * world
         dist.all_gather_object(errors, error)
         error = next(filter(None, errors), None)
@@ -95,63 +95,64 @@ def _agreed(step: Callable[[], _T], world: int) -> _T:
     return result  # type: ignore[return-value]
 
 
-class Pause:
-    """Says, between two steps, whether to save now; the same on all workers.
+class SaveSignal:
+    """Says, between two steps, whether to save now. All workers get the same answer.
 
-    It is so when a machine of this training is about to be taken away, once for each, and when an epoch takes long.
+    The answer is yes when a machine of this training is about to be taken away, once for each machine, and when an
+    epoch takes long.
     """
 
     def __init__(self) -> None:
-        self.why = ""
-        """Why it last said yes: notice, or time."""
-        self._asked = 0
+        self.reason: Reason = ""
+        """Why the last answer was yes."""
+        self._questions = 0
         self._seen: set[str] = set()
-        self.saved()
+        self.reset()
 
-    def saved(self) -> None:
-        """Count the time anew."""
+    def reset(self) -> None:
+        """Start the time of an epoch."""
         self._since = time.monotonic()
 
     def __call__(self) -> bool:
         """Whether to save now."""
-        self._asked += 1
-        if self._asked % ASK:
+        self._questions += 1
+        if self._questions % STEPS_PER_QUESTION:
             return False
-        info = ray.train.get_preemption_info()
-        new = set(info.preempted_node_ids) - self._seen if info else set()
+        new = compat.doomed_nodes() - self._seen
         self._seen |= new
-        late = ray.train.collective.broadcast_from_rank_zero(time.monotonic() - self._since > SAVE)
-        self.why = "notice" if new else "time"
+        late = compat.any_on_rank_zero(time.monotonic() - self._since > SAVE_SECONDS)
+        self.reason = "notice" if new else "time"
         return bool(new or late)
 
 
-class Told(UserCallback):
-    """Hands what is reported to the driver.
+class DriverCallback(UserCallback):
+    """Hands reports and losses to the driver.
 
     Args:
-        queue: a `ray.util.queue.Queue`.
+        queue: a `ray.util.queue.Queue` of `TrainReport` and `WorkerLost`.
     """
 
     def __init__(self, queue: Any) -> None:
         self._queue, self._lost = queue, ""
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Checkpoint | None) -> None:
-        """Tell the first worker's measures, which are all workers'."""
+        """Hand on the first worker's report; all workers report the same."""
         self._lost = ""
-        self._queue.put(metrics[0])
+        self._queue.put(TrainReport.from_ray(metrics[0]))
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        """Tell why the workers start again; what the user has to mend is raised, which ends the training instead."""
+        """Hand on why the workers restart. An error that the user has to fix is raised, which ends the training."""
         for error in worker_exceptions.values():
-            if isinstance(error, WANTED):
+            if isinstance(error, USER_ERRORS):
                 raise error
-        if (lost := culprit(worker_exceptions)) != self._lost:  # Ray asks again and again until the workers are ended
-            self._queue.put({"lost": lost})
+        lost = first_failure(worker_exceptions)
+        if lost != self._lost:  # Ray repeats it until the workers are ended
+            self._queue.put(WorkerLost(lost))
         self._lost = lost
 
 
-def culprit(failures: Mapping[int, Exception]) -> str:
-    """What went wrong, in a line: of a worker that died rather than of those that waited for it in a collective.
+def first_failure(failures: Mapping[int, Exception]) -> str:
+    """What went wrong, in one line: a worker's death rather than the errors of those that waited for it.
 
     Args:
         failures: errors by rank.
@@ -159,24 +160,22 @@ def culprit(failures: Mapping[int, Exception]) -> str:
     died = {rank: error for rank, error in failures.items() if type(error).__module__.startswith("ray.")}
     rank, error = min((died or failures).items())
     lines = str(error).strip().splitlines() or [""]
-    # Ray's account of a death ends with what to look at.
+    # Ray's account of a death ends with advice.
     reason = next((line for line in lines if "unexpectedly" in line or "died" in line), lines[0])
     kind = "" if died else f"{type(error).__name__}: "
     return f"worker {rank}: {kind}{' '.join(reason.split())}"
 
 
-def _report(engine: Engine, metrics: dict[str, Any], why: str) -> None:
-    if "train_loss" not in metrics:
-        metrics["saved"] = why
-    state = engine.state()
+def _report(engine: Engine, report: TrainReport) -> None:
+    state, metrics = engine.state(), report.to_ray()
     if engine.rank > 0:
-        ray.train.report(metrics)
+        API.report(metrics)
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "checkpoint"
         write_training(folder, state, engine.config, metrics, engine.data.train.class_names)
-        ray.train.report(metrics, Checkpoint.from_directory(folder))
+        API.report(metrics, Checkpoint.from_directory(folder))
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    return read_training((folder / "state.pt").read_bytes(), (folder / "model.safetensors").read_bytes())
+    return read_training((folder / STATE).read_bytes(), (folder / WEIGHTS).read_bytes())

@@ -1,4 +1,4 @@
-"""When a search has spent its seconds, its epochs or its patience; the number of trials is the searcher's to count."""
+"""When a search has used up its seconds, its epochs or its patience. The searcher counts the trials."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import optuna
 from ray.tune import Stopper
 
-from decouple_search.ray_tune.trainable import UNSHARED
+from decouple_search.ray_tune.requeue import Requeue
+from decouple_search.ray_tune.tune_result import from_tune
 from decouple_search.space.space import Space
 from decouple_search.study.record import own_trials
 
@@ -17,41 +18,42 @@ class Budget(Stopper):
     """Tune's stopper of a search.
 
     Args:
-        study: the search's.
-        space: for the objective.
-        epochs: the most over all trials, with those of earlier runs; None for no limit.
-        patience: trials in a row that end without a better best; None for no limit.
-        seconds: the most, with those of earlier runs; None for no limit.
-        before: seconds of earlier runs.
-        again: to which Tune's id of a trial goes that a fault ends, and that begins again another time.
+        study: the search's study.
+        space: the searched space, for the objective.
+        requeue: where a trial is marked that ended only because of its machine.
+        epochs: the most epochs over all trials and runs; None for no limit.
+        patience: trials in a row that may end without a better best value; None for no limit.
+        seconds: the most seconds over all runs; None for no limit.
+        earlier_seconds: seconds of earlier runs.
     """
 
     def __init__(
         self,
         study: optuna.Study,
         space: Space,
+        requeue: Requeue,
         *,
         epochs: int | None = None,
         patience: int | None = None,
         seconds: float | None = None,
-        before: float = 0.0,
-        again: set[str] | None = None,
+        earlier_seconds: float = 0.0,
     ) -> None:
-        self._study, self._space, self._epochs, self._patience = study, space, epochs, patience
-        self._trained = sum(trial.user_attrs.get("epochs", 0) for trial in own_trials(study))
-        self._seconds, self._since = seconds, time.monotonic() - before
+        self._study, self._space, self._requeue = study, space, requeue
+        self._epochs, self._patience = epochs, patience
+        self._trained = sum(trial.epochs for trial in own_trials(study))
+        self._seconds, self._since = seconds, time.monotonic() - earlier_seconds
         self.spent = ""
-        """What is spent, in words."""
+        """Which limit is reached, in words."""
         self.fault = ""
-        """Why no trial can go on, in words."""
-        self._again = set() if again is None else again
+        """Why no trial can continue, in words."""
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Count an epoch; no single trial is stopped."""
-        if UNSHARED in result:  # or one such machine would use up all trials
-            self.fault = result[UNSHARED]
-            self._again.add(trial_id)
-        if "failed" not in result:
+        """Count an epoch. No single trial is stopped."""
+        epoch_result = from_tune(result)
+        if epoch_result.missing_folder:  # otherwise one such machine would use up all trials
+            self.fault = epoch_result.missing_folder
+            self._requeue.mark(trial_id)
+        if epoch_result.failure is None:
             self._trained += 1
         return False
 
@@ -61,18 +63,18 @@ class Budget(Stopper):
             self.spent = f"{self._seconds:g} s (--time-budget)"
         elif self._epochs is not None and self._trained >= self._epochs:
             self.spent = f"{self._trained} epochs trained (--epoch-budget)"
-        elif self._patience is not None and self._vain() >= self._patience:
+        elif self._patience is not None and self._since_best() >= self._patience:
             self.spent = f"{self._patience} trials in a row without a better one (--patience)"
         return bool(self.spent or self.fault)
 
-    def _vain(self) -> int:
-        """Trials that have ended since the best one did."""
-        sign = 1 if self._space.mode == "max" else -1
-        ended = [trial for trial in own_trials(self._study) if trial.datetime_complete]
-        ended.sort(key=lambda trial: trial.datetime_complete.timestamp())  # type: ignore[union-attr]
-        reached = [trial.user_attrs.get("best_value") for trial in own_trials(self._study)]
-        best = max((sign * value for value in reached if value is not None), default=0.0)
-        values = [sign * trial.user_attrs.get("best_value", -sign * float("inf")) for trial in ended]
-        if not values or max(values) < best:  # one that still trains is better than all
+    def _since_best(self) -> int:
+        """The number of trials that have ended since the best trial ended; 0 while a running trial is the best."""
+        utility = self._space.objective.utility
+        trials = own_trials(self._study)
+        best = max((utility(t.best_value) for t in trials if t.best_value is not None), default=0.0)
+        ended = [trial for trial in trials if trial.frozen.datetime_complete]
+        ended.sort(key=lambda trial: trial.frozen.datetime_complete.timestamp())  # type: ignore[union-attr]
+        reached = [-float("inf") if t.best_value is None else utility(t.best_value) for t in ended]
+        if not reached or max(reached) < best:
             return 0
-        return len(values) - 1 - values.index(max(values))
+        return len(reached) - 1 - reached.index(max(reached))

@@ -1,52 +1,64 @@
-"""The Optuna study as Tune's searcher: asks it for each trial and tells it the truth about how each ended."""
+"""The Optuna study as Tune's searcher: it proposes trials from the study, and records in it how each trial went."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import optuna
 from optuna.trial import TrialState
 from ray.tune import Callback
 from ray.tune.search import Searcher
-from ray.tune.utils import flatten_dict
 
+from decouple_search.gang.epoch_result import EpochResult
+from decouple_search.ray_tune.requeue import Requeue
+from decouple_search.ray_tune.trial_spec import TrialSpec
+from decouple_search.ray_tune.tune_result import from_tune
 from decouple_search.space.space import Space
-from decouple_search.study.record import own_trials
+from decouple_search.study.compat import reopen_trial
+from decouple_search.study.record import WORKER_LOST, TrialLog, own_trials
+from decouple_search.study.resume import ResumableTrial
 
-CUT = "stopped before its first epoch ended"
-LOST = "a worker was lost"
+
+def _ignore(number: int) -> None:
+    """Keep the study's sampler."""
 
 
-class Unfinished(NamedTuple):
-    """A trial that a search before this one began."""
+def _from_beginning(number: int) -> ResumableTrial:
+    return ResumableTrial(number, None, {})
 
-    number: int
-    """Its number in the study."""
-    since: str | None
-    """The checkpoint folder to go on from; None to begin again."""
-    changed: dict[str, Any]
-    """Searched keys that were not what was proposed when it was written."""
+
+@dataclass(frozen=True, kw_only=True)
+class Proposals:
+    """How many trials a searcher proposes, and how."""
+
+    trials: int
+    """Trials in all, with those that are in the study."""
+    slots: Callable[[], int]
+    """Gives the number of trials that may run at the same time. The next trial is proposed when a slot is free, so
+    that everything known by then counts."""
+    prepare: Callable[[int], None] = _ignore
+    """Called with a trial's number before the study proposes it; gives the study its sampler."""
+    resumable: Sequence[ResumableTrial] = ()
+    """Trials of earlier runs that continue first."""
+    resume_point: Callable[[int], ResumableTrial] = _from_beginning
+    """Gives where a requeued trial continues from, by its number."""
 
 
 class StudySearcher(Searcher):
-    """Proposes trials of a space and reports them to a study.
+    """Proposes trials of a space and records them in a study.
 
     Args:
         study: the Optuna study.
-        space: what to propose.
+        space: the searched space.
         config: the complete base configuration, dotted.
-        trials: how many there are to be in all, with those that are in the study.
-        room: how many may run at a time; the next is asked for only when one has ended, so that it is chosen with
-            all that is known.
-        prepare: called with a trial's number before it is asked for, to give the study its sampler.
-        unfinished: trials that go on first.
-        again: Tune's ids of trials that it gave up, and that begin again under another.
-        newest: what such a trial goes on from, by its number.
+        proposals: how many trials, and how they are proposed.
+        requeue: the trials that Tune gave up and that are proposed once more.
     """
 
     def __init__(
@@ -54,150 +66,117 @@ class StudySearcher(Searcher):
         study: optuna.Study,
         space: Space,
         config: dict[str, Any],
-        *,
-        trials: int,
-        room: Callable[[], int],
-        prepare: Callable[[int], None] = lambda number: None,
-        unfinished: Sequence[Unfinished] = (),
-        again: Collection[str] = (),
-        newest: Callable[[int], Unfinished] = lambda number: Unfinished(number, None, {}),
+        proposals: Proposals,
+        requeue: Requeue | None = None,
     ) -> None:
         super().__init__(metric=space.metric, mode=space.mode)
-        self._study, self._space, self._config, self._prepare = study, space, config, prepare
-        self._trials, self._room, self._lost, self._newest = trials, room, again, newest
-        self._unfinished = list(unfinished)
-        self._running: dict[str, optuna.Trial] = {}
+        self._study, self._space, self._config = study, space, config
+        self._proposals, self._requeue = proposals, requeue or Requeue()
+        self._resumable = list(proposals.resumable)
+        self._running: dict[str, TrialLog] = {}  # by Tune's id
         self._attempts: Counter[int] = Counter()
-        self.asked = len(own_trials(study)) - len(self._unfinished)
-        """Trials that have been proposed, before this run too."""
+        self.proposed = len(own_trials(study)) - len(self._resumable)
+        """The number of trials that have been proposed, with those of earlier runs."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """The next configuration, None while all slots are taken, or FINISHED."""
-        if self.asked >= self._trials:
-            if self._running:  # one that is lost may have to begin again
+        """The next trial's specification, None while all slots are taken, or FINISHED."""
+        if self.proposed >= self._proposals.trials:
+            if self._running:  # a lost trial may have to be proposed once more
                 return None
             return Searcher.FINISHED  # type: ignore[return-value]
-        if self._running and len(self._running) >= self._room():
+        if self._running and len(self._running) >= self._proposals.slots():
             return None
-        self.asked += 1
-        if self._unfinished:
-            number, since, changed = self._unfinished.pop(0)
-            self._prepare(number)
-            trial = self._again(number)
-        else:
-            trials = self._study.get_trials(deepcopy=False)  # a start point has its number already
-            self._prepare(next((t.number for t in trials if t.state == TrialState.WAITING), len(trials)))
-            trial, since, changed = self._study.ask(), None, {}
-        self._running[trial_id] = trial
-        return {
-            "trial": trial.number,
-            "config": self._config | self._space.suggest(trial) | changed,
-            "since": since,
-            "attempt": self._attempts[trial.number],
-            "objectives": [list(objective) for objective in self._space.objectives],
-        }
+        self.proposed += 1
+        trial, start = self._resumed() if self._resumable else self._asked()
+        self._running[trial_id] = TrialLog(self._study, trial)
+        return TrialSpec(
+            number=trial.number,
+            config=self._config | self._space.suggest(trial) | start.changed,
+            objectives=self._space.objectives,
+            checkpoint=start.checkpoint,
+            attempt=self._attempts[trial.number],
+        ).to_tune()
+
+    def _resumed(self) -> tuple[optuna.Trial, ResumableTrial]:
+        """A trial that started earlier."""
+        start = self._resumable.pop(0)
+        self._proposals.prepare(start.number)
+        return reopen_trial(self._study, start.number), start
+
+    def _asked(self) -> tuple[optuna.Trial, ResumableTrial]:
+        """A new trial of the study. A start point has its number already."""
+        trials = self._study.get_trials(deepcopy=False)
+        self._proposals.prepare(next((t.number for t in trials if t.state == TrialState.WAITING), len(trials)))
+        trial = self._study.ask()
+        return trial, _from_beginning(trial.number)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Report an epoch to the study."""
-        if trial_id not in self._running:
+        """Record an epoch."""
+        self.record(trial_id, from_tune(result))
+
+    def record(self, trial_id: str, result: EpochResult) -> None:
+        """Record an epoch of a running trial, if it has a finite value."""
+        value = result.measures.get(self._space.metric, math.nan)
+        if trial_id not in self._running or not math.isfinite(value):
             return
-        trial, metric = self._running[trial_id], self._space.metric
-        if metric not in result or not math.isfinite(result[metric]):
-            return
-        known = trial.user_attrs
-        new = result["epoch"] > known.get("epochs", 0)  # and not one done again, after a worker was lost
-        if new:
-            self._report(trial, result["epoch"], result[metric])
-        for name in ("lineage", "parameters"):
-            if result.get(name) and result[name] != known.get(name):
-                trial.set_user_attr(name, result[name])
-        best, sign = known.get("best_value"), 1 if self._space.mode == "max" else -1
-        if best is None or sign * result[metric] > sign * best:
-            for name in ("val_map", "images_per_second"):
-                if name in result:
-                    trial.set_user_attr(name, result[name])
-            trial.set_user_attr("objectives", [result[name] for name, _ in self._space.objectives])
-            trial.set_user_attr("best_value", result[metric])
-            trial.set_user_attr("best_epoch", result["epoch"])
-            # Tune flattens the config that an epoch was trained with into its result; pbt may have changed it.
-            if "config/config/train.epochs" in result:
-                config = {key: result.get(f"config/config/{key}", value) for key, value in self._config.items()}
-                if (used := self._space.present(config)) != trial.params:
-                    trial.set_user_attr("in_force", used)
-        if new:  # last, so that an epoch that counts is known in full
-            seconds = result.get("train_seconds", 0.0) + result.get("eval_seconds", 0.0)
-            trial.set_user_attr("seconds", round(known.get("seconds", 0.0) + seconds, 3))
-            trial.set_user_attr("epochs", result["epoch"])
+        used = None
+        if result.config is not None:  # pbt may have changed what was proposed
+            used = self._space.present({**self._config, **result.config})
+        self._running[trial_id].epoch(result, self._space.objectives, used)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False, **_: Any
     ) -> None:
-        """Tell the study how a trial ended: COMPLETE after all epochs, PRUNED if stopped before, else FAIL."""
+        """Record how a trial ended, or keep it to be proposed once more."""
         if trial_id not in self._running:
             return
-        if trial_id in self._lost:
-            trial = self._running.pop(trial_id)
-            self._unfinished.append(self._newest(trial.number))
-            self._attempts[trial.number] += 1
-            self.asked -= 1
+        if self._requeue.has(trial_id):
+            number = self._running.pop(trial_id).trial.number
+            self._resumable.append(self._proposals.resume_point(number))
+            self._attempts[number] += 1
+            self.proposed -= 1
             return
-        failure = (result or {}).get("failed") or (LOST if error else None)
-        if result and not failure:
-            self.on_trial_result(trial_id, result)  # Tune gives the last epoch to this call alone
+        last = from_tune(result) if result else None
+        failure = (last.failure if last else None) or (WORKER_LOST if error else None)
+        if last and not failure:
+            self.record(trial_id, last)  # Tune gives the last epoch to this call alone
         self._end(self._running.pop(trial_id), failure)
 
     @property
     def running(self) -> int:
-        """Trials that have begun and not ended, with those that wait to go on."""
-        return len(self._running) + len(self._unfinished)
+        """The number of trials that have started and not ended, with those that wait to be resumed."""
+        return len(self._running) + len(self._resumable)
 
     def end_running(self) -> None:
-        """Tell the study of trials that ended with the budget."""
-        for number, _, _ in self._unfinished:
-            self._running[f"unfinished {number}"] = self._again(number)
-        self._unfinished.clear()
+        """Record the end of the trials that a budget ended."""
+        for start in self._resumable:
+            self._end(TrialLog(self._study, reopen_trial(self._study, start.number)), None)
+        self._resumable.clear()
         while self._running:
             self._end(self._running.popitem()[1], None)
 
-    def _again(self, number: int) -> optuna.Trial:
-        """A trial of the study, to go on telling of."""
-        return optuna.trial.Trial(self._study, self._study.get_trials(deepcopy=False)[number]._trial_id)
-
-    def _report(self, trial: optuna.Trial, epoch: int, value: float) -> None:
-        if len(self._space.objectives) == 1:
-            trial.report(value, epoch)
-        else:  # of which Optuna takes no intermediate values
-            trial.set_user_attr("curve", trial.user_attrs.get("curve", {}) | {str(epoch): value})
-
-    def _end(self, trial: optuna.Trial, failure: str | None) -> None:
-        epochs = trial.user_attrs.get("epochs", 0)
-        if failure or not epochs:
-            trial.set_user_attr("failure", failure or CUT)
-            self._study.tell(trial, state=TrialState.FAIL)
-        elif epochs < self._config["train.epochs"]:
-            self._study.tell(trial, state=TrialState.PRUNED)
-        else:
-            self._study.tell(trial, trial.user_attrs["objectives"])
+    def _end(self, log: TrialLog, failure: str | None) -> None:
+        log.end(failure, self._config["train.epochs"])
 
     def save(self, checkpoint_path: str) -> None:
-        """Write which trial of Tune is which of the study; all else is in the study."""
-        numbers = {trial_id: trial.number for trial_id, trial in self._running.items()}
-        Path(checkpoint_path).write_text(json.dumps({"asked": self.asked, "running": numbers}))
+        """Write which trial of Tune is which of the study. Everything else is in the study."""
+        numbers = {trial_id: log.trial.number for trial_id, log in self._running.items()}
+        Path(checkpoint_path).write_text(json.dumps({"proposed": self.proposed, "running": numbers}))
 
 
-class Reports(Callback):
-    """Tells a searcher of every epoch at once.
+class EpochRecorder(Callback):
+    """Records every epoch in the study at once.
 
-    Tune itself keeps back the one after which a trial is stopped until its checkpoint is written, and a search that is
-    killed or whose budget is spent just then would lose it.
+    Tune itself holds back the epoch after which a trial is stopped until the trial's checkpoint is written. A search
+    that is killed, or whose budget is used up, just then would lose that epoch.
 
     Args:
-        searcher: whom to tell.
+        searcher: the searcher that records.
     """
 
     def __init__(self, searcher: StudySearcher) -> None:
         self._searcher = searcher
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
-        """Pass an epoch on."""
-        self._searcher.on_trial_result(trial.trial_id, flatten_dict(result))
+        """Record an epoch."""
+        self._searcher.record(trial.trial_id, from_tune(result))

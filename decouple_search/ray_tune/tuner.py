@@ -1,27 +1,23 @@
-"""Ray Tune's side of a search: how it runs the trials that the study proposes."""
+"""Tune's Tuner of a search: how Tune runs the trials that the study proposes."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
-
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the leaderboard and TensorBoard are ours
-os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")  # a failed trial has no metric, and none is made up
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its tables ignore verbose=0
-os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "inf")  # the study is what a search goes on with
 
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
+from decouple_search.ray_tune.compat import allow_pending_trials
+from decouple_search.ray_tune.resources import trial_resources
 from decouple_search.ray_tune.searcher import StudySearcher
 from decouple_search.ray_tune.trainable import DecoupleTrial
+from decouple_search.ray_tune.trial_spec import TrialSpec
 from decouple_search.storage.checkpoints import TRIALS, Checkpoints
 from decouple_search.storage.folder import Folder
 from decouple_search.study.experiment import DEFINITION
 from decouple_search.study.record import trial_name
-from decouplenet.config import Config, ScalingConfig
+from decouplenet.config import Config
 
 
 def make_tuner(
@@ -39,26 +35,22 @@ def make_tuner(
     """A Tuner of `DecoupleTrial`s, each in a placement group of its own.
 
     Args:
-        folder: the search's.
-        checkpoints: those of its trials, which Tune writes.
+        folder: the search's folder.
+        checkpoints: the checkpoints of its trials, which Tune writes.
         config: the base configuration, for what a trial needs.
-        searcher: what proposes trials.
-        scheduler: when trials are stopped.
-        stop: when all are.
-        callbacks: what is told of every event, in this order.
-        samples: trials that Tune may ask for.
-        starting: trials that may wait for their machines at a time.
+        searcher: proposes trials.
+        scheduler: stops trials.
+        stop: stops the search.
+        callbacks: called at every event, in this order.
+        samples: the number of trials that Tune may ask for.
+        starting: the number of trials that may wait for their machines at the same time.
     """
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(starting)  # all slots start at once, not in turn
+    allow_pending_trials(starting)
+    trainable = tune.with_parameters(
+        DecoupleTrial, filesystem=checkpoints.system, shared_file=folder.shared_file(DEFINITION)
+    )
     return tune.Tuner(
-        tune.with_resources(
-            tune.with_parameters(
-                DecoupleTrial,
-                system=checkpoints.system,
-                shared=None if folder.remote else str(folder.local / DEFINITION),
-            ),
-            trial_resources(config.scaling),
-        ),
+        tune.with_resources(trainable, trial_resources(config.scaling)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
@@ -70,31 +62,24 @@ def make_tuner(
         run_config=tune.RunConfig(
             name=TRIALS,
             storage_path=checkpoints.root.rpartition("/")[0],
-            storage_filesystem=checkpoints.system if folder.remote else None,
+            storage_filesystem=folder.ray_filesystem,
             stop=stop,
             callbacks=list(callbacks),
-            failure_config=tune.FailureConfig(max_failures=-1),  # the scheduler's Recovery decides,
+            failure_config=tune.FailureConfig(max_failures=-1),  # the scheduler's LossPolicy decides
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
         ),
     )
 
 
-def trial_resources(scaling: ScalingConfig) -> tune.PlacementGroupFactory:
-    """An empty bundle for the trial itself, which only waits for its gang, and one a worker."""
-    worker = {"CPU": scaling.cpus_per_worker}
-    if scaling.gpus_per_worker:
-        worker["GPU"] = scaling.gpus_per_worker
-    bundles = [{}, *[worker] * scaling.workers_per_trial]
-    return tune.PlacementGroupFactory(bundles, strategy=scaling.placement_strategy)
-
-
 def _folder_name(trial: Any) -> str:
-    """Its name; one that begins again in the same search gets another, since Tune numbers its checkpoints anew."""
-    attempt = trial.config["attempt"]
+    """The trial's name. A requeued trial gets another folder, because Tune numbers its checkpoints from 0."""
+    attempt = TrialSpec.from_tune(trial.config).attempt
     return f"{_proposed_name(trial)}.{attempt}" if attempt else _proposed_name(trial)
 
 
 def _proposed_name(trial: Any) -> str:
-    """The name that a trial keeps; under pbt its config may later be another's."""
-    return trial_name(trial.config["trial"])
+    """The name that a trial keeps, although pbt may later give it another config."""
+    number = TrialSpec.from_tune(trial.config).number
+    assert number is not None  # noqa: S101 - only pbt leaves it out, for a trial that has its name
+    return trial_name(number)

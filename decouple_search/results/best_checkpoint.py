@@ -1,61 +1,119 @@
-"""A search's best checkpoint: written out, and measured again on workers like those that trained it."""
+"""A search's best checkpoint: found, exported, and measured on workers like those that trained it."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 import ray
 
-from decouple_search.results import tables as results
-from decouple_search.storage.checkpoints import Checkpoints
-from decouple_search.gang.gang import Gang, GangHungError
+from decouple_search.gang.errors import GangHungError
+from decouple_search.gang.gang import Gang
 from decouple_search.space.space import Space
-from decouple_search.study.record import trial_name
+from decouple_search.storage.checkpoints import Checkpoints
+from decouple_search.study.ranking import best_trial
+from decouple_search.study.record import TrialRecord, ended_trials
+from decouplenet.atomic_files import replace_folder
+from decouplenet.checkpoint_files import CHECKPOINT_FILES, CONFIG, METRICS
 from decouplenet.command_line import print_line
-from decouplenet.config import Config, load_yaml
+from decouplenet.config import Config
+from decouplenet.yaml_text import load_yaml
+
+BEST_CHECKPOINT = "best_checkpoint"
+"""The folder of the exported checkpoint."""
 
 
-def export_best(experiment: Path, checkpoints: Checkpoints, study: optuna.Study, space: Space, *, again: bool) -> None:
-    """Write `best_checkpoint/` from what there is, measure it again, and say where it is not what it should be.
+class BestCheckpoint(NamedTuple):
+    """The best checkpoint that a search has."""
+
+    trial: TrialRecord
+    path: str
+    """As `Checkpoints` names it."""
+    metrics: dict[str, Any]
+    """Its metrics.json."""
+
+
+def best_checkpoint(checkpoints: Checkpoints, study: optuna.Study, space: Space) -> BestCheckpoint | None:
+    """The best trial's checkpoint of its best epoch; else the best of all complete checkpoints; None without any.
+
+    A worker may be lost, or the search interrupted, while the best epoch's checkpoint is written.
+    """
+    best, by_trial, objective = best_trial(study, space.objectives), checkpoints.all(), space.objective
+    complete = [
+        BestCheckpoint(trial, path, checkpoints.metrics(path))
+        for trial in ended_trials(study)
+        if trial.result != "FAIL"
+        for path in by_trial.get(trial.name, [])
+        if checkpoints.is_whole(path)
+    ]
+    for each in complete:
+        if best and each.trial.number == best.number and each.metrics["epoch"] == best.best_epoch:
+            return each
+    return max(
+        complete,
+        key=lambda each: (objective.utility(each.metrics[objective.metric]), -each.trial.number),
+        default=None,
+    )
+
+
+def export_checkpoint(source: Path, target: Path, metrics: dict[str, Any]) -> None:
+    """Copy a checkpoint folder without its training state, with further entries in its metrics.json."""
+    with replace_folder(target) as folder:
+        for name in CHECKPOINT_FILES:
+            shutil.copyfile(source / name, folder / name)
+        known = json.loads((folder / METRICS).read_text())
+        (folder / METRICS).write_text(json.dumps(known | metrics, indent=1) + "\n")
+
+
+def export_best(
+    experiment: Path, checkpoints: Checkpoints, study: optuna.Study, space: Space, *, measure: bool
+) -> None:
+    """Write `best_checkpoint/`, measure it, and warn where a value differs from its trial's.
 
     Args:
         experiment: the experiment's folder on this machine.
-        checkpoints: those of its trials.
-        study: the search's.
-        space: what was searched.
-        again: whether to measure it again.
+        checkpoints: the checkpoints of its trials.
+        study: the search's study.
+        space: the searched space.
+        measure: whether to measure it.
     """
-    target, best = experiment / "best_checkpoint", results.best_trial(study, space)
-    kept = results.best_kept(checkpoints, study, space)
-    if kept is None:
+    target, best, metric = experiment / BEST_CHECKPOINT, best_trial(study, space.objectives), space.metric
+    exported = best_checkpoint(checkpoints, study, space)
+    if exported is None:
         if best:
             print_line("warning: no trial's checkpoint was written to the end, so there is no best_checkpoint")
         return
-    trial, source, told = kept
-    if best != trial or told["epoch"] != trial.user_attrs["best_epoch"]:
+    metrics = exported.metrics
+    if best is None or exported.trial.number != best.number or metrics["epoch"] != best.best_epoch:
         print_line(
-            "warning: the best epoch's checkpoint was not written to the end; best_checkpoint is trial "
-            f"{trial_name(trial.number)}'s of epoch {told['epoch']}, val_map {told['val_map']:.4f}"
+            f"warning: the best epoch's checkpoint was not written to the end; best_checkpoint is of trial "
+            f"{exported.trial.name}, epoch {metrics['epoch']}, {metric} {metrics[metric]:.4f}"
         )
-    with checkpoints.at_hand(source) as folder:
-        results.export_checkpoint(folder, target, {})  # there before the measuring, which may be interrupted
-        if not again:
+    with checkpoints.local_copy(exported.path) as folder:
+        export_checkpoint(folder, target, {})  # before the measurement, which may be interrupted
+        if not measure:
             return
-        print_line("measuring the best checkpoint again")
+        print_line("measuring the best checkpoint")
         try:
             measured = _measured(folder)
         except (ray.exceptions.RayError, GangHungError, KeyboardInterrupt) as error:
-            print_line(f"warning: the best checkpoint was not measured again ({type(error).__name__})")
+            print_line(f"warning: the best checkpoint was not measured ({type(error).__name__})")
             return
-        results.export_checkpoint(folder, target, measured)
-    if abs(measured["val_map"] - told["val_map"]) > 1e-6:
-        print_line(f"warning: val_map is {measured['val_map']:.6f}, its trial had {told['val_map']:.6f}")
+        export_checkpoint(folder, target, measured)
+    _compare(metric if metric in measured else "val_map", measured, metrics)
+
+
+def _compare(metric: str, measured: dict[str, Any], trained: dict[str, Any]) -> None:
+    """Warn if a measure, of one that an evaluation has, is not what the trial had."""
+    if abs(measured[metric] - trained[metric]) > 1e-6:
+        print_line(f"warning: {metric} is {measured[metric]:.6f}, its trial had {trained[metric]:.6f}")
 
 
 def _measured(checkpoint: Path) -> dict[str, Any]:
-    config = Config.from_dict(load_yaml(checkpoint / "config.yaml"))
+    config = Config.from_dict(load_yaml(checkpoint / CONFIG))
     gang = Gang(config.scaling)
     try:
         gang.start(config.to_dict())

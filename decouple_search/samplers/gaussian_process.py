@@ -25,48 +25,102 @@ from decouple_search.space.space import Space
 Array = NDArray[np.float64]
 
 CANDIDATES = 1000
-"""Random configurations among which the best is looked for, before it is refined."""
+"""Random configurations among which the best is looked for before it is refined."""
 JITTER = 1e-6
 
 
 class Observation(NamedTuple):
-    """What a trial reached after an epoch; larger is better."""
+    """A value that a trial reached after an epoch; more is better."""
 
     point: Mapping[str, Any]
     epoch: int
     value: float
 
 
+class Hyperparameters(NamedTuple):
+    """The kernel's hyperparameters, on the scales on which they are fitted (theta: one vector in this order)."""
+
+    log_lengths: Array
+    """Logarithms of the d length scales."""
+    log_noise: float
+    """Logarithm of the noise variance."""
+    floor_logit: float
+    """Logit of the covariance that all epochs of a configuration share."""
+    log_epoch_scale: float
+    """Logarithm of the scale over log epochs."""
+    log_variance: float
+    """Logarithm of the variance."""
+
+    @classmethod
+    def of(cls, theta: Array) -> Hyperparameters:
+        """The hyperparameters in a vector of d + 4 numbers."""
+        noise, floor, epoch_scale, variance = theta[-4:]
+        return cls(theta[:-4], float(noise), float(floor), float(epoch_scale), float(variance))
+
+    @property
+    def noise(self) -> float:
+        """The noise variance."""
+        return math.exp(self.log_noise)
+
+    @property
+    def floor(self) -> float:
+        """The covariance that all epochs of a configuration share, in (0, 1)."""
+        return 1 / (1 + math.exp(-self.floor_logit))
+
+    @property
+    def epoch_scale(self) -> float:
+        """The scale over log epochs."""
+        return math.exp(self.log_epoch_scale)
+
+    @property
+    def variance(self) -> float:
+        """The variance."""
+        return math.exp(self.log_variance)
+
+
+class Kernel(NamedTuple):
+    """The kernel's values for q×n pairs, and the parts that its derivatives need."""
+
+    covariance: Array
+    """The covariance itself."""
+    slope: Array
+    """Minus its derivative by the squared distance."""
+    matern: Array
+    """The part over the parameters, times the variance."""
+    falling: Array
+    """The part over epochs that falls with their distance."""
+
+
 class EpochModel:
     """A Gaussian process over encoded configurations and the epoch.
 
-    The kernel is Matérn 5/2 over the parameters, each with its own length scale, times one over log epochs that
-    falls to a floor: what all epochs of a configuration share. The mean is the typical learning curve.
+    The kernel is Matérn 5/2 over the parameters, each with its own length scale, times a kernel over log epochs. The
+    latter falls to a floor, which all epochs of a configuration share. The mean is the typical learning curve.
 
     Args:
-        space: what is searched.
-        known: the observations.
-        epochs: of a full training.
+        space: the searched space.
+        observations: what trials reached.
+        epochs: the epochs of a full training.
     """
 
-    def __init__(self, space: Space, known: Sequence[Observation], epochs: int) -> None:
+    def __init__(self, space: Space, observations: Sequence[Observation], epochs: int) -> None:
         self._space, self._epochs = space, epochs
-        self._points = [dict(one.point) for one in known]
+        self._points = [dict(each.point) for each in observations]
         self._x = np.stack([encode(space, point) for point in self._points])
-        self._t = np.log([one.epoch for one in known]) / math.log(max(epochs, 2))
-        typical = typical_curve(known, epochs)
-        residual = np.array([one.value - typical[one.epoch] for one in known])
+        self._t = np.log([each.epoch for each in observations]) / math.log(max(epochs, 2))
+        typical = typical_curve(observations, epochs)
+        residual = np.array([each.value - typical[each.epoch] for each in observations])
         low, high = np.quantile(residual, [0.25, 0.75])
         residual = np.maximum(residual, low - 1.5 * (high - low))  # how bad the worst are is of no interest
         self._scale = float(residual.std()) or 1.0
         self._y = (residual - residual.mean()) / self._scale
         self._level = float(typical[-1] + residual.mean())
         self._distances = distances(space, self._x, self._x)
-        self._theta = self._fit()
+        self._hyperparameters = self._fit()
         self._factor()
 
     def believe(self, pending: Sequence[Mapping[str, Any]]) -> None:
-        """Take configurations that are being trained for finished, as expected, so that others come next."""
+        """Count configurations that are being trained as finished with their expected value, so that others follow."""
         if not pending:
             return
         x = np.stack([encode(self._space, point) for point in pending])
@@ -78,12 +132,12 @@ class EpochModel:
         self._factor()
 
     def expected(self, point: Mapping[str, Any]) -> float:
-        """The value that a configuration is expected to have at the last epoch."""
+        """The expected value of a configuration at the last epoch."""
         mean, _ = self._predict(encode(self._space, point)[None])
         return self._level + self._scale * float(mean[0])
 
     def best_candidate(self, rng: np.random.Generator) -> dict[str, Any]:
-        """The configuration with the largest expected improvement among random ones, and neighbours of the best."""
+        """The configuration with the largest expected improvement, among random ones and neighbours of the best."""
         mean, _ = self._predict(self._x)
         incumbent = float(mean.max())
         good = [self._points[i] for i in np.argsort(-mean)[:10]]
@@ -99,7 +153,7 @@ class EpochModel:
         """Logarithm of the expected improvement over the incumbent."""
         mean, deviation = self._predict(np.stack([encode(self._space, point) for point in candidates]))
         z = (mean - incumbent) / deviation
-        # Where z is so low that the difference underflows, its expansion 1/z².
+        # For a very low z the difference underflows; its expansion 1/z² does not.
         inner = np.where(z > -20, norm.pdf(z) + z * norm.cdf(z), 0.0)
         far = norm.logpdf(z) - 2 * np.log(np.maximum(-z, 1.0))
         log_inner = np.where(z > -20, np.log(np.maximum(inner, 1e-300)), far)
@@ -108,91 +162,118 @@ class EpochModel:
 
     def _predict(self, x: Array) -> tuple[Array, Array]:
         """Mean and standard deviation at the last epoch, q each."""
-        cross = self._kernel(self._theta, distances(self._space, x, self._x), 1.0 - self._t[None, :])[0]
+        apart = distances(self._space, x, self._x)
+        cross = kernel(self._hyperparameters, apart, 1.0 - self._t[None, :]).covariance
         mean = cross @ self._alpha
         half = solve_triangular(self._lower, cross.T, lower=True, check_finite=False)
-        variance = math.exp(self._theta[-1]) - (half**2).sum(0)
+        variance = self._hyperparameters.variance - (half**2).sum(0)
         return mean, np.sqrt(np.maximum(variance, 1e-10))
 
     def _factor(self) -> None:
-        gap = np.abs(self._t[:, None] - self._t[None, :])
-        covariance = self._kernel(self._theta, self._distances, gap)[0]
-        covariance[np.diag_indices_from(covariance)] += math.exp(self._theta[-4]) + JITTER
+        covariance = kernel(self._hyperparameters, self._distances, self._gaps()).covariance
+        covariance[np.diag_indices_from(covariance)] += self._hyperparameters.noise + JITTER
         self._lower = cholesky(covariance, lower=True, check_finite=False)
         self._alpha = cho_solve((self._lower, True), self._y, check_finite=False)
 
-    def _kernel(self, theta: Array, apart: Array, gap: Array) -> tuple[Array, Array, Array, Array]:
-        """Covariance, Matérn's derivative by the squared distance, the part over epochs and its falling part.
+    def _gaps(self) -> Array:
+        """Distances of log epochs, n×n."""
+        gaps: Array = np.abs(self._t[:, None] - self._t[None, :])
+        return gaps
 
-        Args:
-            theta: logarithms of d length scales, noise, floor (logit), epoch scale, variance.
-            apart: d×q×n squared distances by parameter.
-            gap: q×n distances of log epochs.
-        """
-        d = len(apart)
-        squared = np.tensordot(np.exp(-2 * theta[:d]), apart, 1)
-        root = np.sqrt(5 * squared)
-        decay = np.exp(-root)
-        floor = 1 / (1 + math.exp(-theta[d + 1]))
-        falling = np.exp(-gap / math.exp(theta[d + 2]))
-        over_epochs = floor + (1 - floor) * falling
-        variance = math.exp(theta[d + 3])
-        matern = (1 + root + root**2 / 3) * decay
-        return (
-            variance * matern * over_epochs,
-            variance * (5 / 6) * (1 + root) * decay * over_epochs,
-            variance * matern,
-            falling,
-        )
-
-    def _fit(self) -> Array:
-        """The most probable hyperparameters, from one and the same beginning."""
+    def _fit(self) -> Hyperparameters:
+        """The most probable hyperparameters, always from the same start."""
         d = len(self._distances)
-        prior_mean = np.array([*[math.log(0.7)] * d, math.log(0.02), 1.0, math.log(0.7), 0.0])
-        prior_deviation = np.array([*[1.0] * d, 1.5, 1.0, 0.7, 0.7])
-        gap = np.abs(self._t[:, None] - self._t[None, :])
-        n = len(self._y)
-
-        def loss(theta: Array) -> tuple[float, Array]:
-            covariance, slope, matern, falling = self._kernel(theta, self._distances, gap)
-            noise = math.exp(theta[d])
-            covariance[np.diag_indices(n)] += noise + JITTER
-            try:
-                lower = cholesky(covariance, lower=True, check_finite=False)
-            except np.linalg.LinAlgError:
-                return 1e10, np.zeros_like(theta)
-            inverse = cho_solve((lower, True), np.eye(n), check_finite=False)
-            alpha = inverse @ self._y
-            away = (theta - prior_mean) / prior_deviation
-            value = 0.5 * self._y @ alpha + np.log(np.diag(lower)).sum() + 0.5 * (away**2).sum()
-            weight = 0.5 * (inverse - np.outer(alpha, alpha))
-            covariance[np.diag_indices(n)] -= noise + JITTER
-            by_scale = np.tensordot(self._distances, weight * slope, 2) * 2 * np.exp(-2 * theta[:d])
-            floor = 1 / (1 + math.exp(-theta[d + 1]))
-            scale = math.exp(theta[d + 2])
-            rest = [
-                noise * np.trace(weight),
-                floor * (1 - floor) * (weight * matern * (1 - falling)).sum(),
-                (weight * matern * (1 - floor) * falling * gap / scale).sum(),
-                (weight * covariance).sum(),
-            ]
-            return float(value), np.concatenate([by_scale, rest]) + away / prior_deviation
-
+        prior = Prior(
+            mean=np.array([*[math.log(0.7)] * d, math.log(0.02), 1.0, math.log(0.7), 0.0]),
+            deviation=np.array([*[1.0] * d, 1.5, 1.0, 0.7, 0.7]),
+        )
         bounds = [(math.log(0.05), math.log(20.0))] * d + [(-11.0, 1.0), (-3.0, 6.0), (-2.5, 2.5), (-3.0, 3.0)]
-        found = minimize(loss, prior_mean, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 40})
-        theta: Array = found.x
-        return theta
+        gaps = self._gaps()
+        fitted = minimize(
+            lambda theta: posterior_loss(theta, self._y, self._distances, gaps, prior),
+            prior.mean,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"maxiter": 40},
+        )
+        return Hyperparameters.of(fitted.x)
+
+
+class Prior(NamedTuple):
+    """A normal prior of theta, independent by hyperparameter."""
+
+    mean: Array
+    deviation: Array
+
+
+def kernel(hyperparameters: Hyperparameters, apart: Array, gaps: Array) -> Kernel:
+    """The kernel of q×n pairs.
+
+    Args:
+        hyperparameters: of the kernel.
+        apart: d×q×n squared distances by parameter.
+        gaps: q×n distances of log epochs.
+    """
+    squared = np.tensordot(np.exp(-2 * hyperparameters.log_lengths), apart, 1)
+    root = np.sqrt(5 * squared)
+    decay = np.exp(-root)
+    floor, variance = hyperparameters.floor, hyperparameters.variance
+    falling = np.exp(-gaps / hyperparameters.epoch_scale)
+    over_epochs = floor + (1 - floor) * falling
+    matern = (1 + root + root**2 / 3) * decay
+    return Kernel(
+        covariance=variance * matern * over_epochs,
+        slope=variance * (5 / 6) * (1 + root) * decay * over_epochs,
+        matern=variance * matern,
+        falling=falling,
+    )
+
+
+def posterior_loss(theta: Array, y: Array, apart: Array, gaps: Array, prior: Prior) -> tuple[float, Array]:
+    """Minus the logarithm of theta's posterior, up to a constant, and its gradient.
+
+    Args:
+        theta: d + 4 hyperparameters, in the order of `Hyperparameters`.
+        y: n values.
+        apart: d×n×n squared distances by parameter.
+        gaps: n×n distances of log epochs.
+        prior: of theta.
+    """
+    hyperparameters, n = Hyperparameters.of(theta), len(y)
+    parts = kernel(hyperparameters, apart, gaps)
+    noise, floor = hyperparameters.noise, hyperparameters.floor
+    try:
+        lower = cholesky(parts.covariance + (noise + JITTER) * np.eye(n), lower=True, check_finite=False)
+    except np.linalg.LinAlgError:
+        return 1e10, np.zeros_like(theta)
+    inverse = cho_solve((lower, True), np.eye(n), check_finite=False)
+    alpha = inverse @ y
+    away = (theta - prior.mean) / prior.deviation
+    value = 0.5 * y @ alpha + np.log(np.diag(lower)).sum() + 0.5 * (away**2).sum()
+    weight = 0.5 * (inverse - np.outer(alpha, alpha))
+    by_length = np.tensordot(apart, weight * parts.slope, 2) * 2 * np.exp(-2 * hyperparameters.log_lengths)
+    by_rest = [
+        noise * np.trace(weight),
+        floor * (1 - floor) * (weight * parts.matern * (1 - parts.falling)).sum(),
+        (weight * parts.matern * (1 - floor) * parts.falling * gaps / hyperparameters.epoch_scale).sum(),
+        (weight * parts.covariance).sum(),
+    ]
+    return float(value), np.concatenate([by_length, by_rest]) + away / prior.deviation
 
 
 def encode(space: Space, point: Mapping[str, Any]) -> Array:
-    """A configuration as numbers: a range's place in [0, 1], a choice's number; the middle where it is absent."""
-    return np.array([_place(parameter, point.get(parameter.key)) for parameter in space.parameters])
+    """A configuration as numbers: a position in [0, 1] for a range, an index for a choice.
+
+    An absent parameter is in the middle of its range, or at -1 of its choices.
+    """
+    return np.array([_coordinate(parameter, point.get(parameter.key)) for parameter in space.parameters])
 
 
-def _place(parameter: Parameter, value: Any) -> float:
+def _coordinate(parameter: Parameter, value: Any) -> float:
     if value is None:
         return -1.0 if parameter.kind == "choice" else 0.5
-    return float(parameter.values.index(value)) if parameter.kind == "choice" else parameter.place(value)
+    return float(parameter.values.index(value)) if parameter.kind == "choice" else parameter.position(value)
 
 
 def distances(space: Space, a: Array, b: Array) -> Array:
@@ -203,23 +284,21 @@ def distances(space: Space, a: Array, b: Array) -> Array:
     return squared
 
 
-def typical_curve(known: Sequence[Observation], epochs: int) -> Array:
-    """The mean value by epoch, 0 to `epochs`: of the first epoch, then what trials gained on the way.
+def typical_curve(observations: Sequence[Observation], epochs: int) -> Array:
+    """The typical value by epoch, 0 to `epochs`: the mean of first epochs, then the mean gains of trials on their way.
 
-    A mean over the trials that got to an epoch would be that of the good ones.
+    A mean over the trials that reached an epoch would be the mean of the good trials.
     """
     curves: dict[int, dict[int, float]] = {}
-    for one in known:
-        curves.setdefault(id(one.point), {})[one.epoch] = one.value
+    for each in observations:
+        curves.setdefault(id(each.point), {})[each.epoch] = each.value
     typical = np.zeros(epochs + 1)
     steps: dict[tuple[int, int], list[float]] = {}
     for curve in curves.values():
-        at = sorted(curve)
-        for before, after in itertools.pairwise(at):
+        for before, after in itertools.pairwise(sorted(curve)):
             steps.setdefault((before, after), []).append((curve[after] - curve[before]) / (after - before))
-    start = [curve[min(curve)] for curve in curves.values()]
-    typical[:2] = np.mean(start)
+    typical[:2] = np.mean([curve[min(curve)] for curve in curves.values()])
     for epoch in range(2, epochs + 1):
-        gains = [gain for (before, after), all_ in steps.items() if before < epoch <= after for gain in all_]
+        gains = [gain for (before, after), all_gains in steps.items() if before < epoch <= after for gain in all_gains]
         typical[epoch] = typical[epoch - 1] + (np.mean(gains) if gains else 0.0)
     return typical

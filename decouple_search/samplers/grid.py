@@ -1,4 +1,4 @@
-"""Optuna sampler that goes through all combinations of a space, in order; Optuna's own does not know conditions."""
+"""An Optuna sampler that proposes all combinations of a space, in order. Optuna's own knows no conditions."""
 
 from __future__ import annotations
 
@@ -9,34 +9,35 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from decouple_search.space.space import Space
+from decouple_search.study.record import all_trials
 
 if TYPE_CHECKING:
     from optuna import Study
 
 
 class GridSampler(BaseSampler):
-    """Proposes a grid's points by the trials' numbers; after the last it begins again.
+    """Proposes the points of a grid by the trials' numbers; after the last point comes the first.
 
     Args:
-        space: what is searched; its ranges have steps.
+        space: the searched space; its ranges have steps.
     """
 
     def __init__(self, space: Space) -> None:
         self._space, self._points = space, space.grid()
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """All searched parameters; those that are absent at a point are not asked for."""
+        """All searched parameters. Optuna does not ask for those that are absent at a point."""
         return {parameter.key: parameter.distribution for parameter in self._space.parameters}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The point of this trial; trials that were taken from another study do not count."""
-        before = sum("taken_from" in one.user_attrs for one in study.get_trials(deepcopy=False)[: trial.number])
-        return self._points[(trial.number - before) % len(self._points)]
+        """The point of this trial. Imported trials do not count."""
+        imported = sum(record.imported for record in all_trials(study)[: trial.number])
+        return self._points[(trial.number - imported) % len(self._points)]
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Never needed: a point has all its parameters."""
+        """Never called: a point has all its parameters."""
         raise AssertionError(f"{param_name} is not in the grid's point")

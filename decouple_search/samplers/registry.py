@@ -1,7 +1,7 @@
-"""How configurations are chosen, by the name that `--sampler` takes, and which schedulers each goes with.
+"""The samplers by the name that `--sampler` takes, and the schedulers that each goes with.
 
-A sampler is made anew for each trial, from the seed and the trial's number, and learns from the study alone: so a
-search that goes on after a crash proposes what it would have proposed.
+Each trial gets a new sampler, made from the seed and the trial's number. It learns from the study alone. So a search
+that resumes after a crash proposes what it would have proposed anyway.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from decouplenet.config import nearest
+from decouple_search.stopping.scheduler import STOPPING
+from decouplenet.dotted_keys import nearest
 from decouplenet.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,20 +20,21 @@ if TYPE_CHECKING:
 
     from decouple_search.space.space import Space
 
-STOPPING = ("asha", "hyperband", "median")
+StopVeto = Callable[[int, int, float], bool]
+"""Whether a trial that would be stopped continues, by its number, the epoch that just ended, and its value then."""
 
 
 class Sampler(NamedTuple):
-    """A way to choose configurations."""
+    """A way to propose configurations."""
 
     make: Callable[[Space, int, int], BaseSampler]
-    """From the space, the epochs of a full training and a seed."""
+    """Makes the sampler from the space, the epochs of a full training and a seed."""
     unfit: Mapping[str, str]
-    """Schedulers that it does not go with, and why."""
+    """The schedulers that it does not go with, and why."""
 
 
 def _gp(space: Space, epochs: int, seed: int) -> BaseSampler:
-    if len(space.objectives) > 1:  # ours has one
+    if len(space.objectives) > 1:  # our own model has a single objective
         from optuna.samplers import GPSampler
 
         return GPSampler(seed=seed, deterministic_objective=False)
@@ -42,7 +44,7 @@ def _gp(space: Space, epochs: int, seed: int) -> BaseSampler:
 
 
 def _tpe(space: Space, epochs: int, seed: int) -> BaseSampler:
-    """Each parameter is modelled by itself, which takes conditional parameters as they are."""
+    """Each parameter is modelled separately, so conditional parameters need no special treatment."""
     from optuna.samplers import TPESampler
 
     return TPESampler(seed=seed, multivariate=False, constant_liar=True)
@@ -72,7 +74,7 @@ def _grid(space: Space, epochs: int, seed: int) -> BaseSampler:
     return GridSampler(space)
 
 
-_PBT = "pbt changes configurations by itself; only the first ones are drawn, so take random"
+_PBT = "pbt changes configurations itself, and only the first ones are drawn; take random"
 _GENERATIONS = "a stopped trial has no final value to breed from; take --scheduler none"
 SAMPLERS: dict[str, Sampler] = {
     "gp": Sampler(_gp, {"pbt": _PBT}),
@@ -85,7 +87,7 @@ SAMPLERS: dict[str, Sampler] = {
 
 
 def choose_sampler(name: str | None, scheduler: str, space: Space, seed: int) -> str:
-    """The sampler's name: the one given, the space's, or what suits the scheduler and the number of objectives.
+    """The sampler's name: the given name, the space's, or the one that suits the scheduler and the objectives.
 
     Raises:
         InputError: an unknown name, a seed out of range, or a sampler that does not fit the others.
@@ -104,19 +106,19 @@ def choose_sampler(name: str | None, scheduler: str, space: Space, seed: int) ->
     if name == "cmaes" and sum(parameter.kind != "choice" for parameter in space.parameters) < 2:
         raise InputError("--sampler: cmaes needs at least two ranges to search; take gp or tpe")
     if name == "grid":
-        space.grid()  # or say which range has no steps
+        space.grid()  # raises if a range has no steps
     return name
 
 
 def make_sampler(name: str, space: Space, epochs: int, seed: int, number: int) -> BaseSampler:
-    """The sampler of one trial.
+    """The sampler of a trial.
 
     Args:
-        name: of `SAMPLERS`.
-        space: what is searched.
-        epochs: of a full training.
-        seed: of the search.
-        number: the trial's.
+        name: a name of `SAMPLERS`.
+        space: the searched space.
+        epochs: the epochs of a full training.
+        seed: the seed of the search.
+        number: the trial's number.
     """
     import numpy as np
 
@@ -124,17 +126,17 @@ def make_sampler(name: str, space: Space, epochs: int, seed: int, number: int) -
     return SAMPLERS[name].make(space, epochs, mixed)
 
 
-def make_spares(name: str, space: Space, epochs: int, study: Study) -> Callable[[int, int, float], bool] | None:
-    """Of a sampler that foretells how a trial ends: whether one that would be stopped is expected to be the best.
+def make_stop_veto(name: str, space: Space, epochs: int, study: Study) -> StopVeto | None:
+    """The veto of a sampler that predicts how a trial ends: a trial that it expects to be the best is not stopped.
 
     Args:
-        name: of `SAMPLERS`.
-        space: what is searched.
-        epochs: of a full training.
-        study: the search's.
+        name: a name of `SAMPLERS`.
+        space: the searched space.
+        epochs: the epochs of a full training.
+        study: the search's study.
 
     Returns:
-        A function of a trial's number, the epoch that has just ended and its value; None of other samplers.
+        The veto; None for a sampler that predicts nothing.
     """
     if name != "gp" or len(space.objectives) > 1:
         return None

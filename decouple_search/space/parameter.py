@@ -1,4 +1,4 @@
-"""One searched key of a space: its values, when it is absent, and what Optuna is asked for."""
+"""A searched key of a space: its values, the conditions under which it is present, and its Optuna distribution."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ CONDITIONS: dict[str, Callable[[Any, Any], bool]] = {
 
 @dataclass(frozen=True)
 class Parameter:
-    """One searched key."""
+    """A searched key."""
 
     key: str
-    """Its dotted name."""
+    """The dotted name."""
     kind: str
     """int, float or choice."""
     values: tuple[Any, ...]
@@ -39,11 +39,14 @@ class Parameter:
     step: int | float | None = None
     """Distance between values, for a range that has one."""
     when: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
-    """Other keys and the (condition, operand) that each must meet, or this one is absent."""
+    """Other keys, and the (condition, operand) that each must meet. Otherwise this parameter is absent."""
 
     def applies(self, values: Mapping[str, Any]) -> bool:
-        """Whether the conditions hold in a configuration; a key that is absent meets none."""
-        return all(key in values and CONDITIONS[name](values[key], to) for key, (name, to) in self.when.items())
+        """Whether the conditions hold in a configuration. An absent key meets no condition."""
+        return all(
+            key in values and CONDITIONS[condition](values[key], operand)
+            for key, (condition, operand) in self.when.items()
+        )
 
     def suggest(self, trial: optuna.Trial) -> Any:
         """Ask Optuna for a value."""
@@ -56,7 +59,7 @@ class Parameter:
 
     @property
     def distribution(self) -> BaseDistribution:
-        """What `suggest` asks Optuna for."""
+        """The Optuna distribution that `suggest` draws from."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
         if self.kind == "choice":
@@ -66,28 +69,28 @@ class Parameter:
             return IntDistribution(low, high, log=self.log, step=int(self.step or 1))
         return FloatDistribution(low, high, log=self.log, step=self.step)
 
-    def place(self, value: float) -> float:
-        """Where a value of a range stands in it, from 0 to 1 on its scale."""
+    def position(self, value: float) -> float:
+        """The position of a value in its range, from 0 to 1 on the range's scale."""
         low, high = self._ends()
         return (self._scaled(value) - low) / (high - low)
 
-    def at(self, place: float) -> Any:
-        """The value at a place from 0 to 1: of a range on its scale, of choices in their order."""
+    def value_at(self, position: float) -> Any:
+        """The value at a position from 0 to 1: of a range on its scale, of choices in their order."""
         if self.kind == "choice":
-            return self.values[min(int(place * len(self.values)), len(self.values) - 1)]
-        low, high = self._ends()
-        scaled = low + place * (high - low)
+            return self.values[min(int(position * len(self.values)), len(self.values) - 1)]
+        scaled_low, scaled_high = self._ends()
+        scaled = scaled_low + position * (scaled_high - scaled_low)
         value = math.exp(scaled) if self.log else scaled
-        least, most = self.values
+        low, high = self.values
         step = self.step or (1 if self.kind == "int" else None)
         if step:
-            value = least + round((value - least) / step) * step
-            most = least + int((most - least) / step + 1e-9) * step
-        value = min(max(value, least), most)
+            value = low + round((value - low) / step) * step
+            high = low + int((high - low) / step + 1e-9) * step
+        value = min(max(value, low), high)
         return int(value) if self.kind == "int" else value
 
     def steps(self) -> list[Any] | None:
-        """All values; None where they are endless."""
+        """All values; None for a range without steps."""
         if self.kind == "choice":
             return list(self.values)
         step = self.step or (1 if self.kind == "int" else None)
@@ -97,7 +100,7 @@ class Parameter:
         return [low + i * step for i in range(int((high - low) / step + 1e-9) + 1)]
 
     def _ends(self) -> tuple[float, float]:
-        """The ends of a range on its scale; half a step beyond them, so that each value has as much room."""
+        """The ends of a range on its scale, half a step beyond the values, so that each value has the same share."""
         half = (self.step or (1 if self.kind == "int" else 0)) / 2
         low, high = self._scaled(self.values[0] - half), self._scaled(self.values[1] + half)
         return low, high if high > low else low + 1.0
@@ -106,7 +109,7 @@ class Parameter:
         return math.log(value) if self.log else float(value)
 
     def contains(self, value: Any) -> bool:
-        """Whether a value is one that the search could propose."""
+        """Whether the search could propose a value."""
         if self.kind == "choice":
             return any(value == choice and type(value) is type(choice) for choice in self.values)
         numeric = isinstance(value, int if self.kind == "int" else (int, float)) and not isinstance(value, bool)
@@ -121,5 +124,5 @@ class Parameter:
         else:
             text = f"{self.kind} {self.values[0]} to {self.values[1]}{', log' if self.log else ''}"
             text += f", step {self.step}" if self.step else ""
-        conditions = [f"{key} {name} {to}" for key, (name, to) in self.when.items()]
+        conditions = [f"{key} {condition} {operand}" for key, (condition, operand) in self.when.items()]
         return text + (f", when {' and '.join(conditions)}" if conditions else "")

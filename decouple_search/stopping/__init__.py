@@ -1,1 +1,4 @@
-"""TODO."""
+"""When a trial is stopped early: rules over learning curves, and the scheduler that a space or a flag names.
+
+Pure: imports `space` and `decouplenet`, neither Ray nor Optuna.
+"""

@@ -1,7 +1,7 @@
 """Whether a trial is stopped after an epoch, by rules over the learning curves of all trials.
 
-The curves are the study's, so a rule has no state of its own: a search that goes on after a crash stops what it would
-have stopped. A curve is a mapping of epoch to value, larger is better.
+The curves come from the study, so a rule has no state of its own. A resumed search stops the trials that it would have
+stopped anyway. A curve maps epochs to values, of which more is better.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def rungs(grace: int, factor: float, epochs: int) -> list[int]:
 
 
 def asha_stops(own: Curve, others: Sequence[Curve], epoch: int, *, at: Sequence[int], factor: float) -> bool:
-    """ASHA (Li et al., 2020), the stopping variant: at a rung, only the best `1/factor` so far go on.
+    """ASHA (Li et al., 2020), the stopping variant: at a rung, only the best `1/factor` so far continue.
 
     Args:
-        own: the trial's.
-        others: those of the trials that it is compared with.
-        epoch: that has just ended.
+        own: the trial's curve.
+        others: the curves of the trials that it is compared with.
+        epoch: the epoch that has just ended.
         at: the rungs.
         factor: the reduction factor.
     """
@@ -36,9 +36,9 @@ def asha_stops(own: Curve, others: Sequence[Curve], epoch: int, *, at: Sequence[
 
 
 def brackets(grace: int, factor: float, epochs: int) -> list[int]:
-    """The first rung of the brackets of asynchronous Hyperband, in the order in which trials take them, over and over.
+    """The first rungs of asynchronous Hyperband's brackets, in the order in which trials take them, repeatedly.
 
-    A bracket has as many trials as Hyperband (Li et al., 2018) gives it: the earlier it stops, the more.
+    Hyperband (Li et al., 2018) gives more trials to a bracket that stops earlier.
     """
     graces = rungs(grace, factor, epochs) or [epochs]
     counts = [math.ceil(len(graces) / (k + 1) * factor**k) for k in range(len(graces))]
@@ -47,17 +47,17 @@ def brackets(grace: int, factor: float, epochs: int) -> list[int]:
     return [first for _, first in sorted(places)]
 
 
-def median_stops(own: Curve, others: Sequence[Curve], epoch: int, *, grace: int, least: int = 3) -> bool:
+def median_stops(own: Curve, others: Sequence[Curve], epoch: int, *, grace: int, min_trials: int = 3) -> bool:
     """Vizier's median rule (Golovin et al., 2017): the best so far is below the median of the others' means so far.
 
     Args:
-        own: the trial's.
-        others: those of the other trials.
-        epoch: that has just ended.
-        grace: the first epoch after which trials are stopped, and the first that the means are over.
-        least: trials that must have got as far.
+        own: the trial's curve.
+        others: the curves of the other trials.
+        epoch: the epoch that has just ended.
+        grace: the first epoch after which trials are stopped. The means start there.
+        min_trials: the number of other trials that must have reached this epoch.
     """
     if epoch < grace:
         return False
     means = [statistics.fmean(v for e, v in other.items() if grace <= e <= epoch) for other in others if epoch in other]
-    return len(means) >= least and max(own.values()) < statistics.median(means)
+    return len(means) >= min_trials and max(own.values()) < statistics.median(means)

@@ -1,9 +1,9 @@
-"""The checkpoints of a search's trials: `trials/<trial>/checkpoint_<number>/`, here or in object storage.
+"""The checkpoints of a search's trials: `trials/<trial>/checkpoint_<number>/`, on a disk or in object storage.
 
-(Or `trials/<trial>.<attempt>/`, of a trial that began again in one run of the search as its machines were lost.)
+A trial that was requeued within one run of the search writes into `trials/<trial>.<attempt>/`.
 
-Tune writes them; this finds, reads, renames and deletes them. A checkpoint is named by its path in pyarrow's file
-system, which is what Tune gives for it too.
+Tune writes checkpoints. This module lists, reads, renames and deletes them. A checkpoint is named by its path in
+pyarrow's file system, as Tune names it too.
 """
 
 from __future__ import annotations
@@ -18,18 +18,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from decouple_search.storage.folder import CHECKPOINT_FILES, Folder
-from decouplenet.config import flatten, load_yaml, parse_yaml
+from decouple_search.storage.folder import Folder
+from decouplenet.checkpoint_files import CHECKPOINT_FILES, CONFIG, METRICS, STATE, WEIGHTS
+from decouplenet.dotted_keys import flatten
+from decouplenet.yaml_text import load_yaml, parse_yaml
 
 TRIALS = "trials"
-STATE = "state.pt"
+"""The folder of all trials, in the folder of the search."""
 
 
 class Checkpoints:
-    """The checkpoints in the folder of a search.
+    """The checkpoints in a search's folder.
 
     Args:
-        folder: the search's.
+        folder: the search's folder.
 
     Raises:
         InputError: the storage cannot be used, in any call.
@@ -41,40 +43,40 @@ class Checkpoints:
         """pyarrow's file system."""
         self.root = f"{root}/{TRIALS}"
         """The folder of all trials in it."""
-        self._here = self.system.type_name == "local"
+        self._on_disk = self.system.type_name == "local"
         self._hidden: set[str] = set()
 
     def all(self) -> dict[str, list[str]]:
-        """The checkpoints that there are by trial, oldest first; also those that were not written to the end."""
-        found: dict[str, set[str]] = {}
-        for info in self._list(self.root, recursive=not self._here):  # at once where each question takes long
+        """All checkpoints by trial, oldest first, also those that were not written to the end."""
+        by_trial: dict[str, set[str]] = {}
+        for info in self._list(self.root, recursive=not self._on_disk):  # object storage answers slowly: ask once
             folder, *inside = info.path.removeprefix(f"{self.root}/").split("/")
-            if self._here and not info.is_file:
-                inside = [one.base_name for one in self._list(info.path)]
-            names = inside if self._here else inside[:1]
-            there = {f"{self.root}/{folder}/{name}" for name in names if name.startswith("checkpoint_")}
-            found.setdefault(folder.partition(".")[0], set()).update(there - self._hidden)
-        return {trial: sorted(places, key=written) for trial, places in sorted(found.items()) if places}
+            if self._on_disk and not info.is_file:
+                inside = [entry.base_name for entry in self._list(info.path)]
+            names = inside if self._on_disk else inside[:1]
+            checkpoints = {f"{self.root}/{folder}/{name}" for name in names if name.startswith("checkpoint_")}
+            by_trial.setdefault(folder.partition(".")[0], set()).update(checkpoints - self._hidden)
+        return {trial: sorted(paths, key=age_key) for trial, paths in sorted(by_trial.items()) if paths}
 
     def is_whole(self, checkpoint: str) -> bool:
-        """Whether it was written to the end; in object storage files appear whole, so they need but be there."""
-        if self._here:
+        """Whether a checkpoint was written to the end. In object storage a file appears whole or not at all."""
+        if self._on_disk:
             return _is_whole(Path(checkpoint))
         return {*CHECKPOINT_FILES, STATE} <= {info.base_name for info in self._list(checkpoint)}
 
     def metrics(self, checkpoint: str) -> dict[str, Any]:
-        """Its metrics.json."""
-        metrics: dict[str, Any] = json.loads(self._read(f"{checkpoint}/metrics.json"))
+        """A checkpoint's metrics.json."""
+        metrics: dict[str, Any] = json.loads(self._read(f"{checkpoint}/{METRICS}"))
         return metrics
 
     def config(self, checkpoint: str) -> dict[str, Any]:
-        """The dotted keys of its config.yaml."""
-        return flatten(parse_yaml(self._read(f"{checkpoint}/config.yaml"), f"{checkpoint}/config.yaml"))
+        """A checkpoint's config.yaml, as dotted keys."""
+        return flatten(parse_yaml(self._read(f"{checkpoint}/{CONFIG}"), f"{checkpoint}/{CONFIG}"))
 
     def rename(self, checkpoint: str, name: str) -> str:
-        """Give it another name in its trial's folder; its new path."""
+        """Rename a checkpoint within its trial's folder; returns its new path."""
         target = f"{checkpoint.rpartition('/')[0]}/{name}"
-        if self._here:
+        if self._on_disk:
             self._folder.trying(lambda: self.system.move(checkpoint, target))
             return target
         for info in self._list(checkpoint):  # object storage moves no folders
@@ -83,27 +85,27 @@ class Checkpoints:
         return target
 
     def hide(self, checkpoint: str) -> None:
-        """Leave it out of `all`, as it is going to be deleted."""
+        """Leave a checkpoint out of `all`, because it will be deleted."""
         self._hidden.add(checkpoint)
 
     def delete(self, checkpoint: str) -> None:
-        """Delete it; what fails stays."""
-        if self._here:
+        """Delete a checkpoint. A file that cannot be deleted stays."""
+        if self._on_disk:
             shutil.rmtree(checkpoint, ignore_errors=True)
             return
         with contextlib.suppress(OSError):
             self.system.delete_dir(checkpoint)
 
     def delete_files(self) -> None:
-        """Delete Tune's own state beside the trials' folders; not the hidden file that its workers look for."""
+        """Delete Tune's own state beside the trials' folders. The hidden file that Tune's workers look for stays."""
         for info in self._list(self.root):
             if info.is_file and not info.base_name.startswith("."):
                 self._folder.trying(functools.partial(self.system.delete_file, info.path))
 
     @contextlib.contextmanager
-    def at_hand(self, checkpoint: str) -> Iterator[Path]:
-        """Its folder on this machine; a copy, for as long as the context lasts, where it is elsewhere."""
-        if self._here:
+    def local_copy(self, checkpoint: str) -> Iterator[Path]:
+        """A checkpoint's folder on this machine; in object storage, a copy for as long as the context lasts."""
+        if self._on_disk:
             yield Path(checkpoint)
             return
         with tempfile.TemporaryDirectory() as scratch:
@@ -115,8 +117,8 @@ class Checkpoints:
         from pyarrow.fs import FileSelector
 
         selector = FileSelector(path, allow_not_found=True, recursive=recursive)
-        found: list[Any] = self._folder.trying(lambda: self.system.get_file_info(selector))
-        return found
+        listed: list[Any] = self._folder.trying(lambda: self.system.get_file_info(selector))
+        return listed
 
     def _read(self, path: str) -> bytes:
         def read() -> bytes:
@@ -128,7 +130,7 @@ class Checkpoints:
 
 
 def read_files(system: Any, folder: str) -> dict[str, bytes]:
-    """The contents of the files in a folder of a pyarrow file system, by name; none if there is no such folder."""
+    """The files in a folder of a pyarrow file system, name to content; empty if there is no such folder."""
     from pyarrow.fs import FileSelector
 
     read = {}
@@ -139,26 +141,27 @@ def read_files(system: Any, folder: str) -> dict[str, bytes]:
     return read
 
 
-def written(checkpoint: str) -> tuple[int, int, str]:
-    """By age: those of earlier runs first, by attempt within a run, and by number within that."""
+def age_key(checkpoint: str) -> tuple[int, int, str]:
+    """Sorts a trial's checkpoints by age: by run of the search, then by attempt within a run, then by number."""
     folder, name = checkpoint.split("/")[-2:]
     run, _, number = name.removeprefix("checkpoint_").rpartition("-")
     return (int(run) if run else 10**9), int(folder.partition(".")[2] or 0), number
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether a checkpoint to go on from was written to the end; a killed process or a full disk leaves a part.
+    """Whether a checkpoint with its training state was written to the end. A kill or a full disk leaves a part.
 
-    Without torch, whose import takes seconds that a trial's own process and the end of a stopped search must not.
+    This needs no torch. A trial's own process, and a search that is being stopped, have no seconds for its import.
     """
     try:
-        json.loads((folder / "metrics.json").read_text())
-        load_yaml(folder / "config.yaml")
-        weights = folder / "model.safetensors"
+        json.loads((folder / METRICS).read_text())
+        load_yaml(folder / CONFIG)
+        weights = folder / WEIGHTS
         with weights.open("rb") as stream:
-            header = int.from_bytes(stream.read(8), "little")
-            ends = [of["data_offsets"][1] for name, of in json.loads(stream.read(header)).items() if name[:2] != "__"]
+            header_size = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(header_size))
+        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if not name.startswith("__")]
         # torch's files are zip archives, whose directory is at the end.
-        return weights.stat().st_size == 8 + header + max(ends, default=0) and zipfile.is_zipfile(folder / "state.pt")
+        return weights.stat().st_size == 8 + header_size + max(ends, default=0) and zipfile.is_zipfile(folder / STATE)
     except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError, AttributeError):
         return False

@@ -1,16 +1,16 @@
-"""A command's folder of results, here or in object storage (s3://, gs://, and whatever else pyarrow opens).
+"""A command's folder of results: on a disk (`LocalFolder`) or in object storage (`RemoteFolder`: s3://, gs://, ...).
 
-In object storage Ray writes its checkpoints by itself; the other files are made in a folder of this machine and
-copied from there. Who copies while a search runs is `mirror.py`.
+Ray writes checkpoints into object storage by itself. All other files are made in a folder of this machine and copied
+from there. `mirror.py` copies them while a search runs.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,59 +18,114 @@ from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
+from decouple_search.storage.compat import in_job
+from decouplenet.atomic_files import replace_file
+from decouplenet.checkpoint_files import CHECKPOINT_FILES
 from decouplenet.data.places import shown
-from decouplenet.errors import InputError
+from decouplenet.errors import InputError, one_line
 
-CHECKPOINT_FILES = ("model.safetensors", "config.yaml", "metrics.json")
-"""What every checkpoint folder has."""
-AT_A_TIME = 8
-"""Files that are copied at a time."""
+PARALLEL_COPIES = 8
+"""Files that are copied at the same time."""
+UNFINISHED_SUFFIXES = (".lock", ".partial")
+"""Files that no other machine needs: locks, and files that are being written."""
 
 _T = TypeVar("_T")
 
 
-class Folder:
-    """The folder `name` in `storage`, as a context: what was copied for it on this machine is removed at the end.
+class Folder(ABC):
+    """The folder `name` in a storage, as a context; at its end, copies on this machine are removed."""
 
-    In a Ray job a relative folder is under the home folder, as the job's own is a copy that Ray deletes.
+    name: str
+    """The folder's own name."""
+    uri: str
+    """The folder's path or URI, for Ray. A URI may hold keys."""
+    shown: str
+    """The folder's path or URI without keys, for the user to read."""
+    flags: str
+    """The flags that name this folder on a command line."""
+    relative: bool
+    """Whether the user gave a relative path, and so did not say on which disk the folder is."""
 
-    Args:
-        storage: a folder, or a URI; a query (`?endpoint_override=...`) is pyarrow's.
-        name: the folder in it.
-
-    Raises:
-        InputError: the storage cannot be reached, in any call.
-    """
-
-    def __init__(self, storage: str, name: str) -> None:
-        self.remote = "://" in storage
-        """Whether it is in object storage."""
-        self.relative = not self.remote and not Path(storage).expanduser().is_absolute()
-        """Whether it is a folder of which the user did not say on what disk."""
-        if self.remote:
-            base, question, query = storage.partition("?")
-            self.uri = f"{base.rstrip('/')}/{quote(name)}{question}{query}"
-        else:
-            home = Path.home() if in_job() else Path()
-            self.uri = str((home / Path(storage).expanduser()).resolve() / name)
-        # For Ray; may hold keys.
-        self.shown = shown(f"{storage.partition('?')[0].rstrip('/')}/{name}") if self.remote else self.uri
-        """For the user to read."""
-        self.flags = f"--storage {self.shown.rpartition('/')[0] if self.remote else storage} --name {name}"
-        """For the user to give again."""
-        self.name = name
-        self._pushed: dict[Path, tuple[int, int]] = {}
-        self._kept = False
-
-    @functools.cached_property
+    @property
+    @abstractmethod
     def local(self) -> Path:
-        """The files of this machine."""
-        return Path(tempfile.mkdtemp(prefix="decouple-")) / self.name if self.remote else Path(self.uri)
+        """The folder's files on this machine."""
 
     @functools.cached_property
     def opened(self) -> tuple[Any, str]:
         """The file system of pyarrow, and the folder's path in it."""
         return self.trying(lambda: _open(self.uri))
+
+    @property
+    @abstractmethod
+    def ray_filesystem(self) -> Any:
+        """The file system that Ray must be given to write here; None where a path is enough."""
+
+    @abstractmethod
+    def shared_file(self, name: str) -> str | None:
+        """The path of a file that every machine must see; None where machines share no disk."""
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether the folder has any file."""
+
+    @abstractmethod
+    def names(self) -> set[str]:
+        """The names of the files and folders in it."""
+
+    @abstractmethod
+    def pull(self, name: str) -> Path | None:
+        """The file `name` on this machine, fetched if need be; None if there is no such file."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes | None:
+        """The content of the file `name`; None if there is no such file."""
+
+    @abstractmethod
+    def write(self, name: str, content: bytes) -> None:
+        """Write the file `name`. A reader sees the old content or the new content, never a part."""
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Delete the file `name` if it is there."""
+
+    @abstractmethod
+    def push(self, last: str = "") -> None:
+        """Bring the storage up to date with the files on this machine.
+
+        Args:
+            last: the file that is copied after all others.
+        """
+
+    def push_file(self, name: str) -> None:
+        """Bring one file of this machine into the storage."""
+        self.write(name, self.trying((self.local / name).read_bytes))
+
+    @abstractmethod
+    def keep_local(self) -> Path:
+        """Keep the files on this machine when the context ends; returns where they are."""
+
+    def child(self, name: str) -> Folder:
+        """The folder `name` in this folder."""
+        return open_folder(self.uri, name)
+
+    def trying(self, action: Callable[[], _T], *passed: type[Exception]) -> _T:
+        """Run an action on this folder.
+
+        Args:
+            action: the action.
+            passed: exceptions that the caller handles.
+
+        Raises:
+            InputError: the storage cannot be used. It takes the place of the action's own exception.
+        """
+        try:
+            return action()
+        except passed:
+            raise
+        except (OSError, ValueError) as error:  # pyarrow's exceptions are subclasses of these
+            reason = one_line(str(error).replace(self.uri, self.shown), 300)
+            raise InputError(f"--storage: '{self.shown}' cannot be used ({reason})") from None
 
     def __enter__(self) -> Folder:
         return self
@@ -78,39 +133,149 @@ class Folder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.remote and "local" in self.__dict__ and not self._kept:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Remove the copies on this machine."""
+
+
+class LocalFolder(Folder):
+    """A folder on a disk of this machine, or on a disk that machines share.
+
+    In a Ray job, a relative path is below the home folder: Ray deletes the job's own working folder.
+
+    Args:
+        storage: the parent folder.
+        name: the folder in it.
+    """
+
+    def __init__(self, storage: str, name: str) -> None:
+        self.name = name
+        self.relative = not Path(storage).expanduser().is_absolute()
+        home = Path.home() if in_job() else Path()
+        self.uri = self.shown = str((home / Path(storage).expanduser()).resolve() / name)
+        self.flags = f"--storage {storage} --name {name}"
+
+    @property
+    def local(self) -> Path:
+        """The folder itself."""
+        return Path(self.uri)
+
+    @property
+    def ray_filesystem(self) -> Any:
+        """None: Ray takes the path."""
+        return None
+
+    def shared_file(self, name: str) -> str | None:
+        """As `Folder.shared_file`."""
+        return str(self.local / name)
+
+    def exists(self) -> bool:
+        """As `Folder.exists`."""
+        return self.local.exists()
+
+    def names(self) -> set[str]:
+        """As `Folder.names`."""
+        return {file.name for file in self.local.iterdir()} if self.local.is_dir() else set()
+
+    def pull(self, name: str) -> Path | None:
+        """As `Folder.pull`."""
+        file = self.local / name
+        return file if file.is_file() else None
+
+    def read(self, name: str) -> bytes | None:
+        """As `Folder.read`."""
+        file = self.local / name
+        return self.trying(lambda: file.read_bytes() if file.is_file() else None)
+
+    def write(self, name: str, content: bytes) -> None:
+        """As `Folder.write`."""
+        file = self.local / name
+        self.trying(lambda: file.parent.mkdir(parents=True, exist_ok=True))
+        self.trying(lambda: replace_file(file, content))
+
+    def remove(self, name: str) -> None:
+        """As `Folder.remove`."""
+        self.trying(lambda: (self.local / name).unlink(missing_ok=True))
+
+    def push(self, last: str = "") -> None:
+        """Nothing to do: the files are where they belong."""
+
+    def push_file(self, name: str) -> None:
+        """Nothing to do: the file is where it belongs."""
+
+    def keep_local(self) -> Path:
+        """As `Folder.keep_local`."""
+        return self.local
+
+    def close(self) -> None:
+        """Nothing to do: there are no copies."""
+
+
+class RemoteFolder(Folder):
+    """A folder in object storage.
+
+    Args:
+        storage: a URI; its query (`?endpoint_override=...`) is pyarrow's.
+        name: the folder in it.
+
+    Raises:
+        InputError: the storage cannot be reached, in any call.
+    """
+
+    def __init__(self, storage: str, name: str) -> None:
+        self.name, self.relative = name, False
+        base, question, query = storage.partition("?")
+        self.uri = f"{base.rstrip('/')}/{quote(name)}{question}{query}"
+        self.shown = shown(f"{base.rstrip('/')}/{name}")
+        self.flags = f"--storage {self.shown.rpartition('/')[0]} --name {name}"
+        self._pushed: dict[Path, tuple[int, int]] = {}
+        self._kept = False
+
+    @functools.cached_property
+    def local(self) -> Path:
+        """A folder of this machine for the files that are made here."""
+        return Path(tempfile.mkdtemp(prefix="decouple-")) / self.name
+
+    @property
+    def ray_filesystem(self) -> Any:
+        """As `Folder.ray_filesystem`."""
+        return self.opened[0]
+
+    def shared_file(self, name: str) -> str | None:
+        """None: machines share no disk."""
+        return None
+
+    def close(self) -> None:
+        """As `Folder.close`."""
+        if "local" in self.__dict__ and not self._kept:
             shutil.rmtree(self.local.parent, ignore_errors=True)
 
     def keep_local(self) -> Path:
-        """Leave the files of this machine when the context ends; where they are."""
+        """As `Folder.keep_local`."""
         self._kept = True
         return self.local
 
-    def child(self, name: str) -> Folder:
-        """The folder `name` in this one."""
-        return Folder(self.uri, name)
-
     def exists(self) -> bool:
-        """Whether anything is there."""
-        return bool(self.names()) if self.remote else self.local.exists()
+        """As `Folder.exists`."""
+        return bool(self.names())
 
     def names(self) -> set[str]:
-        """What is in it."""
-        if not self.remote:
-            return {file.name for file in self.local.iterdir()} if self.local.is_dir() else set()
-        found: set[str] = self.trying(lambda: {info.base_name for info in self._list()})
-        return found
+        """As `Folder.names`."""
+        names: set[str] = self.trying(lambda: {info.base_name for info in self._list()})
+        return names
 
     def pull(self, name: str) -> Path | None:
-        """The file `name`, fetched from object storage if that is where it is; None if there is none."""
+        """As `Folder.pull`."""
         file = self.local / name
-        if self.remote and (content := self.read(name)) is not None:
+        if (content := self.read(name)) is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
         return file if file.is_file() else None
 
     def read(self, name: str) -> bytes | None:
-        """What object storage has under a name; None if nothing."""
+        """As `Folder.read`."""
         system, path = self.opened
 
         def read() -> bytes | None:
@@ -124,88 +289,100 @@ class Folder:
         return self.trying(read)
 
     def write(self, name: str, content: bytes) -> None:
-        """Put a file into object storage, where it appears whole."""
+        """As `Folder.write`."""
         self.trying(lambda: self._write(name, content))
 
     def remove(self, name: str) -> None:
-        """Delete a file in object storage; none there is as well."""
+        """As `Folder.remove`."""
         system, path = self.opened
         with contextlib.suppress(FileNotFoundError):
             self.trying(lambda: system.delete_file(f"{path}/{name}"), FileNotFoundError)
 
     def push(self, last: str = "") -> None:
-        """Copy what is new or changed to object storage; a file appears there whole.
-
-        Args:
-            last: file that is copied when all others are there.
-        """
-        if not self.remote:
-            return
+        """As `Folder.push`; only files that are new or changed are copied."""
         files = sorted(self.trying(lambda: list(self.local.rglob("*"))))
-        with ThreadPoolExecutor(AT_A_TIME) as pool:
+        with ThreadPoolExecutor(PARALLEL_COPIES) as pool:
             list(pool.map(self._push, (file for file in files if file.name != last)))
         for file in files:
             if file.name == last:
                 self._push(file)
 
     def _push(self, file: Path) -> None:
-        hidden = any(part.startswith(".") for part in file.relative_to(self.local).parts)  # a file that is being made
-        if hidden or file.suffix in (".lock", ".partial"):
+        hidden = any(part.startswith(".") for part in file.relative_to(self.local).parts)  # it is being written
+        if hidden or file.suffix in UNFINISHED_SUFFIXES:
             return
         try:
             if not file.is_file():
                 return
             stat = file.stat()
-            now = stat.st_mtime_ns, stat.st_size
-            if self._pushed.get(file) == now:
+            version = stat.st_mtime_ns, stat.st_size
+            if self._pushed.get(file) == version:
                 return
             content = self.trying(file.read_bytes, FileNotFoundError)
-        except FileNotFoundError:  # replaced just now; the next time brings what is there then
+        except FileNotFoundError:  # it was replaced just now; the next push copies the new file
             return
         self.write(file.relative_to(self.local).as_posix(), content)
-        self._pushed[file] = now
+        self._pushed[file] = version
 
     def _write(self, name: str, content: bytes) -> None:
         system, path = self.opened
         target = f"{path}/{name}"
-        if system.type_name != "local":
+        if system.type_name != "local":  # in object storage a file appears whole
             with system.open_output_stream(target) as stream:
                 stream.write(content)
             return
-        partial = Path(target).with_name(f".{Path(target).name}.partial")
-        partial.parent.mkdir(parents=True, exist_ok=True)  # object storage has no folders
-        partial.write_bytes(content)
-        partial.replace(target)
+        Path(target).parent.mkdir(parents=True, exist_ok=True)  # a file:// URI; object storage has no folders
+        replace_file(Path(target), content)
 
     def _list(self) -> list[Any]:
         from pyarrow.fs import FileSelector
 
         system, path = self.opened
-        found: list[Any] = system.get_file_info(FileSelector(path, allow_not_found=True))
-        return found
-
-    def trying(self, action: Callable[[], _T], *passed: type[Exception]) -> _T:
-        """What an action on this folder gives.
-
-        Args:
-            action: what to do.
-            passed: exceptions that are the caller's to handle.
-
-        Raises:
-            InputError: the storage cannot be used, in place of what the action raised.
-        """
-        try:
-            return action()
-        except passed:
-            raise
-        except (OSError, ValueError) as error:  # pyarrow's own are subclasses of these
-            reason = " ".join(str(error).replace(self.uri, self.shown).split())[:300]
-            raise InputError(f"--storage: '{self.shown}' cannot be used ({reason})") from None
+        listed: list[Any] = system.get_file_info(FileSelector(path, allow_not_found=True))
+        return listed
 
 
-def in_job() -> bool:
-    """Whether this is the driver of a Ray job."""
-    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+def open_folder(storage: str, name: str) -> Folder:
+    """The folder `name` in `storage`, a folder or a URI."""
+    return RemoteFolder(storage, name) if "://" in storage else LocalFolder(storage, name)
+
+
+def folder_at(place: str) -> Folder:
+    """The folder at a path or URI that a user gave."""
+    if "://" not in place:
+        path = user_path(place).absolute()
+        return LocalFolder(str(path.parent), path.name)
+    base, question, query = place.partition("?")
+    storage, _, name = base.rstrip("/").rpartition("/")
+    return RemoteFolder(f"{storage}{question}{query}", unquote(name))
+
+
+def user_path(place: str) -> Path:
+    """The file or folder that a user means by a path.
+
+    In a Ray job the path is looked up in the job's copy of the working folder, then below the home folder, where
+    `LocalFolder` puts results.
+    """
+    path = Path(place).expanduser()
+    return (Path.home() if in_job() and not path.exists() else Path()) / path
+
+
+def open_checkpoint(place: str, stack: contextlib.ExitStack) -> tuple[str, Path]:
+    """How to call a checkpoint, and its folder on this machine.
+
+    Args:
+        place: a folder, or the URI of a folder in object storage, whose files are fetched.
+        stack: removes what was fetched when it closes.
+
+    Raises:
+        InputError: the storage cannot be reached.
+    """
+    if "://" not in place:
+        return place, user_path(place)
+    folder = stack.enter_context(folder_at(place))
+    for file in CHECKPOINT_FILES:
+        folder.pull(file)
+    return folder.shown, folder.local
 
 
 def _open(uri: str) -> tuple[Any, str]:
@@ -213,48 +390,3 @@ def _open(uri: str) -> tuple[Any, str]:
 
     opened: tuple[Any, str] = FileSystem.from_uri(uri) if "://" in uri else (LocalFileSystem(), uri)
     return opened
-
-
-def here(place: str) -> Path:
-    """The file or folder that a user means by a path.
-
-    In a Ray job what is not in the job's own copy of the working folder is looked for under the home folder, where
-    `Folder` puts results.
-    """
-    path = Path(place).expanduser()
-    return (Path.home() if in_job() and not path.exists() else Path()) / path
-
-
-def folder_at(place: str) -> Folder:
-    """The folder at a path or URI that a user gave."""
-    if "://" not in place:
-        path = here(place).absolute()
-        return Folder(str(path.parent), path.name)
-    base, question, query = place.partition("?")
-    storage, _, name = base.rstrip("/").rpartition("/")
-    return Folder(f"{storage}{question}{query}", unquote(name))
-
-
-def open_checkpoint(place: str, stack: contextlib.ExitStack) -> tuple[str, Path]:
-    """How to call a checkpoint, and its folder on this machine.
-
-    Args:
-        place: a folder, or the URI of one in object storage, whose files are fetched.
-        stack: when this closes, what was fetched is removed.
-
-    Raises:
-        InputError: the storage cannot be reached.
-    """
-    if "://" not in place:
-        return place, here(place)
-    folder = stack.enter_context(folder_at(place))
-    for file in CHECKPOINT_FILES:
-        folder.pull(file)
-    return folder.shown, folder.local
-
-
-def replace_text(file: Path, text: str) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part."""
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text)
-    partial.replace(file)

@@ -1,115 +1,143 @@
-"""The folder of a search: what it was made with, whether a search goes on with it, and that one writes in it."""
+"""The folder of a search: the definition that made it, and whether a search may resume in it."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from decouple_search.ray_tune.schedulers import Scheduler
+from decouple_search.space.objective import Objective
 from decouple_search.space.space import Space
-from decouple_search.storage.folder import Folder, replace_text
-from decouplenet.config import Config, flatten, load_yaml
+from decouple_search.stopping.scheduler import Scheduler
+from decouple_search.storage.folder import Folder
+from decouplenet.atomic_files import replace_file
+from decouplenet.config import FACTS, Config
 from decouplenet.data.places import shown
+from decouplenet.dotted_keys import flatten
 from decouplenet.errors import InputError
+from decouplenet.yaml_text import load_yaml
 
 DEFINITION = "experiment.yaml"
-"""What a search is made with."""
+"""The file of the definition. A folder that has it is a search's."""
 JOURNAL = "study.log"
-"""The Optuna study, unless it is in a database."""
-BEGINNING = {JOURNAL, f"{JOURNAL}.lock"}
-"""What a search that was killed while it began leaves, beside hidden files, and no trial with it."""
-MACHINE = ("scaling.", "data.workers", "data.cache")
-"""Beginnings of keys that may be others when a search goes on."""
+"""The file of the Optuna study, unless it is in a database."""
+LEFTOVERS = {JOURNAL, f"{JOURNAL}.lock"}
+"""Files, beside hidden ones, of a search that was killed before it had a trial."""
+RESUME_MODES = ("auto", "must", "never")
 
 
-def goes_on(folder: Folder, resume: str) -> bool:
-    """Whether a search goes on with what a folder has, or begins it.
+@dataclass(frozen=True)
+class Definition:
+    """What decides the trials of a search. A search resumes only with the same definition."""
+
+    search: dict[str, str]
+    """The searched keys, and their values in words."""
+    objectives: dict[str, str]
+    """The objectives in order, each with max or min."""
+    scheduler: dict[str, Any]
+    """The scheduler and its options."""
+    sampler: dict[str, Any]
+    """`grid`: whether the sampler is grid. Other samplers may take turns."""
+    fixed: dict[str, Any]
+    """The values of the fixed config keys."""
+
+    @classmethod
+    def of(cls, space: Space, config: Config, scheduler: Scheduler, *, grid: bool) -> Definition:
+        """The definition of a search.
+
+        Args:
+            space: the searched space.
+            config: the base configuration.
+            scheduler: the scheduler.
+            grid: whether the sampler is grid.
+        """
+        return cls(
+            search={parameter.key: str(parameter) for parameter in space.parameters},
+            objectives=dict(space.objectives),
+            scheduler=vars(scheduler),
+            sampler={"grid": grid},
+            fixed={
+                key: value
+                for key, value in without_secrets(config).items()
+                if key not in space.keys and not FACTS[key].of_machine
+            },
+        )
+
+    @classmethod
+    def read(cls, file: Path) -> Definition:
+        """The definition in a file.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        content = load_yaml(file)
+        return cls(**{part.name: content.get(part.name) or {} for part in fields(cls)})
+
+    def write(self, folder: Path) -> None:
+        """Write the definition into a search's folder."""
+        replace_file(folder / DEFINITION, yaml.safe_dump(asdict(self), sort_keys=False))
+
+    @property
+    def grid(self) -> bool:
+        """Whether the sampler is grid."""
+        return bool(self.sampler.get("grid"))
+
+    @property
+    def ordered_objectives(self) -> tuple[Objective, ...]:
+        """The objectives."""
+        return tuple(Objective(metric, mode) for metric, mode in self.objectives.items())  # type: ignore[arg-type]
+
+    def differences(self, here: Definition) -> list[str]:
+        """What another definition has otherwise, each in words."""
+        differences = []
+        for part in fields(self):
+            there_values, here_values = getattr(self, part.name), getattr(here, part.name)
+            for key in sorted(there_values.keys() | here_values.keys()):
+                if there_values.get(key) != here_values.get(key):
+                    name = key if part.name in ("search", "fixed") else f"{part.name} {key}"
+                    there, now = there_values.get(key, "absent"), here_values.get(key, "absent")
+                    differences.append(f"{name}: {there} there, {now} here")
+        return differences
+
+
+def is_resuming(folder: Folder, resume: str) -> bool:
+    """Whether a search resumes in a folder; otherwise it starts there.
 
     Args:
-        folder: the experiment's.
+        folder: the experiment's folder.
         resume: auto, must or never.
 
     Raises:
-        InputError: an unknown word, or one that does not fit the folder.
+        InputError: `resume` is unknown, or does not fit the folder.
     """
-    if resume not in ("auto", "must", "never"):
-        raise InputError(f"--resume: '{resume}' is unknown; valid: auto, must, never")
-    there, name = {one for one in folder.names() if not one.startswith(".")}, folder.shown
-    if there <= BEGINNING and not (not folder.remote and folder.local.is_file()):
+    if resume not in RESUME_MODES:
+        raise InputError(f"--resume: '{resume}' is unknown; valid: {', '.join(RESUME_MODES)}")
+    names = {name for name in folder.names() if not name.startswith(".")}
+    if names <= LEFTOVERS and not folder.local.is_file():
         if resume == "must":
-            raise InputError(f"--resume must: there is no '{name}'; give the --storage and --name of a search")
+            raise InputError(f"--resume must: there is no '{folder.shown}'; give the --storage and --name of a search")
         return False
     if resume == "never":
-        raise InputError(f"--name: '{name}' is there already; give another --name, or --resume auto")
-    if DEFINITION not in there:
-        raise InputError(f"--name: '{name}' is there already and is no search's folder; give another --name")
+        raise InputError(f"--name: '{folder.shown}' is there already; give another --name, or --resume auto")
+    if DEFINITION not in names:
+        raise InputError(f"--name: '{folder.shown}' is there already and is no search's folder; give another --name")
     return True
 
 
-def definition(space: Space, config: Config, scheduler: Scheduler, *, grid: bool) -> dict[str, Any]:
-    """What decides a search's trials, as it is kept in its folder."""
-    searched = {parameter.key for parameter in space.parameters}
-    flat = without_secrets(config).items()
-    fixed = {k: v for k, v in flat if k not in searched and not k.startswith(MACHINE)}
-    return {
-        "search": {parameter.key: str(parameter) for parameter in space.parameters},
-        "objectives": dict(space.objectives),
-        "scheduler": vars(scheduler),
-        "sampler": {"grid": grid},  # others may take turns
-        "fixed": fixed,
-    }
-
-
-def without_secrets(config: Config) -> dict[str, Any]:
-    """A configuration's dotted keys, addresses without what they may carry of keys, which may be made anew."""
-    return {key: shown(v) if isinstance(v, str) else v for key, v in flatten(config.to_dict()).items()}
-
-
-def check_same(folder: Folder, space: Space, config: Config, scheduler: Scheduler, *, grid: bool) -> None:
-    """Refuse to go on with a folder that was made by another search.
+def check_same(folder: Folder, definition: Definition) -> None:
+    """Refuse to resume in the folder of a search with another definition.
 
     Raises:
-        InputError: all that is different.
+        InputError: all differences.
     """
-    was, now = load_yaml(folder.local / DEFINITION), definition(space, config, scheduler, grid=grid)
-    apart = []
-    for part, values in now.items():
-        before = was.get(part, {})
-        for key in sorted(before.keys() | values.keys()):
-            if before.get(key) != values.get(key):
-                name = key if part in ("search", "fixed") else f"{part} {key}"
-                apart.append(f"{name}: {before.get(key, 'absent')} there, {values.get(key, 'absent')} here")
-    if apart:
+    if differences := Definition.read(folder.local / DEFINITION).differences(definition):
         raise InputError(
-            f"--name: '{folder.shown}' was made by another search ({'; '.join(apart)}); give another --name"
+            f"--name: '{folder.shown}' was made by another search ({'; '.join(differences)}); give another --name"
         )
 
 
-def write_definition(folder: Path, space: Space, config: Config, scheduler: Scheduler, *, grid: bool) -> None:
-    """Keep what the search is made with."""
-    replace_text(folder / DEFINITION, yaml.safe_dump(definition(space, config, scheduler, grid=grid), sort_keys=False))
-
-
-@contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Around a search: no other one writes in its folder. Ends with the process, however that ends.
-
-    Raises:
-        InputError: another one does, or the folder's disk keeps no locks.
-    """
-    with contextlib.ExitStack() as stack:
-        try:
-            file = stack.enter_context((folder / ".lock").open("w"))
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"--name: another search is writing in '{folder}'; wait for it, or stop it") from None
-        except OSError as error:
-            raise InputError(
-                f"--storage: '{folder}' cannot be locked ({error.strerror}); give another folder"
-            ) from None
-        yield
+def without_secrets(config: Config) -> dict[str, Any]:
+    """A config's dotted keys. Addresses are without the access keys that they may hold and that may change."""
+    return {key: shown(value) if isinstance(value, str) else value for key, value in flatten(config.to_dict()).items()}

@@ -1,153 +1,172 @@
-"""The study of a search made ready, as it begins or goes on, and what an earlier run left of its trials."""
+"""A study made ready: for a new search, or for a search that resumes, with the trials that an earlier run left."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
-from decouple_search.ray_tune.schedulers import Scheduler
-from decouple_search.ray_tune.searcher import Unfinished
-from decouple_search.results.tables import state_of
 from decouple_search.space.space import Space
 from decouple_search.storage.checkpoints import Checkpoints
-from decouple_search.study.experiment import JOURNAL, write_definition
-from decouple_search.study.record import INTERRUPTED, note, open_study, own_trials, trial_name
-from decouple_search.study.warm_start import take_over
+from decouple_search.study.compat import storage_of
+from decouple_search.study.experiment import JOURNAL, Definition
+from decouple_search.study.optuna_storage import open_study
+from decouple_search.study.record import StudyRecord, TrialRecord, note_checkpoint, own_trials
+from decouple_search.study.warm_start import import_trials
 from decouplenet.config import Config
 from decouplenet.data.places import shown
 from decouplenet.errors import InputError
 
 
-def begin(
+class ResumableTrial(NamedTuple):
+    """A trial that started earlier and has not ended."""
+
+    number: int
+    """Its number in the study."""
+    checkpoint: str | None
+    """The checkpoint to resume from; None to train from the beginning."""
+    changed: dict[str, Any]
+    """Searched keys whose values in the checkpoint differ from the proposed ones (pbt)."""
+
+
+class EarlierTrial(NamedTuple):
+    """A trial of an earlier run."""
+
+    ended: bool
+    """Whether it has ended."""
+    succeeded: bool
+    """Whether it has not failed."""
+
+
+def create_study(
     experiment: Path,
     space: Space,
     config: Config,
-    scheduler: Scheduler,
+    definition: Definition,
     *,
-    grid: bool,
     url: str | None = None,
-    other: str | None = None,
+    warm_start: str | None = None,
 ) -> tuple[optuna.Study, str]:
-    """The study of a new search, with the trials of another one and the start points in it, if wanted.
+    """The study of a new search, with the start points, and with trials of another search if wanted.
 
     Args:
-        experiment: the folder of the search.
-        space: what to search.
+        experiment: the search's folder on this machine.
+        space: the searched space.
         config: the base configuration.
-        scheduler: when trials are stopped.
-        grid: whether the sampler is `grid`, which takes no start points.
+        definition: what decides the trials; written last, because a folder with it counts as complete.
         url: a database for the study.
-        other: the folder of a search whose trials are taken over.
+        warm_start: the folder of a search whose trials are imported.
 
     Returns:
-        The study, and what was taken from another one, in words.
+        The study, and a text about the imported trials.
 
     Raises:
-        InputError: the database has a study of that name, or the other search has none.
+        InputError: the database has a study of that name, or there is no other search.
     """
     file, name = experiment / JOURNAL, experiment.name
-    file.unlink(missing_ok=True)  # of a beginning that was killed
+    file.unlink(missing_ok=True)  # left by a search that was killed at its start
     study = open_study(file, space, url=url, name=name)
     if own_trials(study):
         raise InputError(f"--optuna-storage: it has a study '{name}' already; give another --name")
-    if study.get_trials(deepcopy=False):  # of a beginning that was killed
-        optuna.delete_study(study_name=study.study_name, storage=study._storage)
+    if study.get_trials(deepcopy=False):  # left by a search that was killed at its start
+        optuna.delete_study(study_name=study.study_name, storage=storage_of(study))
         study = open_study(file, space, url=url, name=name)
-    taken = take_over(other, study, space, config) if other else ""
-    for point in () if grid else space.checked_start():
+    imported = import_trials(warm_start, study, space, config) if warm_start else ""
+    for point in () if definition.grid else space.checked_start():
         study.enqueue_trial(point)
-    study.set_user_attr("runs", 0)
-    # Last, so that what is in the folder is whole once it can go on.
-    write_definition(experiment, space, config, scheduler, grid=grid)
-    return study, taken
+    StudyRecord(study).runs = 0
+    definition.write(experiment)
+    return study, imported
 
 
-def go_on(experiment: Path, space: Space, checkpoints: Checkpoints, *, url: str | None = None) -> optuna.Study:
+def resume_study(experiment: Path, space: Space, checkpoints: Checkpoints, *, url: str | None = None) -> optuna.Study:
     """The study of a search that was killed or stopped.
 
     Args:
-        experiment: its folder.
-        space: what it searches.
-        checkpoints: those of its trials.
-        url: the database that the study is in.
+        experiment: the search's folder on this machine.
+        space: the searched space.
+        checkpoints: the checkpoints of its trials.
+        url: the database that has the study.
 
     Raises:
-        InputError: the database does not have it.
+        InputError: there is no such study.
     """
     file = experiment / JOURNAL
     study = open_study(file, space, url=url, name=experiment.name)
-    if "runs" not in study.user_attrs:
+    record = StudyRecord(study)
+    if record.runs is None:
         raise InputError(
             f"--optuna-storage: there is no study of '{experiment.name}' in {shown(url or file)}; "
-            "give the one it was begun with"
+            "give the storage that the search was started with"
         )
-    study.set_user_attr("runs", study.user_attrs["runs"] + 1)
-    study.set_user_attr(INTERRUPTED, False)
-    checkpoints.delete_files()  # by which Tune would restore the search itself
+    record.runs += 1
+    record.interrupted = False
+    checkpoints.delete_files()  # Tune would restore the search from them
     return study
 
 
-def unfinished(study: optuna.Study, checkpoints: Checkpoints, space: Space, epochs: int, run: int) -> list[Unfinished]:
-    """The trials that had begun when the search was killed or stopped, each with its newest whole checkpoint.
+def resumable_trials(
+    study: optuna.Study, checkpoints: Checkpoints, space: Space, epochs: int, run: int
+) -> list[ResumableTrial]:
+    """The trials that were running when the search ended, each with its newest complete checkpoint.
 
-    Their checkpoints are renamed, from `checkpoint_000002` to `checkpoint_1-000002` of the first run that was cut
-    off, and so on: Tune numbers the new ones from 0 again.
+    Their checkpoints are renamed, because Tune numbers new checkpoints from 0: `checkpoint_000002` becomes
+    `checkpoint_1-000002` when the search is resumed for the first time.
 
     Args:
-        study: the search's.
-        checkpoints: those of its trials.
-        space: what is searched.
-        epochs: of a full training.
-        run: how often the search was cut off by now.
+        study: the search's study.
+        checkpoints: the checkpoints of its trials.
+        space: the searched space.
+        epochs: the epochs of a full training.
+        run: how often the search was resumed.
     """
-    found, there = [], checkpoints.all()
+    resumable, by_trial = [], checkpoints.all()
     for trial in own_trials(study, [TrialState.RUNNING]):
-        # What had ended, and was to be told when its checkpoint was written:
-        if _epochs(trial) >= epochs:
-            study.tell(trial.number, trial.user_attrs["objectives"])
-            continue
-        if trial.user_attrs.get("stopped", epochs) <= _epochs(trial):
-            study.tell(trial.number, state=TrialState.PRUNED)
+        if _tell_end(study, trial, epochs):
             continue
         kept = []
-        for checkpoint in there.get(trial_name(trial.number), []):
-            # Of an epoch that the study in storage does not know yet: the trial's next epoch is that one.
-            if not checkpoints.is_whole(checkpoint) or checkpoints.metrics(checkpoint)["epoch"] > _epochs(trial):
+        for checkpoint in by_trial.get(trial.name, []):
+            # The study in storage may be older than a checkpoint: the trial's next epoch is then trained once more.
+            if not checkpoints.is_whole(checkpoint) or checkpoints.metrics(checkpoint)["epoch"] > trial.epochs:
                 checkpoints.delete(checkpoint)
                 continue
             number = checkpoint.rpartition("/")[2].removeprefix("checkpoint_")
-            new = f"checkpoint_{run}-{number}"
-            kept.append(checkpoint if "-" in number else checkpoints.rename(checkpoint, new))
-        note(study, trial.number, "checkpoint", kept[-1] if kept else None)
-        found.append(newest(study, checkpoints, space, trial.number))
-    return found
+            renamed = f"checkpoint_{run}-{number}"
+            kept.append(checkpoint if "-" in number else checkpoints.rename(checkpoint, renamed))
+        note_checkpoint(study, trial.number, kept[-1] if kept else None)
+        resumable.append(resumable_trial(study, checkpoints, space, trial.number))
+    return resumable
 
 
-def newest(study: optuna.Study, checkpoints: Checkpoints, space: Space, number: int) -> Unfinished:
-    """A trial that is to go on, with its newest checkpoint.
+def _tell_end(study: optuna.Study, trial: TrialRecord, epochs: int) -> bool:
+    """Whether a trial had ended; the study was to be told once its last checkpoint was written, and is told now."""
+    if trial.epochs >= epochs:
+        study.tell(trial.number, list(trial.objectives))
+        return True
+    if trial.stopped_after is not None and trial.stopped_after <= trial.epochs:
+        study.tell(trial.number, state=TrialState.PRUNED)
+        return True
+    return False
+
+
+def resumable_trial(study: optuna.Study, checkpoints: Checkpoints, space: Space, number: int) -> ResumableTrial:
+    """A trial with its newest checkpoint.
 
     Args:
-        study: the search's.
-        checkpoints: those of its trials.
-        space: what is searched.
-        number: the trial's.
+        study: the search's study.
+        checkpoints: the checkpoints of its trials.
+        space: the searched space.
+        number: the trial's number.
     """
-    since = study.get_trials(deepcopy=False)[number].user_attrs.get("checkpoint")
-    if since is None or not checkpoints.is_whole(since):
-        return Unfinished(number, None, {})
-    used = checkpoints.config(since)  # pbt may have changed what was proposed
-    return Unfinished(number, since, {p.key: used[p.key] for p in space.parameters if p.key in used})
+    checkpoint = TrialRecord(study.get_trials(deepcopy=False)[number]).checkpoint
+    if checkpoint is None or not checkpoints.is_whole(checkpoint):
+        return ResumableTrial(number, None, {})
+    config = checkpoints.config(checkpoint)
+    return ResumableTrial(number, checkpoint, {key: config[key] for key in space.keys if key in config})
 
 
-def _epochs(trial: FrozenTrial) -> int:
-    epochs: int = trial.user_attrs.get("epochs", 0)
-    return epochs
-
-
-def ended(study: optuna.Study) -> dict[str, tuple[bool, bool]]:
-    """The trials of earlier runs by name, and whether each has ended, and well."""
-    return {
-        trial_name(trial.number): (trial.state.is_finished(), state_of(trial) != "FAIL") for trial in own_trials(study)
-    }
+def earlier_trials(study: optuna.Study) -> dict[str, EarlierTrial]:
+    """The trials of earlier runs by name."""
+    return {trial.name: EarlierTrial(trial.ended, trial.result != "FAIL") for trial in own_trials(study)}

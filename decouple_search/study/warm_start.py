@@ -1,4 +1,4 @@
-"""Another experiment's trials as what a search knows already (`--warm-start`), and why some are left out."""
+"""Trials of another experiment, imported into a study (`--warm-start`), and why some are left out."""
 
 from __future__ import annotations
 
@@ -7,89 +7,77 @@ from collections import Counter
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
-from decouple_search.results.tables import parameters_of
 from decouple_search.space.space import Space
-from decouple_search.storage.folder import folder_at
-from decouple_search.study.experiment import DEFINITION, JOURNAL, held, without_secrets
-from decouple_search.study.record import STUDY_NAME, journal, own_trials, trial_name
-from decouplenet.config import Config, load_yaml
+from decouple_search.storage.folder import Folder, RemoteFolder, folder_at
+from decouple_search.storage.writer import exclusive_lock
+from decouple_search.study.experiment import DEFINITION, JOURNAL, Definition, without_secrets
+from decouple_search.study.optuna_storage import load_journal
+from decouple_search.study.record import TrialRecord, copy_of, own_trials
+from decouplenet.config import Config
 from decouplenet.errors import InputError
 
 
-def take_over(place: str, study: optuna.Study, space: Space, config: Config) -> str:
-    """Add the trials of another experiment to a study, where samplers learn from them and nothing else counts them.
+def import_trials(place: str, study: optuna.Study, space: Space, config: Config) -> str:
+    """Add the trials of another experiment to a study. Samplers learn from them; nothing else counts them.
 
-    A parameter that is new here has in them what it was fixed to there. A trial with a value that could not be
-    proposed here is left out.
+    A parameter that the other search did not search takes the value that was fixed there. A trial with a value outside
+    this space is left out.
 
     Args:
-        place: the other's folder, here or in object storage.
-        study: this search's.
-        space: what is searched here.
+        place: the other experiment's folder or URI.
+        study: this search's study.
+        space: the space that is searched here.
         config: the base configuration here.
 
     Returns:
-        What was taken and what was not, in words.
+        A text about the trials that were imported and those that were not.
 
     Raises:
         InputError: there is no such experiment, or it has other objectives.
     """
     with folder_at(place) as folder:
-        made, file = folder.pull(DEFINITION), folder.pull(JOURNAL)
-        if made is None or file is None:
-            raise InputError(f"--warm-start: '{folder.shown}' is no search's folder with a {JOURNAL}")
-        was = load_yaml(made)
-        if list(was["objectives"].items()) != list(space.objectives):
-            raise InputError(f"--warm-start: '{folder.shown}' has other objectives: {was['objectives']}")
-        # Or what is read could be half written; what was fetched is not.
-        with contextlib.nullcontext() if folder.remote else held(folder.local):
-            other = optuna.load_study(study_name=STUDY_NAME, storage=journal(file))
-            trials = own_trials(other, [TrialState.COMPLETE, TrialState.PRUNED])
-    base, left_out, taken = without_secrets(config), Counter[str](), 0
-    there = base | {key: value for key, value in was["fixed"].items() if key in _keys(space)}
+        definition, trials = _read(folder)
+    if definition.ordered_objectives != space.objectives:
+        raise InputError(f"--warm-start: '{folder.shown}' has other objectives: {definition.objectives}")
+    base, left_out, imported = without_secrets(config), Counter[str](), 0
+    there = base | {key: value for key, value in definition.fixed.items() if key in space.keys}
     for trial in trials:
-        values, reason = _translated(trial, space, there)
+        parameters, reason = _translated(trial, space, there)
         if reason:
             left_out[reason] += 1
-        elif "objectives" in trial.user_attrs:
-            study.add_trial(_copy(trial, values, space, f"{folder.shown} {trial_name(trial.number)}"))
-            taken += 1
-    fixed = {key: value for key, value in was["fixed"].items() if key in base and base[key] != value}
-    apart = [f"{key} was {value}, is {base[key]}" for key, value in fixed.items() if key not in _keys(space)]
-    lines = [f"warm       {taken} trials of {folder.shown} taken over"]
+        elif trial.objectives:
+            distributions = {p.key: p.distribution for p in space.parameters if p.key in parameters}
+            study.add_trial(copy_of(trial.frozen, parameters, distributions, f"{folder.shown} {trial.name}"))
+            imported += 1
+    lines = [f"warm       {imported} trials of {folder.shown} imported"]
     lines += [f"             {count} left out: {reason}" for reason, count in left_out.items()]
-    lines += [f"             {line}" for line in apart]
+    lines += [
+        f"             {key} was {value}, is {base[key]}"
+        for key, value in definition.fixed.items()
+        if key in base and base[key] != value and key not in space.keys
+    ]
     return "\n".join(lines)
 
 
-def _keys(space: Space) -> set[str]:
-    return {parameter.key for parameter in space.parameters}
+def _read(folder: Folder) -> tuple[Definition, list[TrialRecord]]:
+    """The definition and the ended trials of an experiment."""
+    definition_file, journal_file = folder.pull(DEFINITION), folder.pull(JOURNAL)
+    if definition_file is None or journal_file is None:
+        raise InputError(f"--warm-start: '{folder.shown}' is no search's folder with a {JOURNAL}")
+    # A journal on a disk may be half written. A file that was fetched from object storage is complete.
+    fetched = isinstance(folder, RemoteFolder)
+    with contextlib.nullcontext() if fetched else exclusive_lock(folder.local):
+        other = load_journal(journal_file)
+        return Definition.read(definition_file), own_trials(other, [TrialState.COMPLETE, TrialState.PRUNED])
 
 
-def _translated(trial: FrozenTrial, space: Space, base: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """A trial's parameters in this space, or why it has none."""
-    known = parameters_of(trial)
-    values = space.present(base | known)
+def _translated(trial: TrialRecord, space: Space, base: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """A trial's parameters in this space, or the reason why it has none."""
+    parameters = space.present(base | trial.parameters)
     for parameter in space.parameters:
-        if parameter.key in values and not parameter.contains(values[parameter.key]):
-            new = "" if parameter.key in known else " (not searched there)"
-            return {}, f"{parameter.key} = {values[parameter.key]}{new} is outside {parameter}"
-    return values, ""
-
-
-def _copy(trial: FrozenTrial, values: dict[str, Any], space: Space, origin: str) -> FrozenTrial:
-    distributions: dict[str, BaseDistribution] = {
-        parameter.key: parameter.distribution for parameter in space.parameters if parameter.key in values
-    }
-    done = trial.state == TrialState.COMPLETE
-    return optuna.trial.create_trial(
-        state=trial.state,
-        values=trial.values if done else None,
-        params=values,
-        distributions=distributions,
-        intermediate_values=trial.intermediate_values,
-        user_attrs={**trial.user_attrs, "taken_from": origin},
-    )
+        if parameter.key in parameters and not parameter.contains(parameters[parameter.key]):
+            origin = "" if parameter.key in trial.parameters else " (not searched there)"
+            return {}, f"{parameter.key} = {parameters[parameter.key]}{origin} is outside {parameter}"
+    return parameters, ""

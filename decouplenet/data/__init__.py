@@ -1,1 +1,1 @@
-"""Images and labels: one module a format, all giving an `ImageSet`; decoded pixels; batches."""
+"""Images and labels: one module per label format, all read into an `ImageSet`; decoded pixels; batches."""

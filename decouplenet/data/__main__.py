@@ -1,6 +1,6 @@
-"""`python -m decouplenet.data check`: what a data set holds and what is wrong with it, before a run.
+"""`python -m decouplenet.data check`: summarise a data set and name its faults before a run.
 
-Exit code 1 when something would stop a run or make its figures wrong.
+The exit code is 1 if a fault would stop a run or make its results wrong.
 """
 
 from __future__ import annotations
@@ -9,47 +9,53 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from decouplenet.command_line import CommandParser, parse_config, print_line, run
+from decouplenet.command_line import CommandParser, flag, parse_config, print_line, run
 from decouplenet.errors import InputError
 
 if TYPE_CHECKING:
     from decouplenet.data.check import Findings
 
 
-def parser() -> CommandParser:
-    """The command's flags and all config keys, of which `data.*` are used."""
-    parser = CommandParser(
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """The command's own flags."""
+
+    json: bool = flag(False)
+    """Print only JSON to stdout."""
+
+
+def parser() -> CommandParser[Flags]:
+    """The command's flags and all config keys. Only `data.*` keys have an effect."""
+    return CommandParser(
         "python -m decouplenet.data check",
-        "Read the labels, decode every image and compare the splits; exit code 1 when something would stop a run or "
-        "make its figures wrong.",
+        "Read the labels, decode every image and compare the splits. The exit code is 1 if a fault would stop a run "
+        "or make its results wrong.",
+        Flags,
     )
-    parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, to stdout")
-    parser.add_config_keys()
-    return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command. Returns its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] not in (["check"], ["--help"], ["-h"]):
         raise InputError("python -m decouplenet.data: 'check' is needed before the flags")
-    own, keys = parser().given(arguments[1:] if arguments[0] == "check" else arguments)
-    config = parse_config({key: value for key, value in keys.items() if key.startswith("data.")})
+    line = parser().given(arguments[1:] if arguments[0] == "check" else arguments)
+    config = parse_config({key: value for key, value in line.keys.items() if key.startswith("data.")})
 
     from decouplenet.data.check import check
 
     with _progress() as progress:
-        found = check(config.data, progress)
-    print_line(json.dumps(asdict(found), indent=1) if own["json"] else _text(found))
-    return 1 if found.faults else 0
+        findings = check(config.data, progress)
+    print_line(json.dumps(asdict(findings), indent=1) if line.flags.json else _text(findings))
+    return 1 if findings.faults else 0
 
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal's stderr; nothing elsewhere."""
+    """Context that gives a function to show progress: a bar if stderr is a terminal, else nothing."""
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress
 
@@ -59,29 +65,34 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, count: bar.update(task, completed=done, total=count)
 
 
-def _text(found: Findings) -> str:
+def _text(findings: Findings) -> str:
     lines = []
-    for split, facts in found.splits.items():
-        images, counts = facts["images"], facts["labels_per_image"]
+    for split, summary in findings.splits.items():
+        images, counts = summary["images"], summary["labels_per_image"]
         labels = sum(number * count for number, count in enumerate(counts))
-        lines.append(f"{split:<6}{images} images, {labels / max(images, 1):.2f} labels an image")
+        lines.append(f"{split:<6}{images} images, {labels / max(images, 1):.2f} labels per image")
         lines.append(f"      labels: images  {'  '.join(f'{i}: {n}' for i, n in enumerate(counts) if n)}")
-    if found.class_names:
-        width = max(map(len, found.class_names))
-        heads = "".join(f"{split:>10}{'%':>7}" for split in found.splits)
-        lines.append(f"\n{'':>4}  {'class':<{width}}{heads}")
-        for number, name in enumerate(found.class_names):
-            cells = ""
-            for facts in found.splits.values():
-                count = facts["class_counts"][name]
-                cells += f"{count:>10}{100 * count / max(facts['images'], 1):>7.2f}"
-            lines.append(f"{number:>4}  {name:<{width}}{cells}")
-        lines.append("")
-    lines += [f"note   {note}" for note in found.notes]
-    lines += [f"fault  {fault}" for fault in found.faults]
-    n = len(found.faults)
+    if findings.class_names:
+        lines += ["", *_class_table(findings), ""]
+    lines += [f"note   {note}" for note in findings.notes]
+    lines += [f"fault  {fault}" for fault in findings.faults]
+    n = len(findings.faults)
     lines.append(f"{n} fault{'s' * (n != 1)}" if n else "no fault found")
     return "\n".join(lines)
+
+
+def _class_table(findings: Findings) -> list[str]:
+    """The lines of a table of the classes: for each split the number of images and their percentage."""
+    width = max(map(len, findings.class_names))
+    heads = "".join(f"{split:>10}{'%':>7}" for split in findings.splits)
+    lines = [f"{'':>4}  {'class':<{width}}{heads}"]
+    for number, name in enumerate(findings.class_names):
+        cells = ""
+        for summary in findings.splits.values():
+            count = summary["class_counts"][name]
+            cells += f"{count:>10}{100 * count / max(summary['images'], 1):>7.2f}"
+        lines.append(f"{number:>4}  {name:<{width}}{cells}")
+    return lines
 
 
 if __name__ == "__main__":

@@ -1,28 +1,35 @@
 """Random changes of training images: RandAugment (Cubuk et al., 2020) and Cutout (DeVries and Taylor, 2017).
 
-Works on decoded pixels in the loading threads. What is done to an image follows from the generator that it comes
-with, so it does not depend on the number of workers or threads. Flips are the batches' own.
+Works on decoded pixels in the loading threads. All changes to an image are drawn from the generator that comes with
+it, so they do not depend on the number of workers or threads. (torchvision's RandAugment draws from the global
+generator, so it cannot be used here.) Flips are in `batches.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from decouplenet.config import DataConfig
+from decouplenet.config import FACTS, DataConfig
 
 Augment = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]
-AUGMENTATION = ("data.flip", "data.randaugment", "data.randaugment_magnitude", "data.cutout")
-"""Keys that change what is made of decoded images, and nothing of how they are read."""
 GREY = (124, 116, 104)
-"""ImageNet's mean colour, which normalisation takes to 0: of what is moved in from outside, and painted over."""
+"""ImageNet's mean colour, which becomes 0 after normalisation. It fills areas that an operation leaves empty."""
+
+
+def without_augmentation(config: DataConfig) -> DataConfig:
+    """The config with the defaults for all augmentation keys. What remains decides which pixels are read."""
+    defaults = DataConfig()
+    names = [field.name for field in fields(DataConfig) if FACTS[f"data.{field.name}"].augmentation]
+    return replace(config, **{name: getattr(defaults, name) for name in names})
 
 
 def make_augment(config: DataConfig) -> Augment | None:
-    """What a config asks for: a function of an S×S×3 image and a generator to such an image, or None for nothing."""
+    """The augmentation of a config: a function of an S×S×3 image and a generator, or None if it is switched off."""
     count, magnitude, share = config.randaugment, config.randaugment_magnitude / 10, config.cutout
     if not count and not share:
         return None
@@ -36,13 +43,13 @@ def make_augment(config: DataConfig) -> Augment | None:
 
 
 def randaugment(image: NDArray[np.uint8], rng: np.random.Generator, count: int, magnitude: float) -> NDArray[np.uint8]:
-    """Apply `count` operations of `OPERATIONS`, each drawn anew.
+    """Apply `count` random operations of `OPERATIONS`, which may repeat.
 
     Args:
         image: S×S×3.
-        rng: what is drawn from.
-        count: operations.
-        magnitude: their strength in [0, 1]; its sign is drawn.
+        rng: generator of the random choices.
+        count: number of operations.
+        magnitude: strength of the operations in [0, 1]; its sign is random.
     """
     from PIL import Image
 
@@ -55,18 +62,18 @@ def randaugment(image: NDArray[np.uint8], rng: np.random.Generator, count: int, 
 
 
 def cutout(image: NDArray[np.uint8], rng: np.random.Generator, share: float) -> NDArray[np.uint8]:
-    """Paint a square over, whose centre is anywhere in the image: a part of it may be outside.
+    """Paint a grey square over an image. Its centre is random, so part of the square may be outside the image.
 
     Args:
         image: S×S×3.
-        rng: what is drawn from.
-        share: of the square's side in the image's.
+        rng: generator of the random position.
+        share: side of the square as a share of the image's side.
     """
     size = image.shape[0]
     half = share * size / 2
     row, column = rng.uniform(0, size, 2)
     painted = image.copy()
-    top, left = (max(0, round(at - half)) for at in (row, column))
+    top, left = (max(0, round(centre - half)) for centre in (row, column))
     painted[top : round(row + half), left : round(column + half)] = GREY
     return painted
 
@@ -84,7 +91,7 @@ def _rotate(picture: Any, degrees: float) -> Any:
 
 
 def _enhance(kind: str) -> Callable[[Any, float, int], Any]:
-    """Colour, contrast and the like: 1 is the image as it is."""
+    """An operation of PIL's ImageEnhance: colour, contrast and so on. Factor 1 leaves the image as it is."""
 
     def enhance(picture: Any, magnitude: float, sign: int) -> Any:
         from PIL import ImageEnhance
@@ -103,7 +110,7 @@ def _ops(name: str, *arguments: Any) -> Callable[[Any], Any]:
     return apply
 
 
-# Name -> from a picture, a magnitude in [0, 1] and a sign to a picture; ranges are AutoAugment's.
+# By name: functions of a picture, a magnitude in [0, 1] and a sign. The ranges are AutoAugment's.
 OPERATIONS: dict[str, Callable[[Any, float, int], Any]] = {
     "identity": lambda picture, magnitude, sign: picture,
     "autocontrast": lambda picture, magnitude, sign: _ops("autocontrast")(picture),

@@ -1,29 +1,29 @@
-"""Decoded pixels: each image is decoded once a machine, into one file that all workers map into memory."""
+"""Decoded pixels: each image is decoded once per machine, into a single file that all workers map into memory."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from decouplenet.data.image_set import ImageSet
 from decouplenet.data.places import Place, is_address, read_bytes, shown
-from decouplenet.data.whole_file import is_whole, new_file
+from decouplenet.data.whole_file import is_complete, new_file
 from decouplenet.errors import InputError
 
 Progress = Callable[[int, int], None]
-AT_ONCE = 16
-"""Addresses that are read at a time, if not more: their threads wait for the network, not for a core."""
+MIN_ADDRESS_THREADS = 16
+"""Minimum number of threads to read addresses with. They wait for the network and need no core of their own."""
+LOCK_POLL_SECONDS = 0.1
 
 
 class Pixels(Protocol):
@@ -49,18 +49,17 @@ def open_pixels(
 ) -> Pixels:
     """The decoded pixels of an image set at size×size.
 
-    With a cache folder the first caller on a machine decodes all images there, into `pixels-<key>.u8`
-    (N·size²·3 bytes, the key made of every file's path, length and time); the others wait for it, and later
-    searches find it. It appears under its name only when it is complete and on the disk; one that is not as long as
-    it should be is made anew. Of an image at an address only the name is in the key: one that is changed under the
-    same name is not noticed.
+    With a cache folder, the first caller on a machine decodes all images into `pixels-<key>.u8` there (N·size²·3
+    bytes). Other callers wait for it, and later searches reuse it. The file gets its name only when it is complete on
+    the disk. A file of the wrong length is made again. The key is a hash of every file's path, size and modification
+    time; an image at an address counts by its name alone, so a change under the same name is not noticed.
 
     Args:
         images: N images.
         size: S.
         cache: a folder, or `none`.
-        threads: threads to decode with; of addresses, 16 are read at a time if that is more.
-        progress: called with (done, all) while decoding, and with (0, all) while another process does.
+        threads: threads to decode with. Addresses are read with at least 16.
+        progress: called with (done, all) while decoding, and with (0, all) while another process decodes.
 
     Raises:
         InputError: an image cannot be read or decoded, or the disk is too small for the file.
@@ -70,24 +69,24 @@ def open_pixels(
     folder = cache_folder(cache)
     file = folder / f"pixels-{_key(images.paths, size)}.u8"
     shape = (len(images), size, size, 3)
-    if not is_whole(file, shape):
-        with only_one(file, (lambda: progress(0, len(images))) if progress else None):
-            if not is_whole(file, shape):
+    if not is_complete(file, shape):
+        with build_lock(file, (lambda: progress(0, len(images))) if progress else None):
+            if not is_complete(file, shape):
                 with new_file(file, shape) as pixels:
                     _decode_all(images.paths, pixels, threads, progress)
     return np.memmap(file, np.uint8, mode="r", shape=shape)
 
 
 def threads_for(places: Sequence[Place], threads: int) -> int:
-    """How many threads to read places with, where `threads` is what the cores are good for."""
-    return max(threads, AT_ONCE) if any(map(is_address, places)) else threads
+    """The number of threads to read places with: `threads`, or at least 16 if there are addresses."""
+    return max(threads, MIN_ADDRESS_THREADS) if any(map(is_address, places)) else threads
 
 
 def cache_folder(cache: str) -> Path:
-    """The cache folder of a config, made if it is not there.
+    """The cache folder of a config. It is created if needed.
 
     Raises:
-        InputError: it cannot be made or written to.
+        InputError: the folder cannot be created or written to.
     """
     folder = Path(cache).expanduser()
     try:
@@ -100,43 +99,39 @@ def cache_folder(cache: str) -> Path:
 
 
 @contextmanager
-def only_one(file: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the lock beside `file`, so that one process of this machine makes it while the others wait.
+def build_lock(file: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock beside `file`: a single process of this machine builds the file while the others wait.
 
     Args:
-        file: what is to be made.
-        waiting: called now and then while another process holds the lock.
+        file: the file or folder to build.
+        waiting: called repeatedly while another process holds the lock.
 
     Raises:
-        InputError: the folder's disk keeps no locks.
+        InputError: the folder's disk does not support locks.
     """
-    with ExitStack() as stack:
-        try:
-            lock = stack.enter_context(file.with_suffix(".lock").open("w"))
-            while not _locked(lock):
+    # A lock file that only exists, without flock, would outlive a killed process: refuse such disks.
+    lock = FileLock(file.with_suffix(".lock"), fallback_to_soft=False)
+    try:
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=LOCK_POLL_SECONDS, poll_interval=LOCK_POLL_SECONDS / 2)
+            except Timeout:  # which is an OSError too
                 if waiting:
                     waiting()
-                time.sleep(0.1)
-        except OSError as error:
-            reason = error.strerror
-            raise InputError(f"{file.parent}: cannot be locked ({reason}); give a folder on another disk") from None
-        yield
-
-
-def _locked(file: TextIO) -> bool:
-    """Whether this process now has a file's lock."""
+    except OSError as error:
+        reason = error.strerror
+        raise InputError(f"{file.parent}: cannot be locked ({reason}); give a folder on another disk") from None
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        yield
+    finally:
+        lock.release()
 
 
 def _key(paths: Sequence[Place], size: int) -> str:
-    """What the decoded pixels of these images are found by.
+    """The key of the decoded pixels of these images.
 
-    An address stands for itself: nobody is asked whether the image there has changed. What comes after its `?` counts
-    only where it alone tells the images apart, since signatures are another each day.
+    An address counts by its text; whether the image there changed is not checked. The part after `?` counts only if the
+    addresses are not distinct without it, because it usually holds a signature that changes daily.
     """
     digest = hashlib.sha256(f"{size}".encode())
     addresses = {path for path in paths if isinstance(path, str)}
@@ -154,7 +149,7 @@ def _key(paths: Sequence[Place], size: int) -> str:
 
 
 def _unreadable(path: Place, error: OSError) -> str:
-    return f"{shown(path)}: cannot be read ({error.strerror or error}); put it there or take it out of the list"
+    return f"{shown(path)}: cannot be read ({error.strerror or error}); put it there or leave it out"
 
 
 def _decode_all(paths: Sequence[Place], pixels: NDArray[np.uint8], threads: int, progress: Progress | None) -> None:
@@ -174,9 +169,9 @@ def decode_square(path: Place, size: int, content: bytes | None = None) -> NDArr
     """Decode an image and warp it to a square, as the paper does: size×size×3, RGB, uint8.
 
     Args:
-        path: where it is.
-        size: of the square.
-        content: of the file, where it is read already.
+        path: the image's file or address.
+        size: side of the square in pixels.
+        content: the file's content, if it was read already.
 
     Raises:
         InputError: the file is missing or is not an image.
@@ -194,21 +189,19 @@ def decode_square(path: Place, size: int, content: bytes | None = None) -> NDArr
             return np.asarray(as_rgb(image).resize((size, size), Image.Resampling.BILINEAR))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError(
-            f"{shown(path)}: cannot be decoded ({reason}); replace it or take it out of the list"
-        ) from None
+        raise InputError(f"{shown(path)}: cannot be decoded ({reason}); replace it or leave it out") from None
 
 
 def as_rgb(image: Any) -> Any:
     """A PIL image in RGB.
 
     Raises:
-        ValueError: the range of its pixels is unknown.
+        ValueError: the value range of its pixels is unknown.
     """
     from PIL import Image
 
-    if image.mode.startswith("I;16"):  # which Pillow would cut off at 255
+    if image.mode.startswith("I;16"):  # Pillow's own conversion would clip values at 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
-        raise ValueError(f"its pixels are of mode {image.mode}, whose range is unknown; save it with 8 or 16 bits")
+        raise ValueError(f"its pixels have mode {image.mode} with an unknown range; save it with 8 or 16 bits")
     return image.convert("RGB")

@@ -1,4 +1,4 @@
-"""The label formats by the name that `data.format` takes, and the training and validation sets of a config."""
+"""The label formats by the name that `data.format` takes, and the training and validation images of a config."""
 
 from __future__ import annotations
 
@@ -8,55 +8,57 @@ from typing import Any
 import numpy as np
 
 from decouplenet.config import DataConfig
-from decouplenet.data.image_set import Fault, ImageSet
+from decouplenet.data.image_set import ImageSet, OnFault
 from decouplenet.data.places import refuse, shown
 from decouplenet.errors import InputError
 
+Splits = tuple[ImageSet, ImageSet | None]
+"""The training images, and the validation images if the data names some."""
 
-def load_image_sets(config: DataConfig, fault: Fault = refuse) -> tuple[ImageSet, ImageSet]:
-    """The training and the validation images of a config; without val files, a share of train is held out.
 
-    With `data.holdout` 0 too there is no validation image.
+def load_image_sets(config: DataConfig, on_fault: OnFault = refuse) -> tuple[ImageSet, ImageSet]:
+    """The training and the validation images of a config.
 
-    The held-out images are drawn once from the number of images alone, so every trial of a search, whatever
-    its seed, is measured on the same ones.
+    Without validation annotations, a share `data.holdout` of the training images is held out; with 0 there are no
+    validation images. Which images are held out depends only on their number, so all trials of a search are measured
+    on the same images, whatever their seed.
 
     Args:
-        config: what to read.
-        fault: told of each fault in the data; if it returns, reading goes on without what is at fault.
+        config: the config of the data.
+        on_fault: called with each fault in the data; if it returns, reading continues without the faulty item.
 
     Raises:
-        InputError: files that are missing or do not fit together, named with what to do.
+        InputError: a file is missing or damaged, or the splits do not fit together.
     """
-    train, val = FORMATS[config.format](config, fault)
+    train, val = FORMATS[config.format](config, on_fault)
     if config.drop_unlabelled:
         train, val = _labelled(train), val and _labelled(val)
     if val is not None and not len(val):
-        raise InputError("data.val_annotations: no image is left of it")
+        raise InputError("data.val_annotations: no image is left; give annotations with at least 1 image")
     if val is None:
         order = np.random.default_rng(0).permutation(len(train))
-        held_out = max(1, round(config.holdout * len(train))) if config.holdout else 0
-        train, val = train.subset(np.sort(order[held_out:])), train.subset(np.sort(order[:held_out]))
+        count = max(1, round(config.holdout * len(train))) if config.holdout else 0
+        train, val = train.subset(np.sort(order[count:])), train.subset(np.sort(order[:count]))
     if train.class_names != val.class_names:
-        ours, theirs = set(train.class_names), set(val.class_names)
-        detail = f"only one has {sorted(ours ^ theirs)[:5]}" if ours != theirs else "in another order"
-        raise InputError(f"data.val_annotations: its classes are not those of data.train_annotations ({detail})")
+        difference = sorted(set(train.class_names) ^ set(val.class_names))[:5]
+        detail = f"they differ in {difference}" if difference else "their order differs"
+        raise InputError(
+            f"data.val_annotations: its classes are not those of data.train_annotations ({detail}); "
+            "give annotations with the same classes"
+        )
     if len(train) < 2:
         raise InputError(f"data.train_annotations: {len(train)} training images are left; at least 2 are needed")
     return train, val
 
 
 def _labelled(images: ImageSet) -> ImageSet:
-    """The images that have a label, or may have one."""
-    some = images.targets.any(1)
-    return images.subset(np.flatnonzero(some if images.ignored is None else some | images.ignored.any(1)))
+    """The images with at least one label, certain or ignored."""
+    labelled = images.targets.any(1)
+    return images.subset(np.flatnonzero(labelled if images.ignored is None else labelled | images.ignored.any(1)))
 
 
-Pair = tuple[ImageSet, ImageSet | None]
-
-
-def _needed(config: DataConfig, *names: str) -> list[str]:
-    """The values of keys that a format needs."""
+def _required(config: DataConfig, *names: str) -> list[str]:
+    """The values of keys that the config's format requires."""
     values = {name: getattr(config, name) for name in names}
     missing = next((name for name, value in values.items() if not value), None)
     if missing:
@@ -65,82 +67,86 @@ def _needed(config: DataConfig, *names: str) -> list[str]:
     return list(values.values())
 
 
-def _coco(config: DataConfig, fault: Fault) -> Pair:
+def _coco(config: DataConfig, on_fault: OnFault) -> Splits:
     from decouplenet.data.coco import read_coco
 
-    annotations, images = _needed(config, "train_annotations", "train_images")
-    train = read_coco(annotations, images, crowd=config.crowd, key="data.train", fault=fault)
+    annotations, images = _required(config, "train_annotations", "train_images")
+    train = read_coco(annotations, images, crowd=config.crowd, key="data.train", on_fault=on_fault)
     if not config.val_annotations:
         return train, None
     images = config.val_images or images
-    return train, read_coco(config.val_annotations, images, crowd=config.crowd, key="data.val", fault=fault)
+    return train, read_coco(config.val_annotations, images, crowd=config.crowd, key="data.val", on_fault=on_fault)
 
 
-def _nuswide(config: DataConfig, fault: Fault) -> Pair:
+def _nuswide(config: DataConfig, on_fault: OnFault) -> Splits:
     from decouplenet.data.nuswide import read_nuswide
 
-    annotations, images = _needed(config, "train_annotations", "train_images")
-    told: dict[str, Any] = {"columns": _columns(config), "fault": fault}
-    train = read_nuswide(annotations, images, test=False, key="data.train", **told)
+    annotations, images = _required(config, "train_annotations", "train_images")
+    options: dict[str, Any] = {"columns": _columns(config), "on_fault": on_fault}
+    train = read_nuswide(annotations, images, test=False, key="data.train", **options)
     if not config.val_annotations:
         return train, None
     images = config.val_images or images
-    val = read_nuswide(config.val_annotations, images, test=True, key="data.val", **told)
+    val = read_nuswide(config.val_annotations, images, test=True, key="data.val", **options)
     if val.paths == train.paths:
         raise InputError(
-            f"data.val_annotations: '{shown(config.val_annotations)}' has no split column, and gives train's images"
+            f"data.val_annotations: '{shown(config.val_annotations)}' has no split column, so its images are the "
+            "training images; add the column or give another file"
         )
     return train, val
 
 
-def _voc(config: DataConfig, fault: Fault) -> Pair:
+def _voc(config: DataConfig, on_fault: OnFault) -> Splits:
     from decouplenet.data.voc import read_voc
 
-    (annotations,) = _needed(config, "train_annotations")
-    told: dict[str, Any] = {"difficult": config.difficult, "fault": fault}
-    train = read_voc(annotations, config.train_images, key="data.train", **told)
+    (annotations,) = _required(config, "train_annotations")
+    options: dict[str, Any] = {"difficult": config.difficult, "on_fault": on_fault}
+    train = read_voc(annotations, config.train_images, key="data.train", **options)
     if not config.val_annotations:
         return train, None
     images = config.val_images or config.train_images
-    return train, read_voc(config.val_annotations, images, key="data.val", classes=train.class_names, **told)
+    return train, read_voc(config.val_annotations, images, key="data.val", classes=train.class_names, **options)
 
 
-def _table(config: DataConfig, fault: Fault) -> Pair:
+def _table(config: DataConfig, on_fault: OnFault) -> Splits:
     from decouplenet.data.table import Table
 
-    (annotations,) = _needed(config, "train_annotations")
+    (annotations,) = _required(config, "train_annotations")
     table = Table(annotations, key="data.train", **_columns(config))
-    train = table.images(config.train_images, splits=("train",), fault=fault)
+    train = table.images(config.train_images, splits=("train",), on_fault=on_fault)
     if not config.val_annotations and "val" not in table.splits:
         return train, None
-    file = config.val_annotations or annotations
-    other = Table(file, key="data.val", **{**_columns(config), "separator": table.separator or None})
-    if file == annotations and not other.splits:
-        raise InputError(f"data.val_annotations: '{shown(file)}' is data.train_annotations, and has no split column")
-    of = ("val",) if "val" in other.splits else ("test",)
+    val_annotations = config.val_annotations or annotations
+    val_table = Table(val_annotations, key="data.val", **{**_columns(config), "separator": table.separator or None})
+    if val_annotations == annotations and not val_table.splits:
+        raise InputError(
+            f"data.val_annotations: '{shown(val_annotations)}' is data.train_annotations, and has no split column; "
+            "add the column or give another file"
+        )
+    splits = ("val",) if "val" in val_table.splits else ("test",)
     images = config.val_images or config.train_images
-    return train, other.images(images, splits=of, classes=train.class_names, fault=fault)
+    return train, val_table.images(images, splits=splits, classes=train.class_names, on_fault=on_fault)
 
 
 def _columns(config: DataConfig) -> dict[str, Any]:
-    """What the config says of a table's columns."""
+    """The config's settings for the columns of a table, as arguments of `Table`."""
     names = ("path_column", "label_column", "split_column")
     return {name: getattr(config, name) for name in names} | {"separator": config.label_separator}
 
 
-def _synthetic(config: DataConfig, fault: Fault) -> Pair:
+def _synthetic(config: DataConfig, on_fault: OnFault) -> Splits:
     from decouplenet.data.coco import read_coco
     from decouplenet.data.synthetic import ensure_scenes
 
     folder = ensure_scenes(config.cache, config.synthetic_images, config.synthetic_seed)
     train, val = (
-        read_coco(folder / f"instances_{split}.json", folder / "images", crowd=True, key="data", fault=fault)
+        read_coco(folder / f"instances_{split}.json", folder / "images", crowd=True, key="data", on_fault=on_fault)
         for split in ("train", "val")
     )
     return train, val
 
 
-FORMATS: dict[str, Callable[[DataConfig, Fault], Pair]] = {
+FORMATS: dict[str, Callable[[DataConfig, OnFault], Splits]] = {
     "coco": _coco,
     "nuswide": _nuswide,
     "voc": _voc,

@@ -1,4 +1,4 @@
-"""What every format is read into: images with their labels, not decoded yet."""
+"""The type that every label format is read into: images with their labels, not decoded yet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from decouplenet.data.places import Place
 
-Fault = Callable[[str], None]
+OnFault = Callable[[str], None]
+"""Called with each fault in the data. It may raise. If it returns, reading continues without the faulty item."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,14 @@ class ImageSet:
     class_names: tuple[str, ...]
     """C names."""
     ignored: NDArray[np.bool_] | None = None
-    """N×C, what does not count for its class, in training and in measuring; None where all does."""
+    """N×C, pairs of image and class that count neither in training nor in an evaluation; None if all pairs count."""
 
     def __len__(self) -> int:
         return len(self.paths)
 
     @property
     def counted(self) -> int:
-        """Pairs of an image and a class that count."""
+        """Number of pairs of image and class that count."""
         return self.targets.size - (0 if self.ignored is None else int(self.ignored.sum()))
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> ImageSet:

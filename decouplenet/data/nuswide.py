@@ -1,21 +1,21 @@
-"""NUS-WIDE: its official lists, or the csv of paths, labels and split that is passed around.
+"""NUS-WIDE: its official lists, or the widely used csv of paths, labels and split.
 
 The official download has `Concepts81.txt`, `ImageList/TrainImagelist.txt` and `TestImagelist.txt` (161,789 and 107,859
-images), and a 0/1 a line for each concept in `TrainTestLabels/Labels_<concept>_Train.txt`, or, for the images of
-`ImageList/Imagelist.txt`, in `AllLabels/Labels_<concept>.txt`.
+images). Each concept has a label file with one 0 or 1 per image: `TrainTestLabels/Labels_<concept>_Train.txt` and
+`..._Test.txt`, or `AllLabels/Labels_<concept>.txt` for the images of `ImageList/Imagelist.txt`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from decouplenet.data.image_set import ImageSet
-from decouplenet.data.places import Place, image_folder, is_address, missing_of, place_of, read_lines, refuse, shown
+from decouplenet.data.image_set import ImageSet, OnFault
+from decouplenet.data.places import Place, image_folder, is_address, missing_files, place_of, read_lines, refuse, shown
 from decouplenet.data.table import Table
 from decouplenet.errors import InputError
 
@@ -37,9 +37,9 @@ FOLDERS = (
     "Groundtruth/TrainTestLabels",
     "Groundtruth/AllLabels",
 )
-"""Where the official files are, below the folder that is given."""
+"""Subfolders that may hold the official files."""
 TABLES = (".csv", ".tsv", ".txt", ".gz", ".parquet")
-"""How the name of a table ends; at an address, which is not asked what it is, nothing else tells."""
+"""Suffixes of tables. An address without any of them is taken for a folder."""
 
 
 def read_nuswide(
@@ -49,19 +49,19 @@ def read_nuswide(
     test: bool,
     key: str,
     columns: Mapping[str, Any] | None = None,
-    fault: Callable[[str], None] = refuse,
+    on_fault: OnFault = refuse,
 ) -> ImageSet:
     """The official training or test images, also those without a label.
 
     Args:
-        annotations: the folder of the official lists, or a csv with paths, labels and, unless it has only the
-            images meant, `split` (`train`, and `val` or `test` for the official test images); the csv may be at an
-            address.
-        images: the folder, or the address, that the paths are in.
-        test: whether the test images are meant.
-        key: the config keys' beginning, for messages: `data.train` or `data.val`.
-        columns: what `Table` is told of the csv's columns.
-        fault: told of each fault; if it returns, reading goes on without what is at fault.
+        annotations: the folder of the official lists; or a csv, also at an address, with paths, labels and `split`
+            (`train`, and `val` or `test` for the official test images). The csv may lack `split` if all its images
+            are wanted.
+        images: the folder or address of the images.
+        test: True for the test images, False for the training images.
+        key: start of the config keys for messages: `data.train` or `data.val`.
+        columns: arguments of `Table` for the columns of the csv.
+        on_fault: called with each fault; if it returns, reading continues without the faulty item.
 
     Raises:
         InputError: a file is missing, or the lists do not fit together.
@@ -69,53 +69,61 @@ def read_nuswide(
     folder = image_folder(images, key, "the folder of NUS-WIDE's images")
     if is_address(annotations) and not str(annotations).partition("?")[0].endswith(TABLES):
         raise InputError(
-            f"{key}_annotations: '{shown(annotations)}' is no csv, and NUS-WIDE's official lists are read from a "
-            "folder of this machine only; copy them here, or give a csv"
+            f"{key}_annotations: '{shown(annotations)}' is not a csv, and NUS-WIDE's official lists must be in a "
+            "folder of this machine; copy them here, or give a csv"
         )
     place = Path(annotations).expanduser()
     if is_address(annotations) or not place.is_dir():
         splits = ("val", "test") if test else ("train",)
         table = Table(annotations, key=key, **columns or {})
-        return table.images(folder, splits=splits, classes=CONCEPTS, fault=fault)
-    part = "Test" if test else "Train"
+        return table.images(folder, splits=splits, classes=CONCEPTS, on_fault=on_fault)
     concepts = read_lines(_file(place, "Concepts81.txt", key), key)
-    listed = _names(read_lines(_file(place, f"{part}ImageList.txt", key), key))
-    if _find(place, f"Labels_{concepts[0]}_{part}.txt"):
-        labels = [_labels(_file(place, f"Labels_{each}_{part}.txt", key), len(listed), key) for each in concepts]
-    else:
-        everything = _names(read_lines(_file(place, "ImageList.txt", key), key))
-        row = {name: i for i, name in enumerate(everything)}
-        if unknown := [name for name in listed if name not in row]:
-            raise InputError(f"{key}_annotations: '{unknown[0]}' of {part}Imagelist.txt is not in Imagelist.txt")
-        at = [row[name] for name in listed]
-        labels = [_labels(_file(place, f"Labels_{each}.txt", key), len(everything), key)[at] for each in concepts]
-    paths = tuple(place_of(name, folder) for name in listed)
-    for text in missing_of(paths, f"{key}_images"):
-        fault(text)
-    return ImageSet(paths, np.stack(labels, axis=1), tuple(concepts))
+    names, targets = _official_labels(place, concepts, "Test" if test else "Train", key)
+    paths = tuple(place_of(name, folder) for name in names)
+    for text in missing_files(paths, f"{key}_images"):
+        on_fault(text)
+    return ImageSet(paths, targets, tuple(concepts))
+
+
+def _official_labels(folder: Path, concepts: list[str], split: str, key: str) -> tuple[list[str], NDArray[np.uint8]]:
+    """The names and labels N×C of the images of a split, from the split's label files or those of all images."""
+    names = _names(read_lines(_file(folder, f"{split}ImageList.txt", key), key))
+    if _find(folder, f"Labels_{concepts[0]}_{split}.txt"):
+        files = [_file(folder, f"Labels_{concept}_{split}.txt", key) for concept in concepts]
+        return names, np.stack([_labels(file, len(names), key) for file in files], axis=1)
+    all_names = _names(read_lines(_file(folder, "ImageList.txt", key), key))
+    row = {name: i for i, name in enumerate(all_names)}
+    if unknown := [name for name in names if name not in row]:
+        raise InputError(
+            f"{key}_annotations: '{unknown[0]}' of {split}Imagelist.txt is not in Imagelist.txt; "
+            "give lists of the same download"
+        )
+    rows = [row[name] for name in names]
+    files = [_file(folder, f"Labels_{concept}.txt", key) for concept in concepts]
+    return names, np.stack([_labels(file, len(all_names), key)[rows] for file in files], axis=1)
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    """A file of the official download; some copies spell `Imagelist`, and some `ImageList`."""
-    for sub in FOLDERS:
-        for spelt in (name, name.replace("ImageList", "Imagelist")):
-            if (folder / sub / spelt).is_file():
-                return folder / sub / spelt
+    """A file of the official download. Some copies spell `Imagelist`, others `ImageList`."""
+    for subfolder in FOLDERS:
+        for spelling in (name, name.replace("ImageList", "Imagelist")):
+            if (folder / subfolder / spelling).is_file():
+                return folder / subfolder / spelling
     return None
 
 
 def _file(folder: Path, name: str, key: str) -> Path:
-    found = _find(folder, name)
-    if found is None:
+    file = _find(folder, name)
+    if file is None:
         raise InputError(
             f"{key}_annotations: '{folder}' has no {name}, there or in {', '.join(FOLDERS[1:])}; "
             "give the folder of NUS-WIDE's official lists, or a csv"
         )
-    return found
+    return file
 
 
 def _names(lines: list[str]) -> list[str]:
-    """Paths, which the lists write with backslashes."""
+    """The paths in a list, which writes them with backslashes, with slashes."""
     return [line.replace("\\", "/") for line in lines]
 
 

@@ -1,4 +1,4 @@
-"""The images of a config, read and decoded: what an engine trains on."""
+"""The images of a config with their decoded pixels: the data that an engine trains on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from decouplenet.data.image_set import ImageSet
 
 
 class Data(NamedTuple):
-    """The images of a config, ready to make batches of."""
+    """The training and validation images of a config, ready to make batches of."""
 
     train: ImageSet
     val: ImageSet
@@ -20,10 +20,10 @@ class Data(NamedTuple):
 
 
 def open_data(config: DataConfig, progress: Progress | None = None) -> Data:
-    """Read a config's annotations and open its decoded pixels; arguments and errors as `open_pixels`."""
+    """Read a config's annotations and open its decoded pixels. Arguments and errors as for `open_pixels`."""
     train, val = load_image_sets(config)
-    opened = [
+    train_pixels, val_pixels = (
         open_pixels(images, config.image_size, config.cache, threads=config.workers, progress=progress)
         for images in (train, val)
-    ]
-    return Data(train, val, *opened)
+    )
+    return Data(train, val, train_pixels, val_pixels)

@@ -1,4 +1,4 @@
-"""Where an image or a table is: a file of this machine, or an address (`s3://`, `gs://`, `https://`, ...)."""
+"""Places of images and tables: files on this machine, or addresses (`s3://`, `https://`, ...); reading them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from decouplenet.errors import InputError
 
 Place = Path | str
-"""A path, or an address as a string."""
+"""A path on this machine, or an address as a string."""
 PAUSES = (0.5, 2.0)
-"""Seconds before an address is tried a second and a third time."""
+"""Seconds before the second and the third attempt to read an address."""
 
 
 def is_address(place: Place) -> bool:
-    """Whether a place is not on this machine."""
+    """Whether a place is an address, not a path on this machine."""
     return isinstance(place, str) and "://" in place
 
 
 def place_of(name: str, folder: Place | None) -> Place:
-    """The place that a name means: an address or an absolute path as it is, else in the folder."""
+    """The place that a name stands for: an address or absolute path unchanged, other names relative to the folder."""
     if is_address(name):
         return name
     if folder is None or Path(name).is_absolute():
@@ -36,15 +36,15 @@ def place_of(name: str, folder: Place | None) -> Place:
 
 
 def image_folder(images: Place, key: str, hint: str) -> Place:
-    """What the images are in: an address as it is, which is not asked, or a folder of this machine.
+    """The folder or address that holds the images. An address is not checked.
 
     Args:
-        images: what the config has.
-        key: the config keys' beginning, for messages: `data.train` or `data.val`.
-        hint: what to give in its place.
+        images: the value of the config key.
+        key: start of the config keys for messages: `data.train` or `data.val`.
+        hint: the advice for the message.
 
     Raises:
-        InputError: no folder of this machine.
+        InputError: there is no such folder on this machine.
     """
     if is_address(images):
         return images
@@ -55,25 +55,25 @@ def image_folder(images: Place, key: str, hint: str) -> Place:
 
 
 def shown(place: Place) -> str:
-    """A place as a message names it: without what an address may carry of keys."""
+    """A place for use in messages: an address without its access keys."""
     text = str(place)
     if "://" not in text:
         return text
     scheme, _, rest = text.partition("?")[0].partition("://")
     host, slash, path = rest.partition("/")
-    before, at, host = host.rpartition("@")
-    # Azure has the container there, and a key only after a colon.
-    container = f"{before.partition(':')[0]}{at}" if scheme.startswith("abfs") else ""
+    user, at_sign, host = host.rpartition("@")
+    # In Azure addresses the container is before the @, followed by a colon and the key if there is one.
+    container = f"{user.partition(':')[0]}{at_sign}" if scheme.startswith("abfs") else ""
     return f"{scheme}://{container}{host}{slash}{path}"
 
 
 def read_bytes(place: Place) -> bytes:
-    """The content of a place: http and https through the standard library, other addresses through pyarrow.
+    """The content of a place. http and https use the standard library, other addresses use pyarrow.
 
-    An address is tried three times where the fault may pass.
+    An address is tried up to three times, unless the error is permanent.
 
     Raises:
-        OSError: it cannot be read; the reason has no key that an address may carry.
+        OSError: the place cannot be read. The message does not contain access keys of the address.
     """
     if not is_address(place):
         return Path(place).read_bytes()
@@ -84,8 +84,8 @@ def read_bytes(place: Place) -> bytes:
     while True:
         try:
             return read(address)
-        except (OSError, ValueError, HTTPException) as error:  # pyarrow's errors are of these
-            pause = None if _stays(error) else next(pauses, None)
+        except (OSError, ValueError, HTTPException) as error:  # pyarrow's errors are of these types
+            pause = None if _is_permanent(error) else next(pauses, None)
             if pause is None:
                 reason = str(error).replace(address, shown(place)).partition("\n")[0]
                 if address.partition("?")[0] in reason or "@" in reason:
@@ -94,12 +94,12 @@ def read_bytes(place: Place) -> bytes:
         sleep(pause)
 
 
-def _stays(error: Exception) -> bool:
-    """Whether another try would end the same: no such name, nothing there, or no right to it."""
+def _is_permanent(error: Exception) -> bool:
+    """Whether another attempt would fail too: the address is invalid, nothing is there, or access is denied."""
     from http.client import InvalidURL
 
     code = getattr(error, "code", None)
-    if isinstance(code, int):  # of an HTTP answer; these three mean that later is better
+    if isinstance(code, int):  # an HTTP status; these three ask to try later
         return 400 <= code < 500 and code not in (408, 425, 429)
     return isinstance(error, (ValueError, InvalidURL, FileNotFoundError, PermissionError))
 
@@ -110,13 +110,13 @@ def _read_web(address: str) -> bytes:
     parts = urlsplit(address)
     safe = "/%:=&?~#+!$,;'@()*[]"
     address = urlunsplit((parts.scheme, parts.netloc, quote(parts.path, safe), quote(parts.query, safe), ""))
-    with urlopen(address, timeout=60) as answer:  # noqa: S310 - http and https alone
-        content: bytes = answer.read()
+    with urlopen(address, timeout=60) as response:  # noqa: S310 - only http and https
+        content: bytes = response.read()
     return content
 
 
 def _read_storage(address: str) -> bytes:
-    """The key after the bucket is taken as it is: file names have blanks and signs that an address must not."""
+    """Read from object storage. The key is not unquoted: file names may have signs that are not valid in a URI."""
     base, question, query = address.partition("?")
     scheme, _, rest = base.partition("://")
     host, _, key = rest.partition("/")
@@ -130,41 +130,49 @@ def _read_storage(address: str) -> bytes:
 def _filesystem(address: str) -> tuple[Any, str]:
     from pyarrow.fs import FileSystem
 
-    found: tuple[Any, str] = FileSystem.from_uri(address)
-    return found
+    system_and_root: tuple[Any, str] = FileSystem.from_uri(address)
+    return system_and_root
 
 
 def read_lines(file: Path, key: str) -> list[str]:
-    """The lines of a text file that are not empty, without blanks around them.
+    """The lines of a text file, stripped of blanks, without empty lines.
+
+    Args:
+        file: the file, in UTF-8.
+        key: the config key that names the file, for messages.
 
     Raises:
-        InputError: it cannot be read, or is no text.
+        InputError: the file cannot be read, or is not text in UTF-8.
     """
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text in UTF-8"
-        raise InputError(f"{key}: '{file}' cannot be read ({reason})") from None
+        reason = getattr(error, "strerror", None) or "not text in UTF-8"
+        raise InputError(f"{key}: '{file}' cannot be read ({reason}); give another file") from None
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def missing_of(places: Sequence[Place], key: str) -> list[str]:
-    """What to say of the places that are no file of this machine; addresses are not asked.
+def missing_files(places: Sequence[Place], key: str) -> list[str]:
+    """Faults of places that do not exist on this machine, one per folder. Addresses are not checked.
 
-    Each folder is listed once, which on a network is quicker than to ask for each file.
+    Each folder is listed once. On a network file system that is faster than a check of each file.
+
+    Args:
+        places: files and addresses.
+        key: the config key that names their folder, for messages.
     """
-    there: dict[Path, set[str]] = {}
+    files: dict[Path, set[str]] = {}
     missing: dict[Path, list[str]] = {}
     for place in places:
         if isinstance(place, str):
             continue
         folder = place.parent
-        if folder not in there:
+        if folder not in files:
             try:
-                there[folder] = {entry.name for entry in os.scandir(folder) if not entry.is_dir()}
+                files[folder] = {entry.name for entry in os.scandir(folder) if not entry.is_dir()}
             except OSError:
-                there[folder] = set()
-        if place.name not in there[folder]:
+                files[folder] = set()
+        if place.name not in files[folder]:
             missing.setdefault(folder, []).append(place.name)
     return [
         f"{key}: {len(names)} of {len(places)} images are not in '{folder}': {', '.join(names[:10])}"
@@ -174,5 +182,5 @@ def missing_of(places: Sequence[Place], key: str) -> list[str]:
 
 
 def refuse(fault: str) -> None:
-    """What a reader does with a fault unless it is to collect them: raise `InputError`."""
+    """The default `on_fault` of the readers: raise the fault as an `InputError`."""
     raise InputError(fault)

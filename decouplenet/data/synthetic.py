@@ -1,14 +1,14 @@
-"""The embedded data set: drawn scenes in COCO form, made once from a seed, so that a search needs no download.
+"""The built-in data set: synthetic scenes in COCO format, drawn once from a seed, so that a search needs no download.
 
-A scene has a setting (sky, pitch, street, table), which is never drawn itself but decides what is in it:
+Each scene has a setting (sky, pitch, street, table). The setting is not drawn; it decides the objects of the scene:
 
-- eight *plain* classes have a glyph of their own, near a usual hue, from 1/5 to 1/2 of the image's side;
-- five *shared* classes use two glyphs: a disc is a sun, a ball or a plate and a ring is a wheel or a hoop, and
-  only the plain classes elsewhere in the scene tell which (relevance between classes: the attention branch);
-- two *texture* classes, water and grass, count only where they cover a wide area; small patches of the same
-  texture are clutter (how many pixels to pool, and what low pixels say: k+, k- and alpha).
+- Eight *plain* classes each have their own glyph, near a usual hue, with a side of 1/5 to 1/2 of the image's side.
+- Five *shared* classes use two glyphs: a disc is a sun, a ball or a plate, and a ring is a wheel or a hoop. Only the
+  plain classes in the same scene tell which. This tests the relevance between classes (the attention branch).
+- Two *texture* classes, water and grass, are labels only if they cover a wide area. Small patches of the same texture
+  are clutter. This tests the number of pixels to pool and the use of low pixels (k+, k- and alpha).
 
-Blurred blobs, lines and noise clutter all scenes.
+All scenes have clutter: blurred blobs, lines and noise.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ from __future__ import annotations
 import colorsys
 import json
 import math
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from decouplenet.data.cache import cache_folder, only_one
+from decouplenet.atomic_files import replace_folder
+from decouplenet.data.cache import build_lock, cache_folder
 
-# setting -> what can be in it, with its chance; the first always is, so that shared glyphs can be told apart.
+# Setting -> its possible classes with their probabilities. The first is always present and tells shared glyphs apart.
 SETTINGS: dict[str, dict[str, float]] = {
     "sky": {"kite": 1.0, "sun": 0.7, "star": 0.4, "water": 0.45, "tree": 0.25},
     "pitch": {"flag": 1.0, "ball": 0.7, "hoop": 0.4, "grass": 0.5, "tree": 0.35},
@@ -35,36 +34,35 @@ SETTINGS: dict[str, dict[str, float]] = {
 CLASS_NAMES = tuple(sorted({name for contents in SETTINGS.values() for name in contents}))
 GLYPHS = {"sun": "disc", "ball": "disc", "plate": "disc", "wheel": "ring", "hoop": "ring"}
 TEXTURES = ("grass", "water")
-# The usual hue of a glyph; neighbours overlap, and clutter has all hues, so shape is needed as well.
+# The usual hue of each glyph. Hues overlap and clutter has all hues, so a model needs the shape as well.
 HUES = {"disc": 0.12, "ring": 0.62, "kite": 0.95, "star": 0.17, "tree": 0.36, "flag": 0.55, "house": 0.04}
 HUES |= {"sign": 0.0, "cup": 0.8, "fork": 0.7}
-_VERSION = 1  # of the drawing: another number makes another folder
+_VERSION = 1  # change it with the drawing, so that the scenes go to a new folder
 
 
 def ensure_scenes(cache: str, count: int, seed: int) -> Path:
-    """The folder with `count` scenes of a seed, drawn if it is not there: `images/`, `instances_{train,val}.json`.
+    """The folder of `count` scenes, drawn if it does not exist: `images/` and `instances_{train,val}.json`.
 
     Args:
-        cache: the cache folder (`none`: the default one, since the scenes must be somewhere).
-        count: number of scenes; a fifth of them is val.
+        cache: the cache folder; `none` uses the default folder, because the scenes must be stored.
+        count: number of scenes; a fifth of them are for validation.
         seed: the same seed gives the same files.
+
+    Raises:
+        InputError: the cache folder cannot be created, written to or locked.
     """
     root = cache_folder("~/.cache/decouplenet" if cache == "none" else cache)
     folder = root / f"synthetic-v{_VERSION}-{count}-seed{seed}"
     if not folder.exists():
-        with only_one(folder):
+        with build_lock(folder):
             if not folder.exists():
-                partial = Path(tempfile.mkdtemp(dir=root, prefix="partial-"))
-                try:
+                with replace_folder(folder) as partial:
                     write_scenes(partial, count, seed)
-                    partial.rename(folder)
-                finally:
-                    shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 
 def write_scenes(folder: Path, count: int, seed: int) -> None:
-    """Draw `count` scenes into `folder`, in COCO form."""
+    """Draw `count` scenes into `folder`, in COCO format."""
     (folder / "images").mkdir(parents=True)
     categories = [{"id": i, "name": name} for i, name in enumerate(CLASS_NAMES, start=1)]
     ids = {category["name"]: category["id"] for category in categories}
@@ -93,7 +91,7 @@ def write_scenes(folder: Path, count: int, seed: int) -> None:
 
 
 def draw_scene(rng: np.random.Generator) -> tuple[Any, list[tuple[str, tuple[int, int, int, int]]]]:
-    """One scene: a PIL image of about 96×96, and its objects as (class, (x, y, width, height))."""
+    """A scene: a PIL image of about 96×96 pixels, and its objects as (class, (x, y, width, height))."""
     from PIL import Image, ImageDraw, ImageFilter
 
     width, height = (int(v) for v in rng.integers(88, 113, 2))
@@ -113,7 +111,7 @@ def draw_scene(rng: np.random.Generator) -> tuple[Any, list[tuple[str, tuple[int
         y = int(rng.choice([0, height - h]))
         _texture(draw, name, (0, y, w, h), rng)
         objects.append((name, (0, y, w, h)))
-    for _ in range(int(rng.integers(0, 4))):  # small patches of texture, which are no object
+    for _ in range(int(rng.integers(0, 4))):  # small patches of texture, which are not objects
         w, h = (int(v) for v in rng.integers(8, 20, 2))
         x, y = int(rng.integers(0, width - w)), int(rng.integers(0, height - h))
         _texture(draw, str(rng.choice(TEXTURES)), (x, y, w, h), rng)
@@ -133,14 +131,14 @@ def draw_scene(rng: np.random.Generator) -> tuple[Any, list[tuple[str, tuple[int
 def _colour(
     rng: np.random.Generator, hue: float | None = None, saturation: tuple[float, float] = (0.5, 1.0)
 ) -> tuple[int, int, int]:
-    """A random colour, or one near a hue."""
+    """A random colour, near `hue` if it is given."""
     h = rng.random() if hue is None else (hue + rng.normal(0, 0.04)) % 1
     r, g, b = colorsys.hsv_to_rgb(h, rng.uniform(*saturation), rng.uniform(0.35, 1.0))
     return int(r * 255), int(g * 255), int(b * 255)
 
 
 def _texture(draw: Any, name: str, box: tuple[int, int, int, int], rng: np.random.Generator) -> None:
-    """Low waves for water, upright blades for grass, drawn thinly over whatever is there."""
+    """Draw waves for water or blades for grass, in thin lines over the image."""
     x, y, w, h = box
     tint = _colour(rng)
     for row in range(y, y + h, 4):
@@ -152,7 +150,7 @@ def _texture(draw: Any, name: str, box: tuple[int, int, int, int], rng: np.rando
 
 
 def _glyph(draw: Any, glyph: str, box: tuple[int, int, int], rng: np.random.Generator) -> None:
-    """Draw a glyph into the square (x, y, side), near its usual hue."""
+    """Draw a glyph into the square `box` (x, y, side), in a colour near its usual hue."""
     x, y, s = box
     fill, line = _colour(rng, HUES[glyph]), _colour(rng)
     thick = max(2, s // 6)

@@ -1,7 +1,7 @@
-"""One's own data: a csv or parquet table with a path and labels a row.
+"""The user's own data: a csv or parquet table with one image path and its labels per row.
 
-Labels are one column (see `label_cells.py`), or a column of 0 and 1 a class. A `split` column (train, val, test) tells
-which rows are meant. Table and images may be addresses (`s3://...`).
+The labels are in one column (see `label_cells.py`), or in one column of 0 and 1 per class. A `split` column (train,
+val, test) assigns the rows to splits. Table and images may be at addresses (`s3://...`).
 """
 
 from __future__ import annotations
@@ -11,40 +11,41 @@ import gzip
 import io
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from decouplenet.config import nearest
-from decouplenet.data.image_set import ImageSet
+from decouplenet.data.image_set import ImageSet, OnFault
 from decouplenet.data.label_cells import NO, YES, find_separator, flag, labels_in
-from decouplenet.data.places import Place, is_address, missing_of, place_of, read_bytes, refuse, shown
+from decouplenet.data.places import Place, is_address, missing_files, place_of, read_bytes, refuse, shown
+from decouplenet.dotted_keys import nearest
 from decouplenet.errors import InputError
 
 PATHS = ("path", "filepath", "file_path", "image_path", "file_name", "filename", "file", "image", "img", "uri", "url")
 LABELS = ("labels", "label", "tags", "classes", "class", "categories", "category")
 SPLITS = ("split", "split_name", "subset")
-"""Names by which the columns are found, without regard to case."""
+"""Usual names of the columns of paths, labels and splits. Upper and lower case are the same."""
 INDEX = ("", "unnamed: 0", "__index_level_0__")
-"""Columns that pandas writes besides."""
-MEANS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+"""Names of index columns that pandas writes."""
+SPLIT_SYNONYMS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 
 
 class Table:
-    """A table, its columns told apart.
+    """A table with known columns of paths, labels and splits.
 
     Args:
-        place: a .csv, .tsv, .txt (also .gz) or .parquet file; its columns are separated by what its first line has.
-        key: the config keys' beginning, for messages: `data.train` or `data.val`.
-        path_column: column of the paths; None to find it.
-        label_column: column of the labels; None to find it.
-        split_column: column of the splits; None to find it.
-        separator: between labels; None to find it.
+        place: a .csv, .tsv, .txt (also .gz) or .parquet file. The columns of a text file are separated by the sign
+            (`,`, tab, `;` or `|`) that its first line has most.
+        key: start of the config keys for messages: `data.train` or `data.val`.
+        path_column: column of the paths; None to find it by its name.
+        label_column: column of the labels; None to find it by its name.
+        split_column: column of the splits; None to find it by its name.
+        separator: separator of labels; None to find it.
 
     Raises:
-        InputError: the table cannot be read, or its columns cannot be told.
+        InputError: the table cannot be read, or a column cannot be found.
     """
 
     def __init__(
@@ -60,26 +61,26 @@ class Table:
         self._key, self._where = key, f"{key}_annotations: '{shown(place)}'"
         self._folder = folder_of(place)
         self._names, self._rows = _read(place, self._where)
-        path_at = self._column(path_column, PATHS, "path_column")
-        if path_at is None:
+        path_index = self._column(path_column, PATHS, "path_column")
+        if path_index is None:
             columns = ", ".join(self._names)
             raise InputError(f"{self._where} has no column of paths ({columns}); name it with data.path_column")
-        self._path_at = path_at
-        self._split_at = self._column(split_column, SPLITS, "split_column")
-        self._label_at = self._column(label_column, LABELS, "label_column")
-        self._flags: list[int] = []
+        self._path_index = path_index
+        self._split_index = self._column(split_column, SPLITS, "split_column")
+        self._label_index = self._column(label_column, LABELS, "label_column")
+        self._class_indices: list[int] = []
         self.separator = separator or ""
-        """What stands between labels."""
-        if self._label_at is None:
-            self._flags = self._flag_columns()
+        """The separator of labels."""
+        if self._label_index is None:
+            self._class_indices = self._class_columns()
         elif not separator:
-            self.separator = find_separator(row[self._label_at] for _, row in self._rows)
+            self.separator = find_separator(row[self._label_index] for _, row in self._rows)
 
     @property
     def splits(self) -> set[str]:
-        """The values of the split column; none where there is no such column."""
-        at = self._split_at
-        return set() if at is None else {_split_of(row[at]) for _, row in self._rows}
+        """The values of the split column; empty if there is no such column."""
+        index = self._split_index
+        return set() if index is None else {_split_of(row[index]) for _, row in self._rows}
 
     def images(
         self,
@@ -87,78 +88,94 @@ class Table:
         *,
         splits: Sequence[str] = (),
         classes: Sequence[str] | None = None,
-        fault: Callable[[str], None] = refuse,
+        on_fault: OnFault = refuse,
     ) -> ImageSet:
         """The images, in the order of the rows, also those without a label.
 
         Args:
-            folder: what relative paths are in; None for the table's own folder.
-            splits: values of the split column that are meant; all rows where there is no such column.
-            classes: names of the classes; None for those found, sorted (of 0/1 columns: in their order).
-            fault: told of each fault; if it returns, reading goes on without what is at fault.
+            folder: the folder of relative paths; None for the table's own folder.
+            splits: the splits to read; ignored if there is no split column.
+            classes: names of the classes; None for the labels in the table, sorted, or for its columns of classes.
+            on_fault: called with each fault; if it returns, reading continues without the faulty item.
 
         Raises:
             InputError: no row, or no label, is left.
         """
-        at = self._split_at
-        rows = [(n, row) for n, row in self._rows if not splits or at is None or _split_of(row[at]) in splits]
-        if not rows:
-            wanted, has = " or ".join(splits), ", ".join(sorted(self.splits))
-            raise InputError(f"{self._where} has no row whose {self._names[at or 0]} is {wanted}; it has {has}")
-        found = [self._labels(number, row, fault) for number, row in rows]
-        classes = tuple(classes or self._classes(found, fault))
-        column = {name: i for i, name in enumerate(classes)}
-        if self._flags and (lacking := sorted(column.keys() - {self._names[i] for i in self._flags})):
-            fault(f"{self._where} has no column for {', '.join(map(repr, lacking))}")
-        places, kept = [], []
-        for (number, row), labels in zip(rows, found, strict=True):
-            path = "" if row[self._path_at] is None else str(row[self._path_at]).strip()
+        rows = self._rows_of(splits)
+        labels = [self._labels(number, row, on_fault) for number, row in rows]
+        classes = tuple(classes or self._classes(labels, on_fault))
+        columns = {self._names[i] for i in self._class_indices}
+        if columns and (lacking := sorted(set(classes) - columns)):
+            on_fault(f"{self._where} has no column for {', '.join(map(repr, lacking))}")
+        places, targets = [], []
+        for (number, row), row_labels in zip(rows, labels, strict=True):
+            path = "" if row[self._path_index] is None else str(row[self._path_index]).strip()
             if not path:
-                fault(f"{self._where}, row {number}: no path")
+                on_fault(f"{self._where}, row {number}: no path; fill it in or remove the row")
                 continue
-            for label in labels:
-                if label not in column:
-                    fault(f"{self._where}: '{shown(path)}' has the label '{label}', which is none of the classes")
+            for label in row_labels:
+                if label not in classes:
+                    on_fault(f"{self._where}: '{shown(path)}' has the label '{label}', which is not one of the classes")
             places.append(place_of(path, self._folder if folder is None else folder))
-            kept.append([int(name in labels) for name in classes])
-        for place, times in Counter(places).items():
-            if times > 1:
-                fault(f"{self._where}: '{shown(place)}' is in {times} rows; one is needed, with all its labels")
-        for text in missing_of(places, f"{self._key}_images"):
-            fault(text)
-        return ImageSet(tuple(places), np.array(kept, np.uint8).reshape(len(places), len(classes)), classes)
+            targets.append([int(name in row_labels) for name in classes])
+        for place, count in Counter(places).items():
+            if count > 1:
+                on_fault(f"{self._where}: '{shown(place)}' is in {count} rows; write one row with all its labels")
+        for text in missing_files(places, f"{self._key}_images"):
+            on_fault(text)
+        return ImageSet(tuple(places), np.array(targets, np.uint8).reshape(len(places), len(classes)), classes)
 
-    def _labels(self, number: int, row: list[Any], fault: Callable[[str], None]) -> list[str]:
-        if self._label_at is None:
-            return [self._names[i] for i in self._flags if flag(row[i]) in YES]
+    def _rows_of(self, splits: Sequence[str]) -> list[tuple[int, list[Any]]]:
+        """The numbered rows of some splits; all rows if there is no split column or no split is named.
+
+        Raises:
+            InputError: there are none.
+        """
+        index = self._split_index
+        if index is None or not splits:
+            if not self._rows:
+                raise InputError(f"{self._where} has no rows; it needs one row per image")
+            return self._rows
+        rows = [(number, row) for number, row in self._rows if _split_of(row[index]) in splits]
+        if not rows:
+            wanted, available = " or ".join(splits), ", ".join(sorted(self.splits))
+            raise InputError(f"{self._where} has no row with {self._names[index]} {wanted}; the column has {available}")
+        return rows
+
+    def _labels(self, number: int, row: list[Any], on_fault: OnFault) -> list[str]:
+        """The labels of a row."""
+        if self._label_index is None:
+            return [self._names[i] for i in self._class_indices if flag(row[i]) in YES]
         try:
-            return labels_in(row[self._label_at], self.separator)
+            return labels_in(row[self._label_index], self.separator)
         except ValueError as error:
-            fault(f"{self._where}, row {number}: {error}")
+            on_fault(f"{self._where}, row {number}: {error}")
         return []
 
-    def _classes(self, found: list[list[str]], fault: Callable[[str], None]) -> list[str]:
-        names = [self._names[i] for i in self._flags] or sorted({label for labels in found for label in labels})
-        for name, times in Counter(names).items():
-            if times > 1:
-                fault(f"{self._where} has {times} columns '{name}'")
+    def _classes(self, labels: list[list[str]], on_fault: OnFault) -> list[str]:
+        """The names of the classes: the columns of classes, or all labels of the rows, sorted."""
+        names = [self._names[i] for i in self._class_indices]
+        names = names or sorted({label for row_labels in labels for label in row_labels})
+        for name, count in Counter(names).items():
+            if count > 1:
+                on_fault(f"{self._where} has {count} columns '{name}'; give each its own name")
         if not names:
-            raise InputError(f"{self._where} has no label in any row")
+            raise InputError(f"{self._where} has no label in any row; check data.label_column")
         return list(dict.fromkeys(names))
 
-    def _flag_columns(self) -> list[int]:
-        """The columns that are classes, where there is none of labels."""
-        others = (self._path_at, self._split_at)
-        found = [i for i, name in enumerate(self._names) if i not in others and name.lower() not in INDEX]
-        if not found or not all(flag(row[i]) in YES + NO for _, row in self._rows for i in found):
+    def _class_columns(self) -> list[int]:
+        """The columns that stand for one class each; for a table without a column of labels."""
+        others = (self._path_index, self._split_index)
+        indices = [i for i, name in enumerate(self._names) if i not in others and name.lower() not in INDEX]
+        if not indices or not all(flag(row[i]) in YES + NO for _, row in self._rows for i in indices):
             raise InputError(
-                f"{self._where} has neither a column of labels nor only 0 and 1 beside the paths "
-                f"({', '.join(self._names)}); name the labels' with data.label_column"
+                f"{self._where} has no column of labels, and its columns beside the paths are not all 0 and 1 "
+                f"({', '.join(self._names)}); name the column of labels with data.label_column"
             )
-        return found
+        return indices
 
     def _column(self, wanted: str | None, usual: Sequence[str], option: str) -> int | None:
-        """The place of a column that is named, or that has a usual name; None if there is none."""
+        """The index of the column `wanted`, or of the first with a usual name; None if there is none."""
         if wanted is not None:
             if wanted not in self._names:
                 hint = nearest(wanted, self._names)
@@ -169,7 +186,7 @@ class Table:
 
 
 def folder_of(table: Place) -> Place:
-    """The folder that a table is in."""
+    """The folder that holds a table."""
     if is_address(table):
         address, question, query = str(table).partition("?")
         return f"{address.rpartition('/')[0]}{question}{query}"
@@ -178,34 +195,41 @@ def folder_of(table: Place) -> Place:
 
 def _split_of(cell: Any) -> str:
     text = str(cell).strip().lower()
-    return MEANS.get(text, text)
+    return SPLIT_SYNONYMS.get(text, text)
 
 
 def _read(place: Place, where: str) -> tuple[list[str], list[tuple[int, list[Any]]]]:
-    """Names of the columns, and the rows with their numbers in the file; empty ones are left out."""
+    """The names of the columns, and the rows with their numbers in the file, without empty rows."""
     name = str(place).partition("?")[0] if is_address(place) else str(place)
     try:
         content = read_bytes(place if is_address(place) else Path(place).expanduser())
         if name.endswith(".parquet"):
-            import pyarrow.parquet as pq
-
-            loaded = pq.read_table(io.BytesIO(content))
-            return list(loaded.column_names), list(
-                enumerate(map(list, zip(*loaded.to_pydict().values(), strict=True)), 1)
-            )
-        text = (gzip.decompress(content) if name.endswith(".gz") else content).decode("utf-8-sig")
-        first = text.lstrip().splitlines()[0] if text.strip() else ""
-        delimiter = max((",", "\t", ";", "|"), key=first.count)
-        read = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, skipinitialspace=True, strict=True)
-        lines = [(read.line_num, line) for line in read]
-    except (OSError, ValueError, EOFError, zlib.error, csv.Error) as error:  # pyarrow's errors are of these
+            return _parquet_rows(content)
+        lines = _csv_lines((gzip.decompress(content) if name.endswith(".gz") else content).decode("utf-8-sig"))
+    except (OSError, ValueError, EOFError, zlib.error, csv.Error) as error:  # pyarrow's errors are of these types
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise InputError(f"{where} cannot be read ({reason}); give a csv or parquet file") from None
-    lines = [(number, line) for number, line in lines if any(cell.strip() for cell in line)]
     if len(lines) < 2:
-        raise InputError(f"{where} has {len(lines)} lines; names of columns and a row an image are needed")
+        raise InputError(f"{where} has {len(lines)} lines; it needs the names of the columns and one row per image")
     names = [cell.strip() for cell in lines[0][1]]
     for number, line in lines[1:]:
         if len(line) != len(names):
-            raise InputError(f"{where}, line {number}: {len(line)} cells; the first line has {len(names)}")
+            raise InputError(f"{where}, line {number}: {len(line)} cells, but the first line has {len(names)}")
     return names, [(number, line) for number, line in lines[1:]]
+
+
+def _parquet_rows(content: bytes) -> tuple[list[str], list[tuple[int, list[Any]]]]:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(io.BytesIO(content))
+    rows = map(list, zip(*table.to_pydict().values(), strict=True))
+    return list(table.column_names), list(enumerate(rows, start=1))
+
+
+def _csv_lines(text: str) -> list[tuple[int, list[str]]]:
+    """The lines of a csv as cells, with their numbers, without empty lines."""
+    first = text.lstrip().splitlines()[0] if text.strip() else ""
+    delimiter = max((",", "\t", ";", "|"), key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, skipinitialspace=True, strict=True)
+    lines = [(reader.line_num, cells) for cells in reader]
+    return [(number, cells) for number, cells in lines if any(cell.strip() for cell in cells)]

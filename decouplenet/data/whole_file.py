@@ -1,4 +1,4 @@
-"""A large file that is mapped into memory, and has its name only when it is whole and on the disk."""
+"""A large array in a file that is mapped into memory. The file gets its name only when it is complete on the disk."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from decouplenet.errors import InputError
 Shape = tuple[int, int, int, int]
 
 
-def is_whole(file: Path, shape: Shape) -> bool:
-    """Whether the file of such an array of bytes is there and as long as it should be."""
+def is_complete(file: Path, shape: Shape) -> bool:
+    """Whether the file exists and has the size of a byte array of this shape."""
     try:
         return file.stat().st_size == math.prod(shape)
     except FileNotFoundError:
@@ -28,17 +28,17 @@ def is_whole(file: Path, shape: Shape) -> bool:
 
 @contextmanager
 def new_file(file: Path, shape: Shape) -> Iterator[NDArray[np.uint8]]:
-    """An array to fill, of which `file` is made at the end; for one process at a time.
+    """Context that gives an array to fill, and makes `file` of it at the end. Only one process may call it at a time.
 
-    It is in another file of the same folder until then, and goes when the filling fails. What processes that were
-    killed have left there is made anew.
+    Until then the array is in a partial file in the same folder, which is removed if the filling fails. An incomplete
+    `file` or a partial file left by a killed process is removed first.
 
     Raises:
-        InputError: the disk is too small.
+        InputError: the disk has too little space.
     """
     partial = file.with_suffix(".partial")
-    for left in (file, partial):
-        left.unlink(missing_ok=True)
+    for leftover in (file, partial):
+        leftover.unlink(missing_ok=True)
     needed, free = math.prod(shape), shutil.disk_usage(file.parent).free
     if needed > free:
         raise _too_small(file.parent, needed, f"has {free / 1e9:.1f} GB free")
@@ -48,7 +48,7 @@ def new_file(file: Path, shape: Shape) -> Iterator[NDArray[np.uint8]]:
             array = np.memmap(out, np.uint8, mode="r+", shape=shape)
             yield array
             array.flush()
-            os.fsync(out.fileno())  # before the name: a machine that loses power keeps no name without its content
+            os.fsync(out.fileno())  # before the rename, so that a power failure never leaves the name without content
         partial.rename(file)
     except BaseException:
         partial.unlink(missing_ok=True)
@@ -56,18 +56,18 @@ def new_file(file: Path, shape: Shape) -> Iterator[NDArray[np.uint8]]:
 
 
 def _reserve(descriptor: int, needed: int, folder: Path) -> None:
-    """Take the space before it is written to: a mapped file for which there is none kills the process (SIGBUS)."""
-    reserve = getattr(os, "posix_fallocate", None)  # macOS has none
+    """Reserve the space before writing: writing to a mapped file on a full disk kills the process (SIGBUS)."""
+    reserve = getattr(os, "posix_fallocate", None)  # macOS does not have it
     try:
         if reserve:
             reserve(descriptor, 0, needed)
     except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # which say that the file system cannot
-            raise _too_small(folder, needed, f"cannot take them ({error.strerror})") from None
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # the file system cannot reserve space
+            raise _too_small(folder, needed, f"cannot store them ({error.strerror})") from None
 
 
-def _too_small(folder: Path, needed: int, but: str) -> InputError:
+def _too_small(folder: Path, needed: int, problem: str) -> InputError:
     return InputError(
-        f"data.cache: {needed / 1e9:.1f} GB are needed for decoded images and '{folder}' {but}; "
+        f"data.cache: decoded images need {needed / 1e9:.1f} GB, but '{folder}' {problem}; "
         "give another folder, or none to decode every time"
     )

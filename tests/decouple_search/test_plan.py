@@ -10,7 +10,8 @@ from decouple_search.plan import checkpoint_bytes, slots, with_growth
 from decouple_search.space.yaml_file import load_space
 from decouple_search.tune import main, read
 from decouplenet.command_line import parse_config
-from decouplenet.config import Config, nest
+from decouplenet.config import Config
+from decouplenet.dotted_keys import nest
 from decouplenet.data.opened import open_data
 from decouplenet.engine import Engine
 from decouplenet.errors import InputError

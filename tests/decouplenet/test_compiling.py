@@ -1,4 +1,4 @@
-"""torch.compile is kept where it is faster, left out where it is not or fails; trying it changes nothing."""
+"""torch.compile is used only where it is faster and does not fail; the trial changes nothing else."""
 
 import time
 
@@ -12,7 +12,7 @@ from decouplenet.engine import Engine
 
 
 class Sleeper(nn.Module):
-    """Slow where it is compiled, or where it is not."""
+    """A network that is slow either compiled or uncompiled."""
 
     def __init__(self, slow_compiled):
         super().__init__()
@@ -28,29 +28,31 @@ class Sleeper(nn.Module):
 
 @pytest.fixture(autouse=True)
 def quick_compiler(monkeypatch):
-    """torch.compile without its code generator, which takes half a minute."""
+    """Use torch.compile without its code generator, which takes half a minute."""
 
     def compile_module(self, **options):
         self._compiled_call_impl = torch.compile(self._call_impl, backend="eager", **options)
 
     monkeypatch.setattr(nn.Module, "compile", compile_module)
     yield
-    torch.compiler.reset()  # what is compiled keeps its networks
+    torch.compiler.reset()  # compiled code keeps references to the networks
 
 
-@pytest.mark.parametrize(("slow_compiled", "said"), [(True, "left out; a step takes "), (False, "used; a step takes ")])
-def test_compiled_only_where_steps_get_faster(slow_compiled, said):
+@pytest.mark.parametrize(
+    ("slow_compiled", "verdict"), [(True, "not used; a step takes "), (False, "used; a step takes ")]
+)
+def test_compilation_is_used_only_if_steps_get_faster(slow_compiled, verdict):
     torch.manual_seed(0)
     network = Sleeper(slow_compiled)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     tried = try_compiled(network, torch.randn(2, 3, 8, 8), "fp32", 1)
-    assert tried.gains is not slow_compiled
-    assert tried.note.startswith(f"train.compile: {said}")
+    assert tried.is_faster is not slow_compiled
+    assert tried.note.startswith(f"train.compile: {verdict}")
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert all(weight.grad is None for weight in network.parameters())
 
 
-def test_a_compiler_that_fails_is_left_out_with_its_reason(monkeypatch):
+def test_a_compiler_that_fails_is_not_used_and_its_reason_is_reported(monkeypatch):
     def broken(graph, inputs):
         raise RuntimeError("no C++ compiler\nlook here")
 
@@ -59,14 +61,14 @@ def test_a_compiler_that_fails_is_left_out_with_its_reason(monkeypatch):
 
     monkeypatch.setattr(nn.Module, "compile", compile_module)
     tried = try_compiled(Sleeper(True), torch.randn(2, 3, 8, 8), "fp32", 1)
-    assert not tried.gains
-    assert tried.note.startswith("train.compile: left out, as it fails (")
+    assert not tried.is_faster
+    assert tried.note.startswith("train.compile: not used, because it fails (")
     assert "no C++ compiler" in tried.note
     assert "\n" not in tried.note
 
 
 @pytest.mark.parametrize("gains", [True, False])
-def test_training_and_its_resumption_with_and_without_are_the_same(config, monkeypatch, gains):
+def test_training_and_resuming_give_the_same_result_with_and_without_compilation(config, monkeypatch, is_faster):
     import decouplenet.compiling
 
     tried = []
@@ -74,7 +76,7 @@ def test_training_and_its_resumption_with_and_without_are_the_same(config, monke
     def trial(network, images, precision, world):
         network.compile()
         tried.append(tuple(images.shape))
-        return decouplenet.compiling.Trial(gains, "said")
+        return decouplenet.compiling.Trial(is_faster, "a note")
 
     monkeypatch.setattr(decouplenet.compiling, "try_compiled", trial)
     data = open_data(config().data)
@@ -82,11 +84,11 @@ def test_training_and_its_resumption_with_and_without_are_the_same(config, monke
     assert compiled.note == ""
     first = compiled.train_epoch()["train_loss"]
     assert first == pytest.approx(plain.train_epoch()["train_loss"], rel=1e-5)
-    assert compiled.note == "said"
-    again = Engine(config(train__compile=True), data)
-    again.load_state(compiled.state())
-    assert again.train_epoch()["train_loss"] == pytest.approx(plain.train_epoch()["train_loss"], rel=1e-5)
-    assert again.evaluate()["val_loss"] == pytest.approx(plain.evaluate()["val_loss"], rel=1e-5)
+    assert compiled.note == "a note"
+    resumed = Engine(config(train__compile=True), data)
+    resumed.load_state(compiled.state())
+    assert resumed.train_epoch()["train_loss"] == pytest.approx(plain.train_epoch()["train_loss"], rel=1e-5)
+    assert resumed.evaluate()["val_loss"] == pytest.approx(plain.evaluate()["val_loss"], rel=1e-5)
     assert tried == [(16, 3, 32, 32)] * 2
 
 
@@ -98,5 +100,5 @@ def test_the_real_compiler(config, monkeypatch):
     assert engine.train_epoch()["train_loss"] == pytest.approx(
         Engine(config(), data).train_epoch()["train_loss"], rel=1e-4
     )
-    assert "as it fails" not in engine.note
+    assert "because it fails" not in engine.note
     assert "a step takes" in engine.note

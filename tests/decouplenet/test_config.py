@@ -2,19 +2,32 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import pytest
 
-from decouplenet.command_line import CommandParser, parse_config, run
-from decouplenet.config import KEYS, Config, flatten, load_yaml, nearest, nest
+from decouplenet.command_line import CommandParser, flag, parse_config, run
+from decouplenet.config import KEYS, Config
+from decouplenet.dotted_keys import flatten, nearest, nest
 from decouplenet.errors import InputError, TrainingFailed
+from decouplenet.yaml_text import load_yaml
+
+
+@dataclass
+class Flags:
+    trials: int = flag(4, minimum=1)
+    """A flag of its own."""
+    name: str | None = flag(None)
+    """A text."""
+    dry_run: bool = flag(False)
+    """A switch."""
+    files: list[str] = flag([], positional=True)
+    """What it works on."""
 
 
 def given(*arguments):
-    parser = CommandParser("test", "A command.")
-    parser.add_argument("--trials", type=int, default=4, help="a flag of its own")
-    parser.add_config_keys()
-    return parser.given(list(arguments))
+    line = CommandParser("test", "A command.", Flags).given(list(arguments))
+    return vars(line.flags), line.keys
 
 
 def test_flatten_and_nest_are_inverse():
@@ -44,6 +57,36 @@ def test_one_is_not_one_point_zero():
     assert isinstance(given("--model.k_pos", "1.0")[1]["model.k_pos"], float)
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("model.pretrained", "weights.pth", "weights.pth"),
+        ("model.pretrained", "true", True),
+        ("data.val_images", "null", None),
+        ("data.val_images", "2024-01-01", "2024-01-01"),
+        ("data.cache", "17", "17"),
+        ("scaling.gpus_per_worker", "1", 1.0),
+        ("train.zero_stage", "2", 2),
+        ("data.label_separator", "|", "|"),
+        ("data.label_separator", " ", " "),
+    ],
+)
+def test_text_becomes_the_type_of_its_key(key, text, value):
+    typed = given(f"--{key}", text)[1][key]
+    assert (typed, type(typed)) == (value, type(value))
+
+
+def test_flags_from_a_dataclass():
+    own, _ = given("a.jpg", "b.jpg", "--dry-run", "--name", "007")
+    assert own == {"trials": 4, "name": "007", "dry_run": True, "files": ["a.jpg", "b.jpg"]}
+
+
+def test_a_whole_section_as_yaml():
+    assert given("--model", "{alpha: 0.5, k_pos: 1}")[1] == {"model.alpha": 0.5, "model.k_pos": 1}
+    with pytest.raises(InputError, match=r"unknown key 'model.alpah'; did you mean 'model.alpha'"):
+        given("--model", "{alpah: 0.5}")
+
+
 def test_a_config_file_and_flags_that_win_over_it(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text("model: {alpha: 0.1, k_pos: 3}\noptim: {lr: 1e-4}\ntrials: 9\n")
@@ -65,7 +108,13 @@ def test_a_config_file_and_flags_that_win_over_it(tmp_path):
         ),
         (["--train.epochs", "1.5"], "train.epochs: 1.5 is not int"),
         (["--config", "/no/such/file.yaml"], "/no/such/file.yaml"),
-        (["stray"], "stray"),
+        (["--trials", "0"], "--trials: 0 is out of range; it must be at least 1"),
+        (["--trials", "many"], "--trials: many is not int"),
+        (["--trials"], "--trials: expected one argument"),
+        (["--dry-run=yes"], "--dry-run"),
+        (["--model.pretrained"], "--model.pretrained: expected one argument"),
+        (["--train.zero_stage", "7"], "train.zero_stage: 7 is not one of 0, 1, 2, 3"),
+        (["--data.flip", "1"], "data.flip: 1 is not bool"),
         (["--model.alph", "0.5"], r"unknown flag '--model.alph'; did you mean '--model.alpha'\?"),
         (["--model.backbone", "resnet5O"], "resnet5O is not one of .*'resnet50'"),
     ],

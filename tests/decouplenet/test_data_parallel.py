@@ -1,4 +1,4 @@
-"""One training on one and on two workers: the same global batches, the same gradients, the same measures."""
+"""One training on one and on two workers: the same global batches, gradients and measures."""
 
 import multiprocessing
 
@@ -12,7 +12,7 @@ from decouplenet.engine import Engine
 
 
 def freeze_statistics(engine):
-    """Let BatchNorm use its running statistics, as each worker's own images make the only difference there is."""
+    """Make BatchNorm use its running statistics: its batch statistics are the only difference between the workers."""
     for module in engine.model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval().train = lambda mode=True, module=module: module
@@ -39,8 +39,9 @@ def worker(rank, config, answers, ports):
 
 @pytest.fixture(scope="module")
 def measured(cache):
-    """The config that two workers trained, and what each gives with frozen and with its own statistics."""
-    from decouplenet.config import Config, nest
+    """The config that two workers trained, and the results of both with frozen and with batch statistics."""
+    from decouplenet.config import Config
+    from decouplenet.dotted_keys import nest
 
     keys = {"model.backbone": "tiny", "model.pretrained": False, "model.attention": "joint", "data.image_size": 32}
     keys |= {"data.synthetic_images": 120, "data.cache": str(cache), "optim.lr": 0.02, "train.batch_size": 16}
@@ -53,29 +54,29 @@ def measured(cache):
     by_rank = dict(answers.get(timeout=120) for _ in processes)
     for process in processes:
         process.join()
-    frozen, own = zip(by_rank[0], by_rank[1], strict=True)
-    return config, frozen, own
+    frozen, unfrozen = zip(by_rank[0], by_rank[1], strict=True)
+    return config, frozen, unfrozen
 
 
-def test_two_workers_give_what_one_gives(measured):
-    config, ((two, _), _), _ = measured
-    one, _ = measure(config, 0, 1, frozen=True)
-    for a, b in zip(one, two, strict=True):
+def test_two_workers_give_the_same_result_as_one(measured):
+    config, ((two_workers, _), _), _ = measured
+    one_worker, _ = measure(config, 0, 1, frozen=True)
+    for a, b in zip(one_worker, two_workers, strict=True):
         assert b["train_loss"] == pytest.approx(a["train_loss"], rel=1e-5)
         assert b["val_loss"] == pytest.approx(a["val_loss"], rel=1e-5)
         assert b["val_map"] == pytest.approx(a["val_map"], abs=1e-3)  # two scores may change places
 
 
-def test_batch_statistics_of_half_a_batch_make_a_difference_and_no_more(measured):
-    config, _, ((two, _), _) = measured
-    one, _ = measure(config, 0, 1, frozen=False)
-    assert two[-1]["train_loss"] == pytest.approx(one[-1]["train_loss"], rel=0.05)
-    assert two[-1]["train_loss"] != pytest.approx(one[-1]["train_loss"], rel=1e-5)
+def test_batch_statistics_of_half_a_batch_make_only_a_small_difference(measured):
+    config, _, ((two_workers, _), _) = measured
+    one_worker, _ = measure(config, 0, 1, frozen=False)
+    assert two_workers[-1]["train_loss"] == pytest.approx(one_worker[-1]["train_loss"], rel=0.05)
+    assert two_workers[-1]["train_loss"] != pytest.approx(one_worker[-1]["train_loss"], rel=1e-5)
 
 
 def test_all_workers_have_the_same_network_after_an_epoch(measured):
-    """Its statistics too, so that it is the same whoever measures and saves it."""
-    _, frozen, own = measured
-    for (_, first), (_, second) in (frozen, own):
+    """Including BatchNorm's statistics, so that any worker can evaluate and save it."""
+    _, frozen, unfrozen = measured
+    for (_, first), (_, second) in (frozen, unfrozen):
         assert first == second
-    assert any(name.endswith("running_mean") for name in own[0][1])
+    assert any(name.endswith("running_mean") for name in unfrozen[0][1])

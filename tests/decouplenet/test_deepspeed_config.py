@@ -51,13 +51,16 @@ def test_a_file_adds_to_them_and_may_agree(made):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"zero_optimization": {"stage": 2}}, r"sets 'zero_optimization.stage' to 2, and it is 1 by train.zero_stage"),
-        ({"train_batch_size": 64}, r"'train_batch_size' to 64, and it is 16 by train.batch_size; take it out"),
-        ({"gradient_clipping": 1.0}, r"'gradient_clipping' to 1.0, and it is 0.0 by train.clip_norm"),
-        ({"zero_optimization": [1]}, r"'zero_optimization.stage' to \[1\], and it is 1"),
-        ({"optimizer": {"type": "Adam"}}, r"ds.json sets 'optimizer'; take it out, and use optim.name"),
-        ({"bf16": {"enabled": True}}, r"sets 'bf16'; take it out, and use train.precision"),
-        ([1], r"holds a list; an object is needed"),
+        (
+            {"zero_optimization": {"stage": 2}},
+            r"sets 'zero_optimization.stage' to 2, but it must be 1 \(train.zero_stage\)",
+        ),
+        ({"train_batch_size": 64}, r"'train_batch_size' to 64, but it must be 16 \(train.batch_size\); remove it"),
+        ({"gradient_clipping": 1.0}, r"'gradient_clipping' to 1.0, but it must be 0.0 \(train.clip_norm\)"),
+        ({"zero_optimization": [1]}, r"'zero_optimization.stage' to \[1\], but it must be 1"),
+        ({"optimizer": {"type": "Adam"}}, r"ds.json sets 'optimizer'; remove it and use optim.name"),
+        ({"bf16": {"enabled": True}}, r"sets 'bf16'; remove it and use train.precision"),
+        ([1], r"holds a list; give a JSON object"),
         ("[", r"ds.json' is not JSON"),
     ],
 )

@@ -1,4 +1,4 @@
-"""One training: it learns, it is deterministic, it resumes bit for bit, and it says when it cannot go on."""
+"""One training: it learns, is deterministic, resumes bit for bit, and reports when it cannot continue."""
 
 import math
 
@@ -40,36 +40,36 @@ def test_it_learns(config):
 @pytest.mark.parametrize(
     ("name", "precision"), [("sgd", "fp32"), ("adamw", "fp32"), ("sgd", "bf16"), ("adamw", "fp16")]
 )
-def test_resumed_is_bit_for_bit_the_uninterrupted(config, tmp_path, name, precision):
+def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(config, tmp_path, name, precision):
     config = config(optim__name=name, train__precision=precision, optim__schedule="onecycle")
     straight, measures = trained(config, 3)
     stopped, _ = trained(config, 1)
     torch.save(stopped.state(), tmp_path / "state.pt")
-    torch.rand(7)  # whatever else uses the generator in between
+    torch.rand(7)  # something else uses the generator in between
     resumed = Engine(config, open_data(config.data))
     resumed.load_state(torch.load(tmp_path / "state.pt", weights_only=True))
-    resumed, again = trained(config, 2, resumed)
+    resumed, resumed_measures = trained(config, 2, resumed)
     assert resumed.epoch == 3
     assert same_weights(straight, resumed)
-    assert again[-1]["val_map"] == measures[-1]["val_map"]
-    assert again[-1]["train_loss"] == measures[-1]["train_loss"]
+    assert resumed_measures[-1]["val_map"] == measures[-1]["val_map"]
+    assert resumed_measures[-1]["train_loss"] == measures[-1]["train_loss"]
 
 
-def test_the_weights_of_another_training_go_on_with_this_ones_settings(config):
-    """PBT gives a trial another's weights and optimiser state, and its own learning rate."""
+def test_a_loaded_state_keeps_the_settings_of_the_loading_engine(config):
+    """PBT: a trial takes weights and optimiser state from another trial, and uses its own learning rate."""
     donor, _ = trained(config(optim__lr=0.05, optim__weight_decay=1e-3), 1)
-    taken = Engine(config(optim__lr=0.01, optim__momentum=0.5, optim__schedule="constant"), donor.data)
-    taken.load_state(donor.state())
-    assert same_weights(donor, taken)
-    for group in taken._optimizer.param_groups:
+    loaded = Engine(config(optim__lr=0.01, optim__momentum=0.5, optim__schedule="constant"), donor.data)
+    loaded.load_state(donor.state())
+    assert same_weights(donor, loaded)
+    for group in loaded._optimizer.param_groups:
         assert (group["peak_lr"], group["momentum"], group["weight_decay"]) == (0.01, 0.5, 1e-4)
-    momentum = [next(iter(e._optimizer.state.values()))["momentum_buffer"] for e in (donor, taken)]
+    momentum = [next(iter(e._optimizer.state.values()))["momentum_buffer"] for e in (donor, loaded)]
     assert torch.equal(*momentum)
-    assert taken.train_epoch()["lr"] == 0.01
+    assert loaded.train_epoch()["lr"] == 0.01
 
 
-def test_resumed_draws_the_same_random_numbers(config, monkeypatch):
-    """Dropout and the like: what follows from the epoch's own seed, not from what was drawn before."""
+def test_a_resumed_training_draws_the_same_random_numbers(config, monkeypatch):
+    """Dropout depends on the epoch's seed, not on earlier draws."""
 
     def with_dropout(*arguments):
         model = build_model(*arguments)
@@ -93,7 +93,7 @@ def test_the_schedule_spans_all_epochs(config):
         assert measured["lr"] == pytest.approx(0.05 * lr_factor("cosine", epoch * steps - 1, 3 * steps))
 
 
-def test_the_seed_decides(config):
+def test_the_seed_decides_the_weights(config):
     first, _ = trained(config(), 1)
     second, _ = trained(config(), 1)
     other, _ = trained(config(train__seed=1), 1)
@@ -101,7 +101,7 @@ def test_the_seed_decides(config):
     assert not same_weights(first, other)
 
 
-def test_a_used_process_gives_what_a_fresh_one_gives(config):
+def test_an_earlier_training_in_the_process_has_no_effect(config):
     fresh, _ = trained(config(), 1)
     trained(config(model__backbone="tiny", model__head="wildcat", optim__lr=0.2, train__seed=5), 2)
     used, _ = trained(config(), 1)
@@ -133,12 +133,12 @@ def test_a_loss_that_is_not_finite_ends_the_training(config):
         trained(None, 3, engine)
 
 
-def test_more_pixels_than_the_map_has_is_the_users_to_mend(config):
+def test_more_pixels_than_the_map_has_is_an_input_error(config):
     with pytest.raises(InputError, match="the map has 16"):
         trained(config(model__k_pos=17), 1)
 
 
-def test_out_of_gpu_memory_fails_the_training_only(config, monkeypatch):
+def test_out_of_gpu_memory_is_a_failed_training(config, monkeypatch):
     engine = Engine(config(), open_data(config().data))
 
     def exhausted(images):
@@ -158,12 +158,12 @@ def test_the_backbone_has_its_own_learning_rate(config):
 
 
 @given(st.sampled_from(["constant", "cosine", "onecycle"]), st.integers(1, 500), st.data())
-def test_schedules_stay_between_nothing_and_the_peak(schedule, steps, data):
+def test_schedules_stay_between_0_and_the_peak(schedule, steps, data):
     step = data.draw(st.integers(0, steps - 1))
     assert 0 <= lr_factor(schedule, step, steps) <= 1
 
 
-def test_schedules_begin_and_end_as_they_say():
+def test_schedules_begin_and_end_as_documented():
     assert lr_factor("cosine", 0, 100) == 1
     assert lr_factor("cosine", 50, 100) == pytest.approx(0.5)
     assert lr_factor("onecycle", 0, 100) == pytest.approx(1 / 25)
@@ -178,12 +178,12 @@ def test_a_checkpoint_gives_the_same_logits_and_names(config, tmp_path):
     config = config(model__pretrained=False, model__attention="joint")
     engine, measures = trained(config, 1)
     write_checkpoint(tmp_path / "c", engine.state()["model"], config, measures[0], engine.data.train.class_names)
-    again = read_checkpoint(tmp_path / "c")
+    reloaded = read_checkpoint(tmp_path / "c")
     images = torch.randn(2, 3, 32, 32)
-    assert torch.equal(again.model(images), engine.model.eval()(images))
-    assert again.config == config
-    assert again.class_names == engine.data.train.class_names
-    assert again.metrics["val_map"] == measures[0]["val_map"]
+    assert torch.equal(reloaded.model(images), engine.model.eval()(images))
+    assert reloaded.config == config
+    assert reloaded.class_names == engine.data.train.class_names
+    assert reloaded.metrics["val_map"] == measures[0]["val_map"]
     assert sorted(f.name for f in (tmp_path / "c").iterdir()) == [
         "config.yaml",
         "metrics.json",
@@ -191,7 +191,7 @@ def test_a_checkpoint_gives_the_same_logits_and_names(config, tmp_path):
     ]
 
 
-def test_what_is_no_checkpoint_is_refused(tmp_path, config):
+def test_a_folder_that_is_not_a_checkpoint_is_refused(tmp_path, config):
     with pytest.raises(InputError, match=r"has no model.safetensors"):
         read_checkpoint(tmp_path)
     engine = Engine(config(), open_data(config().data))
@@ -225,7 +225,7 @@ def test_real_photos_and_weights_train(shared, cache, config):
 
 
 @pytest.mark.parametrize("keys", [{}, {"train__ema_decay": 0.9, "train__accumulation": 2}])
-def test_a_paused_epoch_goes_on_as_if_it_had_not_been(config, tmp_path, keys, monkeypatch):
+def test_an_interrupted_epoch_resumes_without_a_difference(config, tmp_path, keys, monkeypatch):
     def with_dropout(*arguments):
         model = build_model(*arguments)
         model.backbone.append(torch.nn.Dropout(0.5))

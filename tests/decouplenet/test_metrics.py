@@ -132,7 +132,7 @@ def test_a_sample_twice_or_missing_is_an_error():
     (first, second), _ = parts(20, 2)
     with pytest.raises(ValueError, match="more than once"):
         first.merge([second, second]).metrics()
-    with pytest.raises(ValueError, match="10 samples were evaluated of 20"):
+    with pytest.raises(ValueError, match="10 of 20 samples were evaluated"):
         first.metrics(20)
 
 

@@ -18,7 +18,8 @@ from decouplenet.predict import main, predict
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, cache):
     """A checkpoint of a short training, its data and its validation scores."""
-    from decouplenet.config import Config, nest
+    from decouplenet.config import Config
+    from decouplenet.dotted_keys import nest
 
     keys = {"model.backbone": "tiny", "model.pretrained": False, "data.image_size": 32, "data.synthetic_images": 120}
     keys |= {"data.cache": str(cache), "optim.name": "adamw", "optim.backbone_lr_scale": 1.0, "train.batch_size": 16}
@@ -92,7 +93,7 @@ def test_what_cannot_be_read_is_said_and_the_others_are_told(trained, tmp_path, 
             ["x.jpg", "--checkpoint", str(folder), "--heatmaps", "m", "--classes", "kit"],
             "no class 'kit'; did you mean 'kite'",
         ),
-        (["x.jpg", "--checkpoint", str(folder), "--model.alpha", "1"], "model.alpha: is the checkpoint's own"),
+        (["x.jpg", "--checkpoint", str(folder), "--model.alpha", "1"], "model.alpha: is fixed by the checkpoint"),
     ):
         with pytest.raises(InputError, match=said):
             main(flags)

@@ -1,4 +1,4 @@
-"""Two workers train the same under every strategy, stage and precision, and go on from each other's state."""
+"""Two workers: every strategy, stage and precision trains alike, and each resumes from the state of another."""
 
 import copy
 import io
@@ -10,14 +10,15 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from decouplenet.config import Config, nest
+from decouplenet.config import Config
 from decouplenet.data.opened import open_data
+from decouplenet.dotted_keys import nest
 from decouplenet.engine import Engine
 from decouplenet.strategies import leave_process_group
 from decouplenet.zero import LossScale
 
 STRATEGIES = ("ddp", 0, 1, 2, 3)
-# Settings beside the strategy: the plain one, mixed precision with every option on, and a moving average.
+# Settings beside the strategy: plain, mixed precision, mixed precision with all options, and a moving average.
 RECIPES = {
     "fp32": {"optim.lr": 0.02},
     "bf16": {"optim.lr": 0.02, "train.precision": "bf16"},
@@ -41,19 +42,19 @@ def make(cache, strategy, recipe):
 
 
 def saved(state):
-    """A state as it comes back from a file."""
+    """A state after it was written to a file and read loaded."""
     file = io.BytesIO()
     torch.save(state, file)
     file.seek(0)
     return torch.load(file, weights_only=True)
 
 
-def engine(config, rank, world):
+def make_engine(config, rank, world):
     return Engine(config, open_data(config.data), rank=rank, world=world)
 
 
 def scaled_up(state):
-    """So high a loss scale that the first steps overflow."""
+    """A state with a loss scale so high that the first steps overflow."""
     state = copy.copy(state)
     if state["scaler"]:
         state["scaler"] = {**state["scaler"], "scale": 2.0**26}
@@ -61,23 +62,23 @@ def scaled_up(state):
 
 
 def train(rank, world, cache, strategy, recipe):
-    """An epoch, its state, another epoch; the states and the measures."""
-    of = engine(make(cache, strategy, recipe), rank, world)
-    of.load_state(scaled_up(saved(of.state())))
-    measured = [of.train_epoch() | of.evaluate()]
-    states = [saved(of.state())]
-    measured.append(of.train_epoch() | of.evaluate())
-    states.append(saved(of.state()))
-    of.close()
+    """Train two epochs. Returns the states and the measures after each."""
+    engine = make_engine(make(cache, strategy, recipe), rank, world)
+    engine.load_state(scaled_up(saved(engine.state())))
+    measured = [engine.train_epoch() | engine.evaluate()]
+    states = [saved(engine.state())]
+    measured.append(engine.train_epoch() | engine.evaluate())
+    states.append(saved(engine.state()))
+    engine.close()
     return states, measured
 
 
-def go_on(rank, world, cache, strategy, recipe, state):
-    """The second epoch, from another training's state after the first."""
-    of = engine(make(cache, strategy, recipe), rank, world)
-    of.load_state(state)
-    measured = of.train_epoch() | of.evaluate()
-    of.close()
+def resume(rank, world, cache, strategy, recipe, state):
+    """Train the second epoch from another training's state after the first. Returns the measures."""
+    engine = make_engine(make(cache, strategy, recipe), rank, world)
+    engine.load_state(state)
+    measured = engine.train_epoch() | engine.evaluate()
+    engine.close()
     return measured
 
 
@@ -99,9 +100,9 @@ def measure(rank, cache, answers, ports):
     resumed = {}
     for (giver, taker), recipe in itertools.product((("ddp", 3), (3, 1), (2, 0), (1, "ddp")), RECIPES):
         state = trained[giver, recipe][0][0]
-        resumed[giver, taker, recipe] = go_on(rank, 2, cache, taker, recipe, state)
+        resumed[giver, taker, recipe] = resume(rank, 2, cache, taker, recipe, state)
     if rank == 0:
-        file = io.BytesIO()  # tensors themselves would end with this process
+        file = io.BytesIO()  # tensors in shared memory would end with this process
         torch.save((trained, resumed), file)
         answers.put(file.getvalue())
     dist.barrier()
@@ -110,7 +111,7 @@ def measure(rank, cache, answers, ports):
 
 @pytest.fixture(scope="module")
 def results(cache):
-    """States by (strategy, recipe), measures by the same, and measures by (giver, taker, recipe)."""
+    """States and measures by (strategy, recipe), and measures of resumed epochs by (giver, taker, recipe)."""
     open_data(make(str(cache), "ddp", "fp32").data)
     spawn = multiprocessing.get_context("spawn")
     answers, ports = spawn.Queue(), spawn.Queue()
@@ -131,19 +132,19 @@ def results(cache):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("stage", STRATEGIES[1:])
-def test_zero_trains_as_ddp_does(results, stage, recipe):
+def test_zero_trains_like_ddp(results, stage, recipe):
     states, measured, _ = results
     tolerance = {"fp16": 1e-3, "bf16": 5e-2}.get(recipe, 1e-4)
-    for one, other in zip(measured["ddp", recipe], measured[stage, recipe], strict=True):
-        assert other["train_loss"] == pytest.approx(one["train_loss"], rel=tolerance)
-        assert other["val_loss"] == pytest.approx(one["val_loss"], rel=tolerance)
-    one, other = states["ddp", recipe][-1], states[stage, recipe][-1]
-    assert other["model"].keys() == one["model"].keys()
-    assert {name: of.keys() for name, of in other["optimizer"].items()} == {
-        name: of.keys() for name, of in one["optimizer"].items()
+    for ddp, zero in zip(measured["ddp", recipe], measured[stage, recipe], strict=True):
+        assert zero["train_loss"] == pytest.approx(ddp["train_loss"], rel=tolerance)
+        assert zero["val_loss"] == pytest.approx(ddp["val_loss"], rel=tolerance)
+    ddp, zero = states["ddp", recipe][-1], states[stage, recipe][-1]
+    assert zero["model"].keys() == ddp["model"].keys()
+    assert {name: values.keys() for name, values in zero["optimizer"].items()} == {
+        name: values.keys() for name, values in ddp["optimizer"].items()
     }
-    for name, value in one["model"].items():
-        torch.testing.assert_close(other["model"][name], value, rtol=tolerance, atol=tolerance / 10)
+    for name, value in ddp["model"].items():
+        torch.testing.assert_close(zero["model"][name], value, rtol=tolerance, atol=tolerance / 10)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -155,40 +156,41 @@ def test_fp16_overflows_lower_the_loss_scale_and_skip_the_step(results, strategy
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_state_goes_on_under_another_strategy(results, recipe):
+def test_a_state_resumes_under_another_strategy(results, recipe):
     _, measured, resumed = results
-    for (giver, taker, of), again in resumed.items():
-        if of == recipe:
+    for (giver, taker, resumed_recipe), measures in resumed.items():
+        if resumed_recipe == recipe:
             straight = measured[giver, recipe][1]
-            assert again["train_loss"] == pytest.approx(straight["train_loss"], rel=2e-3 if of == "fp16" else 1e-4)
-            assert again["val_loss"] == pytest.approx(straight["val_loss"], rel=2e-3 if of == "fp16" else 1e-4)
+            tolerance = 2e-3 if recipe == "fp16" else 1e-4
+            assert measures["train_loss"] == pytest.approx(straight["train_loss"], rel=tolerance)
+            assert measures["val_loss"] == pytest.approx(straight["val_loss"], rel=tolerance)
             assert taker != giver
 
 
-def test_a_state_of_two_workers_goes_on_with_one(results, cache):
-    """Under DeepSpeed too, where the parts of the state are cut anew."""
+def test_a_state_of_two_workers_resumes_with_one_worker(results, cache):
+    """Also under DeepSpeed, which splits the state differently for another number of workers."""
     states, measured, _ = results
     before, straight = measured[3, "adamw"]
     try:
-        alone = [go_on(0, 1, str(cache), strategy, "adamw", states[3, "adamw"][0]) for strategy in ("ddp", 3)]
+        alone = [resume(0, 1, str(cache), strategy, "adamw", states[3, "adamw"][0]) for strategy in ("ddp", 3)]
     finally:
         leave_process_group()
     assert alone[1]["train_loss"] == pytest.approx(alone[0]["train_loss"], rel=1e-4)
-    for again in alone:  # with BatchNorm's statistics over whole batches
-        assert again["train_loss"] == pytest.approx(straight["train_loss"], rel=0.05)
-        assert again["train_loss"] < before["train_loss"]
+    for measures in alone:  # not equal: BatchNorm's statistics are over whole batches here
+        assert measures["train_loss"] == pytest.approx(straight["train_loss"], rel=0.05)
+        assert measures["train_loss"] < before["train_loss"]
 
 
-def test_the_moving_average_is_measured_and_the_weights_go_on(results):
+def test_the_state_has_the_moving_average_and_the_trained_weights(results):
     states, _, _ = results
     state = states["ddp", "adamw"][-1]
     assert state["trained"].keys() < state["model"].keys()
-    apart = [name for name, value in state["trained"].items() if not torch.equal(value, state["model"][name])]
-    assert len(apart) > len(state["trained"]) / 2
+    different = [name for name, value in state["trained"].items() if not torch.equal(value, state["model"][name])]
+    assert len(different) > len(state["trained"]) / 2
     assert states["ddp", "fp32"][-1]["trained"] is None
 
 
-def test_loss_scale_keeps_the_rule_of_torchs_scaler(monkeypatch):
+def test_loss_scale_follows_the_rule_of_torchs_scaler(monkeypatch):
     monkeypatch.setattr(LossScale, "INTERVAL", 3)
     scale, torchs = LossScale(), torch.amp.GradScaler("cpu", growth_interval=3)
     weight = torch.nn.Parameter(torch.ones(2))
@@ -200,6 +202,6 @@ def test_loss_scale_keeps_the_rule_of_torchs_scaler(monkeypatch):
         torchs.update()
         scale.update(finite=finite)
         assert scale.state_dict() == torchs.state_dict()
-    again = LossScale()
-    again.load_state_dict(torchs.state_dict())
-    assert again.state_dict() == scale.state_dict()
+    loaded = LossScale()
+    loaded.load_state_dict(torchs.state_dict())
+    assert loaded.state_dict() == scale.state_dict()

@@ -43,7 +43,7 @@ def test_of_equal_ones_it_is_the_nearest_to_a_half():
 def test_the_file(tmp_path):
     write_thresholds(tmp_path / "t.json", ("a", "b"), [0.2, 0.7], {"images": 5})
     assert read_thresholds(tmp_path / "t.json", ("b", "a")) == ([0.7, 0.2], {"images": 5})
-    with pytest.raises(InputError, match=r"is for other classes; only one has \['b', 'c'\]"):
+    with pytest.raises(InputError, match=r"classes of '.*' are not the checkpoint's \(they differ in \['b', 'c'\]\)"):
         read_thresholds(tmp_path / "t.json", ("a", "c"))
     (tmp_path / "bad.json").write_text("[]")
     with pytest.raises(InputError, match="has no thresholds by class"):

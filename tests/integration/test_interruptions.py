@@ -8,7 +8,7 @@ import pytest
 
 from decouple_search.tune import main
 from decouplenet.checkpoint import read_checkpoint
-from decouplenet.config import flatten
+from decouplenet.dotted_keys import flatten
 from decouplenet.data.opened import open_data
 from decouplenet.engine import Engine
 from decouplenet.errors import InputError

@@ -11,7 +11,8 @@ from decouple_search.results.tables import STATES
 from decouple_search.tune import main
 from decouplenet.checkpoint import read_checkpoint
 from decouplenet.command_line import parse_config
-from decouplenet.config import flatten, load_yaml
+from decouplenet.dotted_keys import flatten
+from decouplenet.yaml_text import load_yaml
 from decouplenet.data.opened import open_data
 from decouplenet.engine import Engine
 from decouplenet.errors import InputError

@@ -25,7 +25,8 @@ from decouple_search.train import main
 from decouple_search.tune import main as tune
 from decouplenet.checkpoint import read_checkpoint
 from decouplenet.command_line import run
-from decouplenet.config import Config, load_yaml
+from decouplenet.config import Config
+from decouplenet.yaml_text import load_yaml
 from decouplenet.data.formats import load_image_sets
 from decouplenet.data.opened import open_data
 from decouplenet.metrics import multilabel_metrics

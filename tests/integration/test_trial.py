@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from decouple_search.ray_tune.trainable import UNSHARED, DecoupleTrial
-from decouplenet.config import flatten
+from decouplenet.dotted_keys import flatten
 
 pytestmark = pytest.mark.ray
 

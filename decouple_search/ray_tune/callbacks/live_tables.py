@@ -1,4 +1,4 @@
-"""Tune callback: the leaderboard, the best config and the time spent are kept up to date while a search runs."""
+"""The leaderboard, the best config and the time spent, kept up to date while a search runs."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from typing import Any
 import optuna
 from ray.tune import Callback
 
-from decouple_search.ray_tune.callbacks.utilisation import Clock
+from decouple_search.ray_tune.callbacks.utilisation import SearchClock
 from decouple_search.results.tables import write_tables
 from decouple_search.space.space import Space
-from decouple_search.study.record import note
+from decouple_search.study.record import note_checkpoint
 from decouplenet.command_line import print_line
 from decouplenet.config import Config
 
 
 class LiveTables(Callback):
-    """Rewrites the tables whenever a trial has ended, and notes the time and the checkpoints in the study.
+    """Rewrites the tables whenever a trial has ended, and records the time and the checkpoints in the study.
 
     Args:
-        experiment: the folder of the search.
-        study: its record.
-        space: what is searched.
+        experiment: the search's folder on this machine.
+        study: the search's study.
+        space: the searched space.
         config: the base configuration.
-        clock: notes the time.
+        clock: records the time.
     """
 
-    def __init__(self, experiment: Path, study: optuna.Study, space: Space, config: Config, clock: Clock) -> None:
+    def __init__(self, experiment: Path, study: optuna.Study, space: Space, config: Config, clock: SearchClock) -> None:
         self._experiment, self._study, self._space, self._config = experiment, study, space, config
         self._clock = clock
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
-        """Note the time spent."""
+        """Record the time."""
         self._clock.note()
 
     def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any) -> None:
-        """Note the newest checkpoint."""
-        note(self._study, int(str(trial)), "checkpoint", checkpoint.path)  # its config may be another's
+        """Record the newest checkpoint. The trial's name gives its number; its config may be another trial's."""
+        note_checkpoint(self._study, int(str(trial)), checkpoint.path)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Write the tables."""
@@ -51,5 +51,5 @@ class LiveTables(Callback):
         self._clock.note()
         try:
             write_tables(self._experiment, self._study, self._space, self._config)
-        except OSError as error:  # Tune would take it for the trial's; the end of the search writes them again
+        except OSError as error:  # Tune would blame the trial; the end of the search writes the tables too
             print_line(f"warning: the leaderboard was not written ({error.strerror}: {error.filename})")

@@ -1,128 +1,131 @@
-"""Which checkpoints of a search stay on disk: those that something may still need, and the best few."""
+"""Which checkpoints of a search stay: those that something may still need, and the best few."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ray.tune import Callback
 
+from decouple_search.ray_tune.compat import restart_paths
+from decouple_search.ray_tune.requeue import Requeue
+from decouple_search.ray_tune.tune_result import last_result
+from decouple_search.space.objective import Objective
 from decouple_search.storage.checkpoints import Checkpoints
+from decouple_search.study.resume import EarlierTrial
 
 
-class Kept(NamedTuple):
-    """A checkpoint on disk."""
+class RankedCheckpoint(NamedTuple):
+    """A checkpoint and how good it is."""
 
-    value: float
-    """The objective at the checkpoint, larger is better."""
-    place: str
-    """Its path, as `Checkpoints` names it."""
+    utility: float
+    """The objective at the checkpoint, turned so that more is better."""
+    path: str
+    """The checkpoint's path, as `Checkpoints` names it."""
 
 
 class Retention(Callback):
     """Deletes checkpoints as soon as nothing can need them any more.
 
-    A running trial keeps its best checkpoint, which a search may export, and its newest ones, from which it or
-    another goes on. Of the ended trials the best `keep` keep their best one; failed ones count last. What a trial
-    would be started again from stays, whoever wrote it.
+    A running trial keeps its best checkpoint, which a search may export, and its newest ones, from which it or another
+    trial may continue. Of the ended trials, the best `keep` trials keep their best checkpoint; failed trials rank
+    last. A checkpoint that a trial would restart from stays, whichever trial wrote it.
 
     Args:
-        checkpoints: those of the search.
-        keep: ended trials whose best checkpoint stays.
-        metric: the objective.
-        mode: max or min.
-        recent: newest checkpoints that a running trial keeps.
-        found: the trials of an earlier run by name, and whether each has ended, and well.
-        delete: how a checkpoint is deleted; by default at once.
-        again: Tune's ids of trials that ended before they had started, and go on under another.
+        checkpoints: the search's checkpoints.
+        keep: the number of ended trials whose best checkpoint stays.
+        objective: the first objective.
+        recent: the number of newest checkpoints that a running trial keeps.
+        earlier: the trials of earlier runs by name.
+        delete: deletes a checkpoint; by default at once.
+        requeue: the trials that are proposed once more when they end.
     """
 
     def __init__(
         self,
         checkpoints: Checkpoints,
         keep: int,
-        metric: str,
-        mode: str,
+        objective: Objective,
         *,
         recent: int = 1,
-        found: Mapping[str, tuple[bool, bool]] | None = None,
+        earlier: Mapping[str, EarlierTrial] | None = None,
         delete: Callable[[str], None] | None = None,
-        again: Collection[str] = (),
+        requeue: Requeue | None = None,
     ) -> None:
-        self._again = again
-        self._checkpoints, self._delete_one = checkpoints, delete or checkpoints.delete
-        self._keep, self._metric, self._sign = keep, metric, 1 if mode == "max" else -1
-        self._recent = recent
-        self._running: dict[str, list[Kept]] = {}  # by trial, oldest first
-        self._ended: dict[str, tuple[bool, Kept]] = {}  # by trial: whether it went well, and its best checkpoint
-        self._unneeded: list[Kept] = []  # but for trials that would be started again from it
-        there = checkpoints.all() if found else {}
-        for name, (ended, well) in (found or {}).items():
-            self._running[name] = self._whole(there.get(name, []))
-            if ended:
-                self._end(name, well=well)
+        self._checkpoints, self._delete_checkpoint = checkpoints, delete or checkpoints.delete
+        self._keep, self._objective, self._recent = keep, objective, recent
+        self._requeue = requeue or Requeue()
+        self._running: dict[str, list[RankedCheckpoint]] = {}  # by trial, oldest first
+        self._ended: dict[str, tuple[bool, RankedCheckpoint]] = {}  # by trial: whether it succeeded, its best
+        self._unneeded: list[RankedCheckpoint] = []  # unless a trial would restart from them
+        by_trial = checkpoints.all() if earlier else {}
+        for name, trial in (earlier or {}).items():
+            self._running[name] = self._whole(by_trial.get(name, []))
+            if trial.ended:
+                self._end(name, succeeded=trial.succeeded)
 
     def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any) -> None:
-        """Note a new checkpoint, and delete what it replaces."""
-        kept = [*self._running.get(str(trial), []), self._kept(checkpoint.path)]
+        """Note a new checkpoint, and delete those that it replaces."""
+        kept = [*self._running.get(str(trial), []), self._ranked(checkpoint.path)]
         self._running[str(trial)] = self._split(kept, {_best(kept), *kept[-self._recent :]})
         self._delete(trials)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Keep the trial's best checkpoint if it is among the best ended ones."""
-        if trial.trial_id not in self._again:
-            self._end(str(trial), well="failed" not in (trial.last_result or {}))
+        """Keep the trial's best checkpoint if the trial is among the best ended ones."""
+        if not self._requeue.has(trial.trial_id):
+            result = last_result(trial)
+            self._end(str(trial), succeeded=result is None or result.failure is None)
         self._delete(trials)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """As for a trial that ended by itself, but after all of those."""
-        if trial.trial_id not in self._again:
-            self._end(str(trial), well=False)
+        """As for a trial that ended by itself, but ranked after all of those."""
+        if not self._requeue.has(trial.trial_id):
+            self._end(str(trial), succeeded=False)
         self._delete(trials)
 
     def finish(self) -> None:
-        """Count trials that the budget ended as ended; not to be called where they go on another time."""
+        """Count running trials as ended. Not to be called if they will be resumed."""
         for name in list(self._running):
-            self._end(name, well=True)
+            self._end(name, succeeded=True)
         self._delete([])
 
-    def _kept(self, place: str) -> Kept:
-        return Kept(self._sign * self._checkpoints.metrics(place)[self._metric], place)
+    def _ranked(self, path: str) -> RankedCheckpoint:
+        value = self._checkpoints.metrics(path)[self._objective.metric]
+        return RankedCheckpoint(self._objective.utility(value), path)
 
-    def _whole(self, places: Sequence[str]) -> list[Kept]:
-        """A trial's checkpoints, oldest first; what was not written to the end is deleted."""
+    def _whole(self, paths: Sequence[str]) -> list[RankedCheckpoint]:
+        """A trial's checkpoints, oldest first. Those that were not written to the end are deleted."""
         whole = []
-        for place in places:
-            if self._checkpoints.is_whole(place):
-                whole.append(self._kept(place))
+        for path in paths:
+            if self._checkpoints.is_whole(path):
+                whole.append(self._ranked(path))
             else:
-                self._delete_one(place)
+                self._delete_checkpoint(path)
         return whole
 
-    def _end(self, name: str, *, well: bool) -> None:
+    def _end(self, name: str, *, succeeded: bool) -> None:
         if not self._running.get(name):
             return
         kept = self._running.pop(name)
-        self._ended[name] = (well, _best(kept))
+        self._ended[name] = (succeeded, _best(kept))
         self._split(kept, {_best(kept)})
-        # As the leaderboard ranks them: of equals the one that was proposed first.
-        ranked = sorted(self._ended, key=lambda one: (not self._ended[one][0], -self._ended[one][1].value, one))
-        self._unneeded += [self._ended.pop(one)[1] for one in ranked[self._keep :]]
+        # Ranked as in the leaderboard: of equal trials, the one that was proposed first comes first.
+        ranked = sorted(self._ended, key=lambda each: (not self._ended[each][0], -self._ended[each][1].utility, each))
+        self._unneeded += [self._ended.pop(each)[1] for each in ranked[self._keep :]]
 
-    def _split(self, kept: list[Kept], needed: set[Kept]) -> list[Kept]:
-        """Those that are needed; the others are marked for deletion."""
-        self._unneeded += [one for one in kept if one not in needed]
-        return [one for one in kept if one in needed]
+    def _split(self, kept: list[RankedCheckpoint], needed: set[RankedCheckpoint]) -> list[RankedCheckpoint]:
+        """The needed checkpoints; the others are marked for deletion."""
+        self._unneeded += [checkpoint for checkpoint in kept if checkpoint not in needed]
+        return [checkpoint for checkpoint in kept if checkpoint in needed]
 
     def _delete(self, trials: list[Any]) -> None:
-        """Delete what is marked, but for what a trial that has not ended would be started again from."""
-        going = [trial.checkpoint for trial in trials if not trial.is_finished()]
-        pinned = {checkpoint.path for checkpoint in going if checkpoint}
-        for one in self._unneeded:
-            if one.place not in pinned:
-                self._delete_one(one.place)
-        self._unneeded = [one for one in self._unneeded if one.place in pinned]
+        """Delete the marked checkpoints, except those that a trial would restart from."""
+        pinned = restart_paths(trials)
+        for checkpoint in self._unneeded:
+            if checkpoint.path not in pinned:
+                self._delete_checkpoint(checkpoint.path)
+        self._unneeded = [checkpoint for checkpoint in self._unneeded if checkpoint.path in pinned]
 
 
-def _best(kept: list[Kept]) -> Kept:
-    return max(kept, key=lambda one: one.value)  # the first of equals, as the study counts it
+def _best(kept: list[RankedCheckpoint]) -> RankedCheckpoint:
+    return max(kept, key=lambda checkpoint: checkpoint.utility)  # the first of equals, as the study counts

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from decouple_search.evaluation.paper_tables import CITED, COLUMNS, OWN, Row, compare, text
-from decouplenet.config import Config, nest
+from decouplenet.config import Config
+from decouplenet.dotted_keys import nest
 from decouplenet.data.image_set import ImageSet
 from decouplenet.errors import InputError
 from decouplenet.metrics import multilabel_metrics

@@ -18,7 +18,8 @@ from decouple_search.ray_tune.recovery import Recovery
 from decouple_search.ray_tune.schedulers import CHANGEABLE, Scheduler, tune_scheduler
 from decouple_search.ray_tune.trainable import GIVEN_UP
 from decouple_search.study.record import open_study, trial_name
-from decouplenet.config import Config, flatten
+from decouplenet.config import Config
+from decouplenet.dotted_keys import flatten
 
 
 def population(space, study, *, interval, slots, system):

@@ -19,7 +19,7 @@ from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.storage.folder import folder_at
 from decouple_search.study.record import INTERRUPTED, STUDY_NAME, curve, open_study
 from decouplenet.command_line import parse_config
-from decouplenet.config import flatten
+from decouplenet.dotted_keys import flatten
 
 
 @pytest.fixture
@@ -340,7 +340,8 @@ def test_leaderboard_best_config_and_summary(search, tmp_path):
     best = results.best_trial(study, space)
     config = results.best_config(parse_config(space.base), best)
     results.write_best_config(tmp_path / "best.yaml", config)
-    from decouplenet.config import Config, load_yaml
+    from decouplenet.config import Config
+    from decouplenet.yaml_text import load_yaml
 
     assert Config.from_dict(load_yaml(tmp_path / "best.yaml")) == config
     assert config.optim.lr == best.params["optim.lr"]

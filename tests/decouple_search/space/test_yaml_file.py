@@ -106,7 +106,7 @@ def test_start_points_lose_what_their_conditions_exclude(space_file):
         ("trials: 4", "objective: {metric: val_map, mode: up}", "mode 'up' is unknown"),
         ("trials: 4", "objective: [val_map]", "a mapping is needed"),
         ("trials: 4", "objective: [{metric: val_map}, {metric: val_map}]", "'val_map' is there twice"),
-        ("trials: 4", "objective: [{metric: latency_ms}, {metric: val_map}]", "put one that tells epochs apart first"),
+        ("trials: 4", "objective: [{metric: latency_ms}, {metric: val_map}]", "put a measure first that differs"),
         ("trials: 4", "objective: {metric: val_mpa}", r"unknown metric 'val_mpa'; did you mean 'val_map'\?"),
         ("trials: 4", "objective: {metrc: val_map}", "unknown 'metrc'"),
         ("{choice: [none, arch1]}", "{choice: [1, 1.0]}", "two of the choices are equal"),

@@ -10,7 +10,8 @@ from decouple_search.ray_tune.recovery import Recovery
 from decouple_search.ray_tune.schedulers import SCHEDULERS, Scheduler, make_scheduler, tune_scheduler
 from decouple_search.space.yaml_file import load_space
 from decouple_search.study.record import open_study
-from decouplenet.config import Config, flatten
+from decouplenet.config import Config
+from decouplenet.dotted_keys import flatten
 from decouplenet.errors import InputError
 
 

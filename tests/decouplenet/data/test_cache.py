@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from decouplenet.data import cache as cache_module
-from decouplenet.data.cache import AT_ONCE, decode_square, open_pixels
+from decouplenet.data.cache import MIN_ADDRESS_THREADS, decode_square, open_pixels
 from decouplenet.data.image_set import ImageSet
 from decouplenet.errors import InputError
 
@@ -107,7 +107,7 @@ def test_a_disk_that_keeps_no_locks_is_said(photos, tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOSYS, "Function not implemented")
 
-    monkeypatch.setattr(cache_module.fcntl, "flock", refuse)
+    monkeypatch.setattr("fcntl.flock", refuse)
     with pytest.raises(InputError, match=r"/cache: cannot be locked \(Function not implemented\)"):
         open_pixels(photos, 16, str(tmp_path / "cache"))
 
@@ -158,17 +158,17 @@ def test_who_comes_while_another_fills_it_waits_and_finds_it(photos, tmp_path, m
 @pytest.mark.parametrize("cache", ["cache", "none"])
 def test_addresses_are_read_many_at_a_time(photos, tmp_path, monkeypatch, cache):
     content = photos.paths[0].read_bytes()
-    together = Barrier(AT_ONCE, timeout=20)
+    together = Barrier(MIN_ADDRESS_THREADS, timeout=20)
 
     def read(place):
         together.wait()
         return content
 
     monkeypatch.setattr(cache_module, "read_bytes", read)
-    places = tuple(f"https://h/{i}.jpg" for i in range(AT_ONCE))
-    images = ImageSet(places, np.ones((AT_ONCE, 1), np.uint8), ("a",))
+    places = tuple(f"https://h/{i}.jpg" for i in range(MIN_ADDRESS_THREADS))
+    images = ImageSet(places, np.ones((MIN_ADDRESS_THREADS, 1), np.uint8), ("a",))
     cache = cache if cache == "none" else str(tmp_path / cache)
-    pixels = open_pixels(images, 8, cache, threads=2)[np.arange(AT_ONCE)]
+    pixels = open_pixels(images, 8, cache, threads=2)[np.arange(MIN_ADDRESS_THREADS)]
     assert (pixels == decode_square(photos.paths[0], 8)).all()
 
 

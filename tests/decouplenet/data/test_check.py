@@ -47,7 +47,7 @@ def test_a_good_set_is_described(coco, capsys):
     assert any("1 images have no label" in note for note in found["notes"])
     assert main(arguments(coco)) == 0
     out = capsys.readouterr().out
-    assert "train 6 images, 0.83 labels an image" in out
+    assert "train 6 images, 0.83 labels per image" in out
     assert out.endswith("no fault found\n")
 
 
@@ -90,7 +90,7 @@ def image(content, i):
         (change("val", lambda c: image(c, 7).update(file_name="1.jpg")), ["1.jpg' is in both train and val"]),
         (
             lambda folder: shutil.copy(folder / "photos" / "1.jpg", folder / "photos" / "8.jpg"),
-            ["8.jpg' of val has the content of '", "1.jpg' of train"],
+            ["8.jpg' of val has the same content as '", "1.jpg' of train"],
         ),
         (change("val", lambda c: c["categories"].pop()), ["uses category id 3", "its classes are not those of"]),
         (lambda folder: (folder / "val.json").write_text("{"), ["not a COCO instances JSON"]),

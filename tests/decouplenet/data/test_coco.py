@@ -103,11 +103,11 @@ def test_what_is_wrong_at_an_address_is_named_without_its_keys(folder, content, 
         with pytest.raises(InputError) as error:
             read_coco(address(name), address("images"), crowd=True, key="data.train")
         told.append(str(error.value))
-    assert "a.json', of image '30.jpg', uses category id 5" in told[0]
+    assert "a.json': annotation 1 (image '30.jpg') uses category id 5" in told[0]
     assert "bad.json' is not a COCO instances JSON" in told[1]
     assert "none.json' cannot be read" in told[2]
     told += boxes_outside(address("a.json"), "data.train")
-    assert "the box [4, 4, 9, 9] of annotation 2 of image '30.jpg' is not in it" in told[3]
+    assert "the box [4, 4, 9, 9] of annotation 2 of image '30.jpg' is empty or reaches outside" in told[3]
     assert all(text.startswith("data.train_annotations: ") and "\n" not in text for text in told)
     assert "secret" not in str(told)
 
@@ -121,15 +121,15 @@ def drop(key):
     [
         (
             lambda c: c["annotations"][0].update(category_id=5),
-            "annotation 1 .* uses category id 5, which it does not",
+            "annotation 1 .* uses category id 5, which the file does not",
         ),
         (lambda c: c["annotations"][0].update(image_id=99), "uses image id 99"),
         (
             lambda c: c["images"][1].update(file_name="gone.jpg"),
             "1 of 3 images are not in .*: gone.jpg",
         ),
-        (drop("annotations"), "has no 'annotations'"),
-        (drop("categories"), "has no 'categories'"),
+        (drop("annotations"), "lacks the key 'annotations'"),
+        (drop("categories"), "lacks the key 'categories'"),
         (lambda c: c["images"].clear(), "uses image id 30"),
     ],
 )
@@ -176,7 +176,7 @@ def test_val_with_other_classes_is_refused(folder, content):
         train_images=str(folder / "images"),
         val_annotations=str(folder / "b.json"),
     )
-    with pytest.raises(InputError, match=r"only one has \['comb', 'toothbrush'\]"):
+    with pytest.raises(InputError, match=r"they differ in \['comb', 'toothbrush'\]"):
         load_image_sets(config)
 
 

@@ -98,12 +98,12 @@ def test_the_csv(official, style):
     (official / "one.csv").write_text("name,tag\n" + "\n".join(line.rpartition(",")[0] for line in lines[1:]) + "\n")
     config.train_annotations = config.val_annotations = str(official / "one.csv")
     config.path_column, config.label_column = "name", "tag"
-    with pytest.raises(InputError, match="has no split column, and gives train's images"):
+    with pytest.raises(InputError, match="has no split column, so its images are the training images"):
         load_image_sets(config)
     config.path_column = config.label_column = None
     config.train_annotations = config.val_annotations = str(official / "nus.csv")
     (official / "nus.csv").write_text("\n".join(lines).replace("animal", "animals") + "\n")
-    with pytest.raises(InputError, match="has the label 'animals', which is none of the classes"):
+    with pytest.raises(InputError, match="has the label 'animals', which is not one of the classes"):
         load_image_sets(config)
 
 
@@ -120,10 +120,10 @@ def test_images_and_csv_in_object_storage(official, remote):
         assert train.paths == tuple(address(name) for name in TRAIN)
         assert [set(np.array(CONCEPTS)[row == 1]) for row in train.targets] == list(TRAIN.values())
     config.train_annotations = address("lists")
-    with pytest.raises(InputError, match="official lists are read from a folder of this machine only") as lists:
+    with pytest.raises(InputError, match="official lists must be in a folder of this machine") as lists:
         load_image_sets(config)
     config.train_annotations = config.val_annotations = address("one.csv")
-    with pytest.raises(InputError, match=r"one\.csv' has no split column, and gives train's images") as one:
+    with pytest.raises(InputError, match=r"one\.csv' has no split column, so its images are the train") as one:
         load_image_sets(config)
     assert "secret" not in f"{lists.value} {one.value}"
 
@@ -132,7 +132,7 @@ def test_the_real_labels(shared, tmp_path):
     (tmp_path / "images").mkdir()
     faults = []
     file = shared / "nuswide" / "test_labels.csv.gz"
-    images = read_nuswide(file, tmp_path / "images", test=True, key="data.val", fault=faults.append)
+    images = read_nuswide(file, tmp_path / "images", test=True, key="data.val", on_fault=faults.append)
     assert images.targets.shape == (107_859, 81)
     assert images.class_names == tuple((shared / "nuswide" / "concepts81.txt").read_text().split())
     empty = (~images.targets.any(1)).mean()

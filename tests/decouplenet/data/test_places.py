@@ -12,7 +12,7 @@ from decouplenet.data import places
 from decouplenet.data.places import (
     image_folder,
     is_address,
-    missing_of,
+    missing_files,
     place_of,
     read_bytes,
     read_lines,
@@ -108,10 +108,10 @@ def test_what_is_missing(tmp_path):
     (tmp_path / "there.jpg").touch()
     (tmp_path / "folder").mkdir()
     names = ["there.jpg", "folder", *(f"{i}.jpg" for i in range(11)), "x" * 300]
-    (text,) = missing_of([*(tmp_path / name for name in names), "s3://b/x.jpg"], "data.train_images")
+    (text,) = missing_files([*(tmp_path / name for name in names), "s3://b/x.jpg"], "data.train_images")
     assert text.startswith(f"data.train_images: 13 of 15 images are not in '{tmp_path}': folder, 0.jpg, ")
     assert text.endswith("8.jpg and 3 more")
-    (text,) = missing_of([tmp_path / ("y" * 300) / "a.jpg"], "k")
+    (text,) = missing_files([tmp_path / ("y" * 300) / "a.jpg"], "k")
     assert "a.jpg" in text
 
 
@@ -126,7 +126,7 @@ def test_lines_of_a_text(tmp_path):
     (tmp_path / "a.txt").write_bytes("\ufeff1\r\n\r\n 2 \n".encode())
     assert read_lines(tmp_path / "a.txt", "k") == ["1", "2"]
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match=r"k: '.*a\.txt' cannot be read \(not a text in UTF-8\)"):
+    with pytest.raises(InputError, match=r"k: '.*a\.txt' cannot be read \(not text in UTF-8\)"):
         read_lines(tmp_path / "a.txt", "k")
 
 

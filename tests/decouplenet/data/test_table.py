@@ -24,9 +24,9 @@ def folder(tmp_path, photo):
     return tmp_path
 
 
-def read_table(file, images, *, key, splits=(), classes=None, fault=refuse, **columns):
+def read_table(file, images, *, key, splits=(), classes=None, on_fault=refuse, **columns):
     """The images of a table, read at once."""
-    return Table(file, key=key, **columns).images(images, splits=splits, classes=classes, fault=fault)
+    return Table(file, key=key, **columns).images(images, splits=splits, classes=classes, on_fault=on_fault)
 
 
 def table(folder, rows, name="t.csv", head="path,labels"):
@@ -73,7 +73,7 @@ def test_a_column_a_class(folder):
     images = read_table(file, folder / "photos", key="data.train")
     assert images.class_names == ("zebra", "ant")
     assert images.targets.tolist() == [[1, 0], [0, 0], [1, 1]]
-    with pytest.raises(InputError, match="neither a column of labels nor only 0 and 1 beside the paths"):
+    with pytest.raises(InputError, match="has no column of labels, and its columns .* are not all 0 and 1"):
         read_table(table(folder, ["0.png,2"], head="path,zebra"), folder / "photos", key="data.train")
 
 
@@ -106,7 +106,7 @@ def test_what_is_wrong_is_named(folder):
 
     with pytest.raises(InputError, match=r"0\.png' is in 2 rows"):
         read(["0.png,cat", "0.png,dog"])
-    with pytest.raises(InputError, match="line 3: 3 cells; the first line has 2"):
+    with pytest.raises(InputError, match="line 3: 3 cells, but the first line has 2"):
         read(["0.png,cat", "1.png,cat,dog"])
     with pytest.raises(InputError, match=r"1 of 2 images are not in .*gone\.png"):
         read(["0.png,cat", "gone.png,dog"])
@@ -115,9 +115,9 @@ def test_what_is_wrong_is_named(folder):
     with pytest.raises(InputError, match=r"has no column of paths \(a, labels\); name it with data.path_column"):
         read(["0.png,cat"], head="a,labels")
     assert told(read(["0.png,cat"], head="a,labels", path_column="a")) == [["cat"]]
-    with pytest.raises(InputError, match="has no row whose split is train; it has dev"):
+    with pytest.raises(InputError, match="has no row with split train; the column has dev"):
         read(["0.png,cat,dev"], head="path,labels,split", splits=("train",))
-    with pytest.raises(InputError, match="'cow', which is none of the classes"):
+    with pytest.raises(InputError, match="'cow', which is not one of the classes"):
         read(["0.png,cow"], classes=("cat",))
     with pytest.raises(InputError, match=r"none\.csv' cannot be read \(No such file"):
         read_table(folder / "none.csv", None, key="data.train")
@@ -209,6 +209,6 @@ def test_a_val_table_without_one_of_the_classes(folder):
 def test_keys_of_addresses_stay_out_of_messages(folder):
     file = table(folder, ["https://h/a.jpg?sig=SECRET,cow", "https://h/a.jpg?sig=SECRET,cat"])
     faults = []
-    read_table(file, None, key="data.train", classes=("cat",), fault=faults.append)
+    read_table(file, None, key="data.train", classes=("cat",), on_fault=faults.append)
     assert len(faults) == 2
     assert "SECRET" not in str(faults)

@@ -97,7 +97,7 @@ def test_a_folder_of_xml_and_classes_of_ones_own(voc):
     images = read_voc(voc / "Annotations", None, difficult="ignore", key="data.train")
     assert images.class_names == ("car", "dog", "person", "wombat")
     assert len(images) == 4
-    with pytest.raises(InputError, match=r"'000003\.jpg' has an object 'wombat', which is none of the classes"):
+    with pytest.raises(InputError, match=r"'000003\.jpg' has an object 'wombat', which is not one of the classes"):
         read_voc(voc / "Annotations", None, difficult="ignore", key="data.val", classes=CLASSES)
 
 
@@ -105,7 +105,7 @@ def test_images_may_be_at_an_address_and_annotations_may_not(voc):
     train, val = load_image_sets(config_of(voc, train_images="s3://key:SECRET@b/photos?region=x"))
     assert train.paths[0] == "s3://key:SECRET@b/photos/000001.jpg?region=x"
     assert val.paths[0] == "s3://key:SECRET@b/photos/000004.jpg?region=x"
-    with pytest.raises(InputError, match="'s3://b/VOC' is an address, and VOC's .* a folder of this machine") as error:
+    with pytest.raises(InputError, match="'s3://b/VOC' is an address, but VOC's .* a folder of this machine") as error:
         load_image_sets(config_of(voc, val_annotations="s3://key:SECRET@b/VOC"))
     assert str(error.value).startswith("data.val_annotations: ")
     assert "SECRET" not in str(error.value)
@@ -119,7 +119,7 @@ def test_images_may_be_at_an_address_and_annotations_may_not(voc):
         (lambda voc: (voc / "JPEGImages" / "000001.jpg").unlink(), r"1 of 3 images are not in .*000001\.jpg"),
         (
             lambda voc: (voc / "ImageSets" / "Main" / "trainval.txt").write_text("000001 1\n000002 -1\n"),
-            r"trainval\.txt:1: one image id a line",
+            r"trainval\.txt:1: a line must have only an image id",
         ),
         (lambda voc: (voc / "ImageSets" / "Main" / "trainval.txt").unlink(), "no '.*trainval.txt'"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decouplenet.data.whole_file import is_whole, new_file
+from decouplenet.data.whole_file import is_complete, new_file
 from decouplenet.errors import InputError
 
 SHAPE = (2, 4, 4, 3)
@@ -31,11 +31,11 @@ def failing(number):
 
 
 def test_it_is_whole_when_it_has_its_name(file):
-    assert not is_whole(file, SHAPE)
+    assert not is_complete(file, SHAPE)
     with new_file(file, SHAPE) as array:
         array[:] = 7
         assert not file.exists()
-    assert is_whole(file, SHAPE)
+    assert is_complete(file, SHAPE)
     assert (np.fromfile(file, np.uint8) == 7).all()
     assert list(file.parent.iterdir()) == [file]
 
@@ -57,7 +57,7 @@ def test_nothing_is_left_of_one_that_fails(file):
 def test_space_that_cannot_be_had_is_said_before_it_is_filled(file, monkeypatch, number):
     monkeypatch.setattr(os, "posix_fallocate", failing(number))
     with pytest.raises(
-        InputError, match=r"data.cache: 0.0 GB are needed .* cannot take them .*; give another"
+        InputError, match=r"data.cache: decoded images need 0.0 GB, .* cannot store them .*; give another"
     ) as error:
         fill(file)
     assert os.strerror(number) in str(error.value)
@@ -71,7 +71,7 @@ def test_file_systems_that_cannot_reserve_are_taken_as_they_are(file, monkeypatc
     else:
         monkeypatch.delattr(os, "posix_fallocate")
     fill(file)
-    assert is_whole(file, SHAPE)
+    assert is_complete(file, SHAPE)
 
 
 def test_what_was_left_of_an_earlier_one_takes_no_space(file, monkeypatch):
@@ -79,4 +79,4 @@ def test_what_was_left_of_an_earlier_one_takes_no_space(file, monkeypatch):
     partial.write_bytes(b"left")
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 0 if partial.exists() else 96}))
     fill(file)
-    assert is_whole(file, SHAPE)
+    assert is_complete(file, SHAPE)

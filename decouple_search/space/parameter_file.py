@@ -1,0 +1,102 @@
+"""A searched key in a space's YAML: its range or its choices, and the conditions under which it is present."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from decouple_search.space.parameter import CONDITIONS, Parameter
+from decouplenet.command_line import parse_config
+from decouplenet.config import FACTS, Config, check_keys
+from decouplenet.dotted_keys import flatten
+from decouplenet.errors import InputError
+
+KINDS = ("int", "float", "choice")
+WORDS = (*KINDS, "log", "step", "when")
+ORDERS = ("gt", "ge", "lt", "le")
+"""Conditions that compare numbers."""
+
+
+def read_parameter(key: str, spec: Mapping[str, Any], where: str) -> Parameter:
+    """The parameter that a mapping such as `{float: [0, 1], log: true}` describes.
+
+    Args:
+        key: the config key.
+        spec: the mapping.
+        where: its place in the file, for errors.
+
+    Raises:
+        InputError: what is wrong.
+    """
+    if not FACTS[key].searchable:
+        raise InputError(f"{where}: it cannot be searched, as all trials share it; put it under 'base'")
+    if unknown := [word for word in spec if word not in WORDS]:
+        raise InputError(f"{where}: unknown '{unknown[0]}'; valid: {', '.join(WORDS)}")
+    kinds = [kind for kind in KINDS if kind in spec]
+    if len(kinds) != 1:
+        raise InputError(f"{where}: one of int: [low, high], float: [low, high], choice: [values] is needed")
+    kind, values = kinds[0], spec[kinds[0]]
+    if not isinstance(values, list) or not values:
+        raise InputError(f"{where}: '{kind}' needs a list, and holds {values!r}")
+    if kind == "choice":
+        _check_choices(values, where)
+    else:
+        _check_range(kind, values, spec, where)
+        values = [float(value) for value in values] if kind == "float" else values
+    return Parameter(key, kind, tuple(values), bool(spec.get("log")), spec.get("step"), _conditions(spec, where))
+
+
+def _check_choices(values: list[Any], where: str) -> None:
+    if any(a == b for i, a in enumerate(values) for b in values[:i]):
+        raise InputError(
+            f"{where}: two of the choices are equal (1, 1.0 and true count as equal), so they would be mixed up"
+        )
+
+
+def _check_range(kind: str, values: list[Any], spec: Mapping[str, Any], where: str) -> None:
+    whole, log, step = kind == "int", spec.get("log", False), spec.get("step")
+    numbers = all(map(_is_number, values))
+    if len(values) != 2 or not numbers or not values[0] <= values[1] or math.inf in map(abs, values):
+        raise InputError(f"{where}: '{kind}' needs [low, high], and holds {values!r}")
+    if log and values[0] <= 0:
+        raise InputError(f"{where}: a log range must begin above 0, not at {values[0]}")
+    if log and step:
+        raise InputError(f"{where}: log and step do not go together; drop one")
+    if whole and not all(isinstance(value, int) for value in values):
+        raise InputError(f"{where}: 'int' needs whole numbers, and holds {values!r}")
+    if step is not None and (not _is_number(step) or not 0 < step < math.inf or (whole and step != int(step))):
+        raise InputError(f"{where}: step must be a {'whole ' if whole else ''}number above 0, not {step!r}")
+
+
+def _conditions(spec: Mapping[str, Any], where: str) -> dict[str, tuple[str, Any]]:
+    """The conditions of `when`: by key, the condition and its operand."""
+    when = spec.get("when") or {}
+    if not isinstance(when, dict):
+        raise InputError(f"{where}, when: a mapping is needed, and it holds {when!r}")
+    check_keys(when, f"{where}, when")
+    conditions = {}
+    for key, given in when.items():
+        condition = given if isinstance(given, dict) else {"eq": given}
+        if len(condition) != 1 or next(iter(condition)) not in CONDITIONS:
+            raise InputError(f"{where}, when, {key}: one condition is needed; valid: {', '.join(CONDITIONS)}")
+        name, operand = conditions[key] = next(iter(condition.items()))
+        if (name in ("in", "not_in")) != isinstance(operand, list):
+            raise InputError(
+                f"{where}, when, {key}: in and not_in take a list, the others one value; it is {operand!r}"
+            )
+        for each in operand if isinstance(operand, list) else [operand]:
+            _check_operand(key, name, each, f"{where}, when")
+    return conditions
+
+
+def _check_operand(key: str, condition: str, operand: Any, where: str) -> None:
+    """An operand must have the type of the key that it is compared with, and an order compares numbers."""
+    if condition not in ORDERS:
+        parse_config({"model.pretrained": False, key: operand}, where)  # without weights every backbone is valid
+    elif not _is_number(operand) or not _is_number(flatten(Config().to_dict())[key]):
+        raise InputError(f"{where}, {key}: {condition} compares numbers; use eq or in for other values")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,13 @@
+"""What this room needs of Ray without a promise: how the driver of a Ray job is told from any other process."""
+
+from __future__ import annotations
+
+import os
+
+JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Ray's job supervisor sets this variable in the environment of a job's driver."""
+
+
+def in_job() -> bool:
+    """Whether this process is the driver of a Ray job."""
+    return JOB_VARIABLE in os.environ

@@ -1,0 +1,16 @@
+"""What this room needs of Optuna without a promise: a trial of an earlier process as an object, a study's storage."""
+
+from __future__ import annotations
+
+import optuna
+from optuna.storages import BaseStorage
+
+
+def reopen_trial(study: optuna.Study, number: int) -> optuna.Trial:
+    """A running trial of a study, as `study.ask` gave it to an earlier process."""
+    return optuna.trial.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
+
+
+def storage_of(study: optuna.Study) -> BaseStorage:
+    """The storage that a study was opened from."""
+    return study._storage

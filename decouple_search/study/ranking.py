@@ -1,0 +1,48 @@
+"""Which trial of a study is the best: by the first objective, then the next; and which trials are not dominated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import optuna
+
+from decouple_search.space.objective import Objective
+from decouple_search.study.record import TrialRecord, ended_trials
+
+
+def ranked_trials(study: optuna.Study, objectives: Sequence[Objective]) -> list[TrialRecord]:
+    """The trials with a value, best first. The value of a trial is that of its best epoch, also if it was stopped.
+
+    The first objective decides, then the second, and so on. Of equal trials, the earlier one comes first.
+    """
+    return sorted(
+        measured_trials(study), key=lambda trial: (_utilities(trial, objectives), -trial.number), reverse=True
+    )
+
+
+def best_trial(study: optuna.Study, objectives: Sequence[Objective]) -> TrialRecord | None:
+    """The best trial, which is in the Pareto set; None while no trial has a value."""
+    return next(iter(ranked_trials(study, objectives)), None)
+
+
+def pareto_set(study: optuna.Study, objectives: Sequence[Objective]) -> list[TrialRecord]:
+    """The trials that no other trial dominates: at least as good in all objectives and better in at least 1."""
+    trials = measured_trials(study)
+    utilities = [_utilities(trial, objectives) for trial in trials]
+
+    def dominated(values: tuple[float, ...]) -> bool:
+        return any(
+            other != values and all(theirs >= mine for theirs, mine in zip(other, values, strict=True))
+            for other in utilities
+        )
+
+    return [trial for trial, values in zip(trials, utilities, strict=True) if not dominated(values)]
+
+
+def measured_trials(study: optuna.Study) -> list[TrialRecord]:
+    """The trials with a value, in the order in which they were proposed."""
+    return [trial for trial in ended_trials(study) if trial.measured]
+
+
+def _utilities(trial: TrialRecord, objectives: Sequence[Objective]) -> tuple[float, ...]:
+    return tuple(objective.utility(value) for objective, value in zip(objectives, trial.objectives, strict=True))

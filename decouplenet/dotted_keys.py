@@ -1,0 +1,36 @@
+"""Dotted keys (`model.alpha`), their nested form, and hints for misspelt names. Imports nothing of the project."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def flatten(nested: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"model": {"alpha": 1}}` to `{"model.alpha": 1}`. Keys that are dotted already stay as they are."""
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{key}": v for key, v in flatten(value).items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """`{"model.alpha": 1}` to `{"model": {"alpha": 1}}`."""
+    nested: dict[str, dict[str, Any]] = {}
+    for key, value in flat.items():
+        section, _, name = key.partition(".")
+        nested.setdefault(section, {})[name] = value
+    return nested
+
+
+def nearest(name: object, valid: Iterable[str]) -> str:
+    """A hint for a misspelt name: the most similar valid name, or all valid names if none is similar."""
+    name, valid = str(name), list(valid)
+    tails = {v.rpartition(".")[2]: v for v in valid}
+    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.6)
+    close = close or [tails[t] for t in difflib.get_close_matches(name.rpartition(".")[2], tails, n=1, cutoff=0.6)]
+    return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(valid)}"

@@ -1,0 +1,48 @@
+"""Conversion of text and YAML values to the declared type of a config key or flag, and that type in words."""
+
+from __future__ import annotations
+
+import functools
+import types
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from decouplenet.yaml_text import parse_value
+
+
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind, config=ConfigDict(strict=True))
+
+
+def typed_value(kind: Any, value: Any) -> Any:
+    """A value converted to the type `kind`. Numbers keep their type: `1` stays an int under `int | float`.
+
+    Text is first read as YAML (`1e-3`, `true`, `null`). If the result does not fit the type, the text itself is used.
+
+    Args:
+        kind: a type annotation.
+        value: a YAML value, or the text of a flag.
+
+    Raises:
+        ValueError: the value is not of that type.
+    """
+    candidates = [value]
+    if isinstance(value, str) and not isinstance(parsed := parse_value(value), str):
+        candidates = [parsed, value]
+    for candidate in candidates:
+        try:
+            return _adapter(kind).validate_python(candidate)
+        except ValidationError:
+            continue
+    raise ValueError(f"{value!r} is not {describe(kind)}")
+
+
+def describe(kind: Any) -> str:
+    """A type in words: `int | float`, `one of 'none', 'arch1'`."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return " | ".join("None" if member is type(None) else describe(member) for member in get_args(kind))
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(repr, get_args(kind)))}"
+    return kind.__name__ if isinstance(kind, type) else str(kind)
