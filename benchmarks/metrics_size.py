@@ -15,16 +15,30 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from decouplenet.command_line import CommandParser, flag, run
 from decouplenet.data.nuswide import read_nuswide
 from decouplenet.metrics import multilabel_metrics
 
 Arrays = tuple[NDArray[np.float32], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """The benchmark's flags."""
+
+    labels: str | None = flag(None)
+    """Csv of NUS-WIDE's labels."""
+    images: int = flag(107_859)
+    """Number of images, if labels are random."""
+    classes: int = flag(81)
+    """Number of classes, if labels are random."""
 
 
 def ours(scores: NDArray[np.float32], targets: NDArray[np.uint8]) -> dict[str, float]:
@@ -68,21 +82,17 @@ def _memory(name: str) -> float:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; prints a table and one line of JSON."""
-    from decouplenet.command_line import CommandParser
-
-    parser = CommandParser("python -m benchmarks.metrics_size", "Our metrics and torchmetrics at NUS-WIDE's size.")
-    parser.add_argument("--labels", type=str | None, default=None, help="csv of NUS-WIDE's labels")
-    parser.add_argument("--images", type=int, default=107_859, help="number of images, if labels are random")
-    parser.add_argument("--classes", type=int, default=81, help="number of classes, if labels are random")
-    flags, _ = parser.given(arguments)
+    description = "Our metrics and torchmetrics at NUS-WIDE's size."
+    parser = CommandParser("python -m benchmarks.metrics_size", description, Flags, config_keys=False)
+    flags = parser.given(arguments).flags
     rng = np.random.default_rng(0)
-    if flags["labels"]:
+    if flags.labels:
         ignored: list[str] = []  # collects the faults, which are the missing photos
-        labels = Path(flags["labels"])
+        labels = Path(flags.labels)
         with tempfile.TemporaryDirectory() as folder:
             targets = read_nuswide(labels, folder, test=True, key="--labels", fault=ignored.append).targets
     else:
-        targets = (rng.random((flags["images"], flags["classes"])) < 0.024).astype(np.uint8)
+        targets = (rng.random((flags.images, flags.classes)) < 0.024).astype(np.uint8)
     scores = rng.random(targets.shape, dtype=np.float32)
     measured = {}
     for name in ARMS:
@@ -102,6 +112,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    from decouplenet.command_line import run
-
     sys.exit(run(main))

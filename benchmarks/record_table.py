@@ -16,15 +16,30 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from decouple_search.space.space import Space
 from decouple_search.space.yaml_file import load_space
-from decouplenet.command_line import CommandParser, parse_config, print_line, run
+from decouplenet.command_line import CommandParser, flag, parse_config, print_line, run
 from decouplenet.config import Config
 
 DEFAULTS = {"data.synthetic_images": 1000}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """The script's own flags."""
+
+    space: str = flag("search_spaces/demo.yaml")
+    """Search space, a YAML file."""
+    configurations: int = flag(320)
+    """Number of configurations."""
+    out: str = flag("benchmarks/table.csv")
+    """Csv file to write."""
+    seed: int = flag(0)
+    """Seed of the random configurations."""
 
 
 def draw_configurations(space: Space, count: int, seed: int) -> list[dict[str, Any]]:
@@ -75,18 +90,14 @@ def recorded_rows(file: Path, epochs: int) -> Iterator[dict[str, str]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the script; prints one line per configuration."""
-    parser = CommandParser("python -m benchmarks.record_table", "Train random configurations and record every epoch.")
-    parser.add_argument("--space", type=str, default="search_spaces/demo.yaml", help="search space, a YAML file")
-    parser.add_argument("--configurations", type=int, default=320, help="number of configurations")
-    parser.add_argument("--out", type=str, default="benchmarks/table.csv", help="csv file to write")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the random configurations")
-    parser.add_config_keys()
-    flags, keys = parser.given(arguments)
-    space = load_space(flags["space"], {**DEFAULTS, **keys})
-    names = [parameter.key for parameter in space.parameters]
-    proposals = draw_configurations(space, flags["configurations"], flags["seed"])
+    description = "Train random configurations and record every epoch."
+    line = CommandParser("python -m benchmarks.record_table", description, Flags).given(arguments)
+    flags = line.flags
+    space = load_space(flags.space, {**DEFAULTS, **line.keys})
+    names = space.keys
+    proposals = draw_configurations(space, flags.configurations, flags.seed)
     tasks = [(parse_config({**space.base, **proposed}), proposed) for proposed in proposals]
-    file, epochs = Path(flags["out"]), tasks[0][0].train.epochs
+    file, epochs = Path(flags.out), tasks[0][0].train.epochs
     done = list(recorded_rows(file, epochs))
     done_values = {tuple(row[name] for name in names) for row in done}
     remaining = [

@@ -25,6 +25,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,8 +36,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
+from decouple_search.space.objective import Objective
 from decouple_search.space.parameter import Parameter
 from decouple_search.space.space import Space
+from decouplenet.command_line import CommandParser, flag, run
 from decouplenet.errors import InputError
 
 DEFAULT = Path(__file__).with_name("table.csv")
@@ -93,7 +96,7 @@ def read_table(file: Path) -> Table:
     columns = [column for column in parsed if column is not None]
     points = [{p.key: column[i] for p, column in columns if column[i] is not None} for i in range(len(complete))]
     parameters = tuple(parameter for parameter, _ in columns)
-    space = Space(file.stem, {}, parameters, (), (("val_map", "max"),), {"name": "asha"}, 1)
+    space = Space(file.stem, {}, parameters, (), (Objective("val_map", "max"),), {"name": "asha"}, 1)
     return Table(space, points, np.array(list(complete.values())))
 
 
@@ -173,43 +176,60 @@ class Surrogate:
             if parameter.kind == "choice":
                 row += [float(value == choice) for choice in parameter.values]
             else:
-                row.append(ABSENT if value is None else parameter.place(value))
+                row.append(ABSENT if value is None else parameter.position(value))
         return np.array(row)
 
 
 class Arm(NamedTuple):
-    """A search: its searcher and its scheduler."""
+    """A search: its searcher and its scheduler, and what they exchange with Tune."""
 
     searcher: Any
     scheduler: Any
+    point: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    """The configuration in what the searcher proposes."""
+    result: Callable[[int, float], dict[str, Any]]
+    """An epoch's result, from the epoch and its val_map."""
 
 
 def ours(table: Table, seed: int, slots: int, *, sampler: str = "gp") -> Arm:
     """The default search of `decouple_search.tune`, or the same with another sampler."""
     import optuna
 
-    from decouple_search.ray_tune.recovery import Recovery
-    from decouple_search.ray_tune.schedulers import make_scheduler, tune_scheduler
-    from decouple_search.ray_tune.searcher import StudySearcher
-    from decouple_search.samplers.registry import make_sampler, make_spares
+    from decouple_search.gang.epoch_result import EpochResult
+    from decouple_search.ray_tune.recovery import LossPolicy
+    from decouple_search.ray_tune.requeue import Requeue
+    from decouple_search.ray_tune.schedulers import SchedulerContext, tune_scheduler
+    from decouple_search.ray_tune.searcher import Proposals, StudySearcher
+    from decouple_search.ray_tune.trial_spec import TrialSpec
+    from decouple_search.ray_tune.tune_result import to_tune
+    from decouple_search.samplers.registry import make_sampler, make_stop_veto
+    from decouple_search.stopping.scheduler import make_scheduler
     from decouplenet.config import Config
 
     space, epochs = table.space, table.curves.shape[1]
-    config = {**{parameter.key: None for parameter in space.parameters}, "train.epochs": epochs}
+    config = {**dict.fromkeys(space.keys), "train.epochs": epochs}
     study = optuna.create_study(direction="maximize")
 
     def prepare(number: int) -> None:
         study.sampler = make_sampler(sampler, space, epochs, seed, number)
 
     options = {"name": "asha", "grace_epochs": GRACE, "reduction_factor": FACTOR}
-    scheduler = make_scheduler(options, None, epochs)
-    searcher = StudySearcher(study, space, config, trials=10**9, room=lambda: slots, prepare=prepare)
-    spares = make_spares(sampler, space, epochs, study)
-    recovery = Recovery(Config(), 0)  # required, but not used here
-    asha = tune_scheduler(
-        scheduler, space, config, study=study, seed=seed, slots=lambda: slots, recovery=recovery, spares=spares
+    proposals = Proposals(trials=10**9, slots=lambda: slots, prepare=prepare)
+    context = SchedulerContext(
+        space=space,
+        config=config,
+        study=study,
+        seed=seed,
+        slots=lambda: slots,
+        loss_policy=LossPolicy(Config(), 0, Requeue()),  # required, but no worker is lost here
+        stop_veto=make_stop_veto(sampler, space, epochs, study),
     )
-    return Arm(searcher, asha)
+    return Arm(
+        searcher=StudySearcher(study, space, config, proposals),
+        scheduler=tune_scheduler(make_scheduler(options, None, epochs), context),
+        point=lambda proposed: TrialSpec.from_tune(proposed).config,
+        result=lambda epoch, value: to_tune(EpochResult(epoch=epoch, measures={"val_map": value})),
+    )
 
 
 def stock(table: Table, seed: int, slots: int, *, random: bool = False, asha: bool = True) -> Arm:
@@ -223,7 +243,12 @@ def stock(table: Table, seed: int, slots: int, *, random: bool = False, asha: bo
     searcher = OptunaSearch(distributions, metric="val_map", mode="max", **sampler)
     rungs = {"max_t": table.curves.shape[1], "grace_period": GRACE, "reduction_factor": FACTOR}
     objective = {"time_attr": "epoch", "metric": "val_map", "mode": "max"}
-    return Arm(searcher, AsyncHyperBandScheduler(**objective, **rungs) if asha else FIFOScheduler())
+    return Arm(
+        searcher=searcher,
+        scheduler=AsyncHyperBandScheduler(**objective, **rungs) if asha else FIFOScheduler(),
+        point=lambda proposed: proposed,
+        result=lambda epoch, value: {"epoch": epoch, "training_iteration": epoch, "val_map": value},
+    )
 
 
 ARMS: dict[str, Callable[[Table, int, int], Arm]] = {
@@ -243,7 +268,7 @@ def replay(arm: Arm, surrogate: Surrogate, slots: int, budget: int) -> int:
     running: list[tuple[int, int, int, Any, np.ndarray]] = []
     while True:
         while len(running) < slots and (config := arm.searcher.suggest(f"trial-{count}")) is not None:
-            curve = surrogate.curve(config.get("config", config))
+            curve = surrogate.curve(arm.point(config))
             trial = SimpleNamespace(trial_id=f"trial-{count}", config=config, status="RUNNING")
             arm.scheduler.on_trial_add(SimpleNamespace(get_trials=list), trial)
             heapq.heappush(running, (now + 1, count, 0, trial, curve))
@@ -253,7 +278,7 @@ def replay(arm: Arm, surrogate: Surrogate, slots: int, budget: int) -> int:
         value = float(curve[epoch - 1])
         if value >= CLOSE * surrogate.best or trained >= budget:
             return trained
-        result = {"epoch": epoch, "training_iteration": epoch, "val_map": value}
+        result = arm.result(epoch, value)
         stops = epoch == last or arm.scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP
         if stops:
             arm.scheduler.on_trial_complete(None, trial, result)
@@ -299,25 +324,35 @@ def plot(outcome: Mapping[int, Mapping[str, Sequence[int]]], budget: int, file: 
     figure.write_html(file, include_plotlyjs=True)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """The benchmark's flags."""
+
+    table: str = flag(str(DEFAULT))
+    """Table of trainings, csv."""
+    slots: list[int] = flag([1, 4, 16])
+    """Numbers of concurrent trials; default: 1 4 16."""
+    seeds: int = flag(30)
+    """Number of searches per kind."""
+    budget: int = flag(3000)
+    """Number of epochs after which a search stops."""
+    arms: list[str] = flag([name for name in ARMS if "with" not in name])
+    """Kinds of search; default: all but 'ours with tpe'."""
+    surrogate: str | None = flag(None)
+    """Regressor; default: smallest error."""
+    plot: str | None = flag(None)
+    """HTML file for the plot."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; prints a table and one line of JSON."""
-    from decouplenet.command_line import CommandParser
-
-    parser = CommandParser("python -m benchmarks.search_quality", "Epochs to come within 0.5 % of the best.")
-    parser.add_argument("--table", type=str, default=str(DEFAULT), help="table of trainings, csv")
-    parser.add_argument("--slots", type=int, nargs="+", default=[1, 4, 16], help="numbers of concurrent trials")
-    parser.add_argument("--seeds", type=int, default=30, help="number of searches per kind")
-    parser.add_argument("--budget", type=int, default=3000, help="number of epochs after which a search stops")
-    parser.add_argument(
-        "--arms", type=str, nargs="+", default=[name for name in ARMS if "with" not in name], help="kinds of search"
-    )
-    parser.add_argument("--surrogate", type=str | None, default=None, help="regressor; default: smallest error")
-    parser.add_argument("--plot", type=str | None, default=None, help="HTML file for the plot")
-    flags, _ = parser.given(arguments)
-    if unknown := set(flags["arms"]) - set(ARMS):
+    description = "Epochs to come within 0.5 % of the best."
+    parser = CommandParser("python -m benchmarks.search_quality", description, Flags, config_keys=False)
+    flags = parser.given(arguments).flags
+    if unknown := set(flags.arms) - set(ARMS):
         raise InputError(f"--arms: unknown '{unknown.pop()}'; valid: {', '.join(ARMS)}")
-    table = read_table(Path(flags["table"]))
-    surrogate = Surrogate(table, flags["surrogate"])
+    table = read_table(Path(flags.table))
+    surrogate = Surrogate(table, flags.surrogate)
     print(f"{len(table.points)} configurations, {table.curves.shape[1]} epochs; best {table.curves.max():.4f}")
     for parameter in table.space.parameters:
         print(f"  {parameter.key}: {parameter}")
@@ -328,27 +363,25 @@ def main(arguments: list[str] | None = None) -> int:
     start = time.monotonic()
     outcome: dict[int, dict[str, list[int]]] = {}
     with multiprocessing.get_context("spawn").Pool(os.cpu_count(), _init_process, (surrogate,)) as pool:
-        for slots in flags["slots"]:
+        for slots in flags.slots:
             outcome[slots] = {}
-            for name in flags["arms"]:
-                tasks = [(name, slots, seed, flags["budget"]) for seed in range(flags["seeds"])]
+            for name in flags.arms:
+                tasks = [(name, slots, seed, flags.budget) for seed in range(flags.seeds)]
                 epochs = outcome[slots][name] = pool.map(_run, tasks, chunksize=1)
                 low, median, high = np.quantile(epochs, [0.25, 0.5, 0.75])
                 our_epochs = outcome[slots].get("ours")
                 # If the median is the budget, it is a lower bound, and the ratio is an upper bound.
-                bound = "<" if our_epochs and median >= flags["budget"] else " "
+                bound = "<" if our_epochs and median >= flags.budget else " "
                 ratio = f"{bound:>5}{np.median(our_epochs) / median:4.2f}" if our_epochs else ""
-                reached = f"{sum(count < flags['budget'] for count in epochs)}/{len(epochs)}"
+                reached = f"{sum(count < flags.budget for count in epochs)}/{len(epochs)}"
                 span = f"{low:.0f}-{high:.0f}"
                 print(f"{slots:>5} {name:<22}{median:8.0f}{span:>14}{reached:>9}{ratio}", flush=True)
     print(f"\n{time.monotonic() - start:.0f} s")
     print(json.dumps(outcome))
-    if flags["plot"]:
-        plot(outcome, flags["budget"], Path(flags["plot"]))
+    if flags.plot:
+        plot(outcome, flags.budget, Path(flags.plot))
     return 0
 
 
 if __name__ == "__main__":
-    from decouplenet.command_line import run
-
     sys.exit(run(main))

@@ -13,16 +13,27 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from decouplenet.command_line import CommandParser, parse_config, run
+from decouplenet.command_line import CommandParser, flag, parse_config, run
 from decouplenet.config import Config
 from decouplenet.losses import bce_loss
 from decouplenet.model import build_model
 from decouplenet.optim import make_optimizer
 from decouplenet.precision import AUTOCAST
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """The benchmark's own flags."""
+
+    rounds: int = flag(10)
+    """Number of steps of each network."""
+    classes: int = flag(80)
+    """Number of classes."""
 
 
 def make_step(config: Config, classes: int, device: torch.device, *, bare: bool) -> Callable[[], None]:
@@ -50,19 +61,16 @@ def make_step(config: Config, classes: int, device: torch.device, *, bare: bool)
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; prints a table and one line of JSON."""
-    parser = CommandParser("python -m benchmarks.step", "DecoupleNet's training step and its bare backbone's.")
-    parser.add_argument("--rounds", type=int, default=10, help="number of steps of each network")
-    parser.add_argument("--classes", type=int, default=80, help="number of classes")
-    parser.add_config_keys()
-    flags, keys = parser.given(arguments)
-    config = parse_config({"model.pretrained": False, **keys})
+    description = "DecoupleNet's training step and its bare backbone's."
+    line = CommandParser("python -m benchmarks.step", description, Flags).given(arguments)
+    config = parse_config({"model.pretrained": False, **line.keys})
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    classes = flags["classes"]
+    classes = line.flags.classes
     steps = {name: make_step(config, classes, device, bare=name == "backbone") for name in ("backbone", "whole")}
     for step in steps.values():
         step()  # the first step selects kernels and allocates memory
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(flags["rounds"]):
+    for _ in range(line.flags.rounds):
         for name, step in steps.items():
             started = time.perf_counter()
             step()
@@ -72,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
     batch = config.train.batch_size
     for name, median in medians.items():
         print(f"{name:<10}{median * 1000:9.1f} ms per step  {batch / median:9.1f} images per second")
-    print(f"ratio     {ratio:9.3f} (whole / backbone, median of {flags['rounds']} pairs)")
+    print(f"ratio     {ratio:9.3f} (whole / backbone, median of {line.flags.rounds} pairs)")
     result = {"ratio": ratio, "seconds": medians, "batch_size": batch, "image_size": config.data.image_size}
     print(json.dumps(result | {"backbone": config.model.backbone, "precision": config.train.precision}))
     return 0

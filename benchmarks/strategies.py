@@ -20,13 +20,13 @@ import queue
 import resource
 import sys
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
-from decouplenet.command_line import CommandParser, parse_config, run
+from decouplenet.command_line import CommandParser, flag, parse_config, run
 from decouplenet.config import Config
 from decouplenet.errors import TrainingFailed
 
@@ -40,6 +40,20 @@ DEFAULTS = {
     "train.batch_size": 32,
     "train.epochs": 2,
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """The benchmark's own flags."""
+
+    workers: int = flag(2)
+    """Number of processes, each with one GPU or CPU core."""
+    strategies: list[str] = flag(["ddp", "0", "1", "2", "3"])
+    """ddp, or ZeRO's stages 0 to 3; default: all."""
+    precisions: list[str] = flag(["fp32", "bf16"])
+    """fp32, bf16, fp16; default: fp32 and bf16."""
+    compile: bool = flag(False)
+    """Run each arm also with train.compile."""
 
 
 def arms(base: Config, strategies: list[str], precisions: list[str], *, compiled: bool) -> dict[str, Config]:
@@ -112,26 +126,22 @@ def measure(config: Config, world: int) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; prints one row per arm and one line of JSON."""
-    parser = CommandParser("python -m benchmarks.strategies", "One training with every strategy, stage and precision.")
-    parser.add_argument("--workers", type=int, default=2, help="number of processes, each with one GPU or CPU core")
-    parser.add_argument("--strategies", type=str, nargs="+", default=["ddp", "0", "1", "2", "3"], help="ddp, ZeRO 0-3")
-    parser.add_argument("--precisions", type=str, nargs="+", default=["fp32", "bf16"], help="fp32, bf16, fp16")
-    parser.add_argument("--compile", action="store_true", help="run each arm also with train.compile")
-    parser.add_config_keys()
-    flags, keys = parser.given(arguments)
-    base = parse_config({**DEFAULTS, "scaling.workers_per_trial": flags["workers"], **keys})
+    description = "One training with every strategy, stage and precision."
+    line = CommandParser("python -m benchmarks.strategies", description, Flags).given(arguments)
+    flags = line.flags
+    base = parse_config({**DEFAULTS, "scaling.workers_per_trial": flags.workers, **line.keys})
 
     from decouplenet.data.opened import open_data
 
     open_data(base.data)  # decode before any timing starts
     chip = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     print(f"{base.model.backbone} at {base.data.image_size} px, batch {base.train.batch_size}, "
-          f"{flags['workers']} workers, {chip}, torch {torch.__version__}")  # fmt: skip
+          f"{flags.workers} workers, {chip}, torch {torch.__version__}")  # fmt: skip
     print(f"{'':<20}{'train loss':>12}{'differs':>9}{'val loss':>10}{'differs':>9}{'s':>8}{'images/s':>10}"
           f"{'speed':>7}{'peak GB':>9}")  # fmt: skip
     measured: dict[str, dict[str, Any]] = {}
-    for name, config in arms(base, flags["strategies"], flags["precisions"], compiled=flags["compile"]).items():
-        result = measured[name] = measure(config, flags["workers"])
+    for name, config in arms(base, flags.strategies, flags.precisions, compiled=flags.compile).items():
+        result = measured[name] = measure(config, flags.workers)
         reference = next(iter(measured.values()))
         result["speed"] = result["images_per_second"] / reference["images_per_second"]
         losses = ""

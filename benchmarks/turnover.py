@@ -115,13 +115,15 @@ def gang_arm(base: dict[str, Any], count: int, folder: Path) -> tuple[Any, Any, 
     import decouple_search.search  # noqa: F401 - applies its settings of Tune
     from decouple_search.ray_tune.callbacks.retention import Retention
     from decouple_search.ray_tune.callbacks.tensorboard import TensorBoardRuns
-    from decouple_search.ray_tune.searcher import StudySearcher
+    from decouple_search.ray_tune.searcher import Proposals, StudySearcher
     from decouple_search.ray_tune.trainable import DecoupleTrial
+    from decouple_search.ray_tune.trial_spec import TrialSpec
     from decouple_search.samplers.registry import make_sampler
     from decouple_search.space.yaml_file import load_space
     from decouple_search.storage.checkpoints import Checkpoints
     from decouple_search.storage.folder import folder_at
-    from decouple_search.study.record import open_study, trial_name
+    from decouple_search.study.optuna_storage import open_study
+    from decouple_search.study.record import trial_name
 
     folder.mkdir()
     (folder / "space.yaml").write_text("search: {optim.lr: {float: [0.001, 0.01], log: true}}")
@@ -131,17 +133,17 @@ def gang_arm(base: dict[str, Any], count: int, folder: Path) -> tuple[Any, Any, 
     def prepare(number: int) -> None:
         study.sampler = make_sampler("gp", space, base["train.epochs"], 0, number)
 
-    searcher = StudySearcher(study, space, base, trials=count, room=lambda: 1, prepare=prepare)
+    searcher = StudySearcher(study, space, base, Proposals(trials=count, slots=lambda: 1, prepare=prepare))
     workers = [{"CPU": 1}] * WORKERS
     trainable = tune.with_resources(DecoupleTrial, tune.PlacementGroupFactory([{}, *workers]))
 
     def name(trial: Any) -> str:
-        return trial_name(trial.config["trial"])
+        return trial_name(TrialSpec.from_tune(trial.config).number)
 
     options = {"search_alg": searcher, "num_samples": count, "reuse_actors": True}
     options |= {"trial_name_creator": name, "trial_dirname_creator": name}
-    boards = TensorBoardRuns(folder / "tensorboard", ("optim.lr",), "val_map")
-    return trainable, None, options, [boards, Retention(Checkpoints(folder_at(str(folder))), 3, "val_map", "max")]
+    boards = TensorBoardRuns(folder / "tensorboard", space.keys, space.metric)
+    return trainable, None, options, [boards, Retention(Checkpoints(folder_at(str(folder))), 3, space.objective)]
 
 
 def run_arm(arm: str, folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What this package uses of DeepSpeed and torch beyond their documented interfaces, as small named functions.
+"""Uses of DeepSpeed and torch that rely on more than their documentation promises, as small named functions.
 
 A new version of either library may break any of these. `tests/decouplenet/test_compat.py` tests each of them and names
 the broken assumption. DeepSpeed takes seconds to import, so only `import_deepspeed` and `initialize_engine` import it.
@@ -23,7 +23,7 @@ GROWTH_TRACKER = "_growth_tracker"
 def import_deepspeed(device_type: str) -> Any:
     """Import DeepSpeed for a type of device. It prints nothing to stdout and compiles nothing."""
     os.environ.setdefault("DS_ACCELERATOR", device_type)
-    with contextlib.redirect_stdout(sys.stderr):  # its logger keeps the stdout of the time of the import
+    with contextlib.redirect_stdout(sys.stderr):  # the import prints, and its logger keeps this stdout
         import deepspeed
         import deepspeed.ops
         from deepspeed.utils import logger
@@ -49,7 +49,7 @@ def initialize_engine(
 
 
 def set_last_micro_batch(engine: Any, last: bool) -> None:
-    """Say whether the next backward pass is the last of its step, after which gradients are averaged."""
+    """Say whether the next backward pass is the last of its step. Gradients are averaged after the last."""
     engine.set_gradient_accumulation_boundary(last)
 
 
@@ -69,7 +69,7 @@ def was_step_applied(engine: Any) -> bool:
 
 
 def has_optimizer_state(engine: Any) -> bool:
-    """Whether ZeRO's optimiser has state to read: it has after the first step that was applied."""
+    """Whether ZeRO's optimiser has state to read, which the first applied step creates."""
     return bool(engine.global_steps > engine.skipped_steps)
 
 
@@ -93,7 +93,7 @@ def create_optimizer_state(optimizer: torch.optim.Optimizer) -> None:
 
 
 def free_stage_3(engine: Any, model: nn.Module) -> None:
-    """Free the memory of a destroyed engine of stage 3: DeepSpeed's global registries refer to its objects for ever."""
+    """Free the memory of a destroyed engine of stage 3: DeepSpeed's global registries keep references."""
     for parameter in model.parameters():
         vars(parameter).clear()
     for owner in (engine.optimizer.parameter_offload, engine.optimizer, engine):

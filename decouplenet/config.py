@@ -54,26 +54,26 @@ class ModelConfig:
     FACTS: ClassVar[Facts] = Facts(bound=True)
 
     backbone: Backbone = "resnet101"
-    """Feature extractor, of torchvision's under its name, or tiny for small synthetic images."""
+    """Feature extractor: a network of torchvision by its name, or tiny for small synthetic images."""
     pretrained: bool | str = config_key(True, bound=False)
-    """ImageNet weights: true (torchvision's own, downloaded once), false, or a .pth or .safetensors file."""
+    """ImageNet weights: true (torchvision's, downloaded once), false, or a .pth or .safetensors file."""
     head: Literal["decouplenet", "wildcat", "gap", "gmp"] = "decouplenet"
     """DecoupleNet, or a baseline: WILDCAT, or a linear layer after average (gap) or max (gmp) pooling."""
     maps_per_class: int = config_key(4, heads=POOLING_HEADS)
     """m: maps that the group convolution learns for each class (section 2.1)."""
     upsampling: Literal["none", "bilinear", "transposed"] = config_key("transposed", heads=("decouplenet",))
-    """How features become one map a class before the group convolution (section 2.1, Table 4)."""
+    """How features become one map per class before the group convolution (section 2.1, Table 4)."""
     attention: Literal["none", "arch1", "arch2", "joint"] = config_key("arch1", heads=("decouplenet",))
-    """Attention from the class maps (arch1), the backbone features (arch2), both in one model, or none."""
+    """Attention from the class maps (arch1), from the backbone features (arch2), from both (joint), or none."""
     k_pos: int | float = config_key(0.2, heads=POOLING_HEADS, changeable=True)
-    """k+ of Eq. 3: an int is a number of pixels, a float in (0, 1] a share of the map's pixels."""
+    """k+ of Eq. 3: an int is a number of pixels, a float in (0, 1] is a share of the map's pixels."""
     k_neg: int | float = config_key(0.2, heads=POOLING_HEADS, changeable=True)
-    """k- of Eq. 3, like k+; 0 switches the negative term off."""
+    """k- of Eq. 3, given like k+; 0 switches the negative term off."""
     alpha: float = config_key(0.7, heads=POOLING_HEADS, changeable=True)
     """Weight of the k- lowest pixels in Eq. 3."""
 
     def __post_init__(self) -> None:
-        """Check ranges, and that the weights can be."""
+        """Check ranges, and that there are such weights."""
         tiny_weights = self.backbone == "tiny" and self.pretrained
         _require(not tiny_weights, "model.pretrained", self.pretrained, "false: there are no weights for tiny")
         _require(self.maps_per_class >= 1, "model.maps_per_class", self.maps_per_class, "at least 1")
@@ -83,52 +83,52 @@ class ModelConfig:
 
 @dataclass(kw_only=True, slots=True)
 class DataConfig:
-    """Where the images and labels are and how they are read."""
+    """Where the images and labels are, and how they are read."""
 
     FACTS: ClassVar[Facts] = Facts(bound=True, measured=True)
 
     format: Literal["synthetic", "coco", "nuswide", "voc", "table"] = "synthetic"
-    """How labels are written: COCO instances JSON, NUS-WIDE's lists, VOC's XML, a csv or parquet table, or drawn."""
+    """Format of the labels: COCO's JSON, NUS-WIDE's lists, VOC's XML, a csv or parquet table, or drawn scenes."""
     train_annotations: str | None = config_key(None, path=True)
     """Labels of the training images: a JSON, a folder of NUS-WIDE's lists, a VOC image list, or a table."""
     train_images: str | None = config_key(None, path=True)
     """Folder or address of the training images."""
     val_annotations: str | None = config_key(None, path=True)
-    """Labels of the validation images, in the same form; without it a share of train is held out."""
+    """Labels of the validation images, in the same format. Without them a share of train is held out."""
     val_images: str | None = config_key(None, path=True)
     """Folder or address of the validation images (default: train_images)."""
     image_size: int = 448
-    """Images are warped to a square of this many pixels a side."""
+    """Images are warped to a square; this is its side in pixels."""
     holdout: float = 0.1
-    """Share of the training images kept for validation when there is no val_annotations; 0 trains on all of them."""
+    """Share of the training images that is held out for validation without val_annotations; 0 trains on all images."""
     crowd: bool = True
     """Whether an object marked iscrowd gives its image the label."""
     difficult: Literal["ignore", "positive", "negative"] = "ignore"
-    """voc: what an object marked difficult, the only one of its class in an image, says of that class there."""
+    """voc: how a class counts in an image whose only objects of that class are marked difficult."""
     drop_unlabelled: bool = False
-    """Whether images without any label are left out."""
+    """Whether to leave out images without a label."""
     path_column: str | None = None
     """table: column of the image paths (default: found by its name)."""
     label_column: str | None = None
     """table: column of the labels (default: found by its name; without one, each 0/1 column is a class)."""
     split_column: str | None = None
-    """table: column that says train, val or test (default: found by its name)."""
+    """table: column with train, val or test (default: found by its name)."""
     label_separator: str | None = None
-    """table: what stands between labels (default: found; a list such as ['cat', 'dog'] is read as one)."""
+    """table: text between labels (default: found; a list such as ['cat', 'dog'] needs none)."""
     flip: bool = config_key(True, augmentation=True, changeable=True)
     """Random horizontal flip in training."""
     randaugment: int = config_key(0, augmentation=True, changeable=True)
-    """RandAugment: random changes an image in training; 0 for none."""
+    """RandAugment: random changes per image in training; 0 for none."""
     randaugment_magnitude: float = config_key(9.0, augmentation=True, changeable=True)
-    """RandAugment: how strong the changes are, up to 10."""
+    """RandAugment: strength of the changes, up to 10."""
     cutout: float = config_key(0.0, augmentation=True, changeable=True)
-    """Side of a square that is painted over in training, as a share of the image's; 0 for none."""
+    """Cutout: side of a grey square in each training image, as a share of the image's side; 0 for none."""
     workers: int = config_key(2, bound=False, of_machine=True)
-    """Threads a worker decodes and loads with."""
+    """Threads per worker that decode and load images."""
     cache: str = config_key("~/.cache/decouplenet", bound=False, of_machine=True)
-    """Folder for decoded images (each is decoded once) and synthetic scenes; none decodes every time."""
+    """Folder for decoded images and synthetic scenes, so that each image is decoded once; none decodes every time."""
     synthetic_images: int = 1600
-    """Number of synthetic scenes; a fifth of them is val."""
+    """Number of synthetic scenes; a fifth of them are for validation."""
     synthetic_seed: int = 0
     """Seed of the synthetic scenes."""
 
@@ -156,13 +156,13 @@ class OptimConfig:
     lr: float = config_key(0.01, changeable=True)
     """Peak learning rate of the head."""
     backbone_lr_scale: float = config_key(0.1, changeable=True)
-    """The backbone learns at lr times this."""
+    """The backbone's learning rate as a multiple of lr."""
     momentum: float = config_key(0.9, changeable=True)
     """Momentum of SGD."""
     weight_decay: float = config_key(1e-4, changeable=True)
     """Weight decay."""
     schedule: Literal["cosine", "onecycle", "constant"] = "cosine"
-    """Learning rate over the whole training, step by step."""
+    """Course of the learning rate over the whole training."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -179,37 +179,37 @@ class TrainConfig:
     FACTS: ClassVar[Facts] = Facts()
 
     epochs: int = config_key(12, searchable=False)
-    """Epochs of a full training; in a search, the most that a trial may train."""
+    """Epochs of a full training. In a search, no trial trains longer."""
     batch_size: int = config_key(50, bound=True, measured=True, changeable=True)
-    """Images a step, over all workers."""
+    """Images per step, over all workers."""
     precision: Literal["fp32", "bf16", "fp16"] = config_key("fp32", measured=True)
     """fp32, or automatic mixed precision in bfloat16 or float16 (with loss scaling)."""
     strategy: Literal["ddp", "deepspeed"] = config_key("ddp", searchable=False)
     """How several workers train one model: torch's data parallel, or DeepSpeed with ZeRO."""
     zero_stage: Literal[0, 1, 2, 3] = 1
-    """What deepspeed splits over the workers: 0 nothing, 1 optimiser state, 2 gradients too, 3 weights too."""
+    """What deepspeed splits over the workers: 0 nothing, 1 optimiser state, 2 also gradients, 3 also weights."""
     deepspeed_config: str | None = None
-    """JSON file (or its content) of further DeepSpeed settings; one that contradicts a key of ours is an error."""
+    """JSON file (or its content) with more DeepSpeed settings. A setting that contradicts a config key is an error."""
     accumulation: int = 1
-    """Parts that a worker takes its share of a batch in, one after the other: less memory, the same batch."""
+    """Micro-batches into which a worker splits its share of a batch: less memory, the same batch."""
     clip_norm: float = 0.0
-    """Largest norm of the gradient over all weights; 0 does not clip."""
+    """Largest norm of the gradient over all weights; 0 for no clipping."""
     ema_decay: float = 0.0
-    """Decay a step of a moving average of the weights, which is measured and saved in their place; 0 for none."""
+    """Decay per step of a moving average of the weights, which is evaluated and saved in their place; 0 for none."""
     compile: bool = False
-    """torch.compile the network; a trial of it at the start leaves it out, and says so, where steps get no faster."""
+    """Compile the network with torch.compile. A test at the start leaves it out if steps get no faster, and says so."""
     loss: Literal["bce", "asl", "warp"] = "bce"
     """Binary cross-entropy (section 2.2), the asymmetric loss, or WARP's ranking loss, over all classes."""
     asl_gamma_pos: float = config_key(0.0, changeable=True)
-    """asl: how much less positives count that are found already."""
+    """asl: focusing exponent of positives; the higher it is, the less easy positives count."""
     asl_gamma_neg: float = config_key(4.0, changeable=True)
-    """asl: how much less negatives count that are ruled out already."""
+    """asl: focusing exponent of negatives; the higher it is, the less easy negatives count."""
     asl_margin: float = config_key(0.05, changeable=True)
     """asl: probability below which a negative does not count."""
     objective: EpochMeasure = config_key("val_map", searchable=False)
     """The measure by which a training chooses its best epoch: the lowest loss, or the highest of any other measure."""
     seed: int = config_key(0, bound=True)
-    """Seed of the weights, the order of the images and their augmentation."""
+    """Seed of the weights, of the order of the images and of their augmentation."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -235,22 +235,22 @@ class ScalingConfig:
     workers_per_trial: int = 1
     """Workers that train one configuration together."""
     min_workers_per_trial: int | None = None
-    """Workers that a trial goes on with, if no more fit once machines are lost; left out, it waits for all of them."""
+    """Workers that are enough for a trial after machines are lost. Left out: the trial waits for all its workers."""
     cpus_per_worker: float = config_key(1, hardware=True)
     """CPU cores of a worker."""
     gpus_per_worker: float | None = config_key(None, hardware=True)
-    """GPUs of a worker; a fraction lets several share one. Left out: 1 where there are GPUs, else 0."""
+    """GPUs of a worker; a fraction lets several workers share a GPU. Left out: 1 if there are GPUs, else 0."""
     placement_strategy: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = config_key("PACK", hardware=True)
-    """Workers of a trial close together, apart, all on one machine, or each on another (Ray's names)."""
+    """Where the workers of a trial run, by Ray's names: close together, apart, all on one machine, each on another."""
     hang_timeout: float = 600
-    """Seconds after which workers that get nothing done are given up, and the trial starts again."""
+    """Seconds without progress after which a trial's workers are replaced, and the trial restarts."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         _require(self.workers_per_trial >= 1, "scaling.workers_per_trial", self.workers_per_trial, "at least 1")
-        least = self.min_workers_per_trial
-        enough = least is None or 1 <= least <= self.workers_per_trial
-        _require(enough, "scaling.min_workers_per_trial", least, "from 1 to scaling.workers_per_trial")
+        minimum = self.min_workers_per_trial
+        valid = minimum is None or 1 <= minimum <= self.workers_per_trial
+        _require(valid, "scaling.min_workers_per_trial", minimum, "from 1 to scaling.workers_per_trial")
         _require(self.cpus_per_worker > 0, "scaling.cpus_per_worker", self.cpus_per_worker, "above 0")
         gpus = self.gpus_per_worker or 0
         _require(
@@ -274,16 +274,16 @@ class Config:
         self.check_batch(self.scaling.workers_per_trial, "scaling.workers_per_trial")
 
     def check_batch(self, workers: int, key: str) -> None:
-        """Refuse a number of workers, given by `key`, that leaves one with fewer than 2 images at a time."""
-        parts, batch = self.train.accumulation, self.train.batch_size
-        also = f" and train.accumulation {parts}" if parts > 1 else ""
-        least = 2 * workers * parts
-        need = f"at least 2 for each worker at a time: {least} with {key} {workers}{also}"
-        _require(batch >= least, "train.batch_size", batch, need)
+        """Refuse a number of workers, given by `key`, if a worker would have fewer than 2 images per micro-batch."""
+        micro_batches, batch = self.train.accumulation, self.train.batch_size
+        also = f" and train.accumulation {micro_batches}" if micro_batches > 1 else ""
+        minimum = 2 * workers * micro_batches
+        need = f"at least 2 per worker and micro-batch: {minimum} with {key} {workers}{also}"
+        _require(batch >= minimum, "train.batch_size", batch, need)
 
     @classmethod
     def from_dict(cls, nested: Mapping[str, Any]) -> Config:
-        """Build from `{section: {field: value}}`; fields that are left out keep their defaults.
+        """Build a config from `{section: {field: value}}`; fields that are left out keep their defaults.
 
         Raises:
             InputError: an unknown key or a value out of range.
@@ -311,7 +311,7 @@ KEYS: tuple[str, ...] = tuple(FACTS)
 
 
 def check_keys(keys: Iterable[str], where: str = "config") -> None:
-    """Refuse a key that is none of ours, naming the nearest valid one.
+    """Refuse an unknown key, naming the nearest valid one.
 
     Raises:
         InputError: at the first unknown key.
@@ -322,7 +322,7 @@ def check_keys(keys: Iterable[str], where: str = "config") -> None:
 
 
 def check_k(key: str, k: int | float, *, zero_allowed: bool) -> None:
-    """Refuse a k+ or k- that is neither a number of pixels nor a share of them (Eq. 3)."""
+    """Refuse a k+ or k- that is neither a number of pixels nor a share of the pixels (Eq. 3)."""
     if isinstance(k, SupportsIndex):
         _require(k >= (0 if zero_allowed else 1), key, k, "a number of pixels or a share in (0, 1]")
     else:

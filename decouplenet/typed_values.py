@@ -28,6 +28,8 @@ def typed_value(kind: Any, value: Any) -> Any:
     Raises:
         ValueError: the value is not of that type.
     """
+    if get_origin(kind) is list and isinstance(value, list):  # the texts of a flag that takes several values
+        return [typed_value(get_args(kind)[0], item) for item in value]
     candidates = [value]
     if isinstance(value, str) and not isinstance(parsed := parse_value(value), str):
         candidates = [parsed, value]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from decouple_search.tune import parser
 from decouplenet.config import KEYS, SECTIONS, Config
+from decouplenet.config_facts import attribute_docs
 from decouplenet.dotted_keys import flatten
 
 ROOT = Path(__file__).parents[1]
@@ -13,21 +14,21 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_table_of_keys_is_the_config():
-    rows = re.findall(rf"^\| `((?:{'|'.join(SECTIONS)})\.\w+)` \| ([^|]*) \|", README, re.MULTILINE)
-    assert [key for key, _ in rows] == list(KEYS)
+    rows = re.findall(rf"^\| `((?:{'|'.join(SECTIONS)})\.\w+)` \| ([^|]*) \| (.*) \|$", README, re.MULTILINE)
+    assert [key for key, *_ in rows] == list(KEYS)
     defaults = flatten(Config().to_dict())
-    for key, text in rows:
+    docs = {
+        f"{name}.{field}": doc for name, section in SECTIONS.items() for field, doc in attribute_docs(section).items()
+    }
+    for key, default, meaning in rows:
         shown = {"True": "true", "False": "false", "None": ""}.get(str(defaults[key]), str(defaults[key]))
-        assert text.strip() == shown, key
+        assert default.strip() == shown, key
+        assert meaning == " ".join(docs[key].split()), key
 
 
 def test_every_flag_is_in_the_table():
-    flags = {option for action in parser()._actions for option in action.option_strings if option.startswith("--")}
-    own = (
-        {flag for flag in flags if "." not in flag} - {f"--{name}" for name in SECTIONS} - {"--help", "--print_config"}
-    )
     table = README[README.index("| flag |") : README.index("| key |")]
-    assert set(re.findall(r"`(--[\w-]+)", table)) - {"--model"} >= own
+    assert set(re.findall(r"`(--[\w-]+)", table)) >= {"--config", *parser().flag_names}
 
 
 def test_every_dependency_has_its_reason():

@@ -59,8 +59,7 @@ def score_all(
     """
     started = time.monotonic()
     checkpoints = [read_checkpoint(member.folder) for member in members]
-    connection = connect(cluster)
-    try:
+    with connect(cluster) as connection:
         first = members[0].config
         single = replace(first, scaling=replace(first.scaling, workers_per_trial=1, min_workers_per_trial=None))
         resolved, machines, fitting = available(single, connection.limits())
@@ -80,8 +79,6 @@ def score_all(
             scores.append(_gather(shares, count, member.name))
             if len(members) > 1:
                 print_line(f"{time.monotonic() - started:7.1f} s  {member.name} has scored {count} images")
-    finally:
-        connection.close()
     trained = [checkpoint.config for checkpoint in checkpoints]
     return Scored(sets[0], scores, trained, round(time.monotonic() - started, 2))
 

@@ -48,6 +48,12 @@ class Connection(NamedTuple):
         if self.owned:
             ray.shutdown()
 
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 class Available(NamedTuple):
     """What a config can run on."""

@@ -12,6 +12,7 @@ from decouple_search.results.tensorboard_run import TensorBoardRun
 from decouple_search.storage.folder import Folder
 from decouplenet.command_line import print_line
 from decouplenet.config import TrainConfig
+from decouplenet.errors import InputError
 
 CHECKPOINTS = "checkpoints"
 """Ray Train's folder in the training's."""
@@ -23,13 +24,13 @@ class Listener(threading.Thread):
     Args:
         queue: filled by `DriverCallback`.
         train: the training's length and its objective.
-        folder: the training's folder, for TensorBoard.
+        folder: the training's folder, for TensorBoard. It is brought up to date after each epoch.
     """
 
     def __init__(self, queue: Queue, train: TrainConfig, folder: Folder) -> None:
         super().__init__(daemon=True)
         self._queue, self._epochs, self._metric = queue, train.epochs, train.objective
-        self._run = TensorBoardRun(folder.local / "tensorboard")
+        self._folder, self._run = folder, TensorBoardRun(folder.local / "tensorboard")
         self._since, self._note = time.monotonic(), ""
         self._saved = "its last checkpoint" if (folder.local / CHECKPOINTS).exists() else "the beginning"
 
@@ -69,3 +70,10 @@ class Listener(threading.Thread):
             f"{clock}  epoch {report.epoch}/{self._epochs}  {values}  "
             f"{measures['images_per_second']:.0f} images/s on {report.workers} workers"
         )
+        self._push()
+
+    def _push(self) -> None:
+        try:
+            self._folder.push()
+        except InputError as error:  # the training continues, and the next epoch copies everything
+            print_line(f"warning: {error}")

@@ -18,9 +18,10 @@ from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from decouple_search.gang.gang import MIN_START_SECONDS
-from decouple_search.machines.connection import available, connect, sigterm_as_sigint, wait_for_machines
+from decouple_search.machines.connection import Connection, available, connect, sigterm_as_sigint, wait_for_machines
 from decouple_search.machines.folder_check import check_folder
 from decouple_search.machines.prepare import check_weights, prepare_data
+from decouple_search.machines.ray_watch import ending_with_ray
 from decouple_search.ray_train import compat
 from decouple_search.ray_train.compat import API, SNAPSHOT
 from decouple_search.ray_train.listener import CHECKPOINTS, Listener
@@ -47,8 +48,7 @@ def open_training(request: TrainRequest) -> Iterator[Training]:
     Raises:
         InputError: the folder cannot be written, the workers do not fit, or data or weights cannot be read.
     """
-    connection = connect(request.cluster)
-    try:
+    with connect(request.cluster) as connection:
         limits = connection.limits()
         wait_for_machines(limits)
         config = _with_workers(request.config, request.min_workers)
@@ -59,9 +59,7 @@ def open_training(request: TrainRequest) -> Iterator[Training]:
         start = _write_folder(request, config)
         if request.folder.shared_file(CONFIG) is None:  # on a shared disk each worker looks for itself
             check_folder(request.folder, connection.limits())
-        yield Training(request, config, has_validation, start)
-    finally:
-        connection.close()
+        yield Training(request, config, connection, has_validation, start)
 
 
 def _with_workers(config: Config, workers: int) -> Config:
@@ -90,6 +88,8 @@ class Training:
     """What the user asked for."""
     config: Config
     """What is trained, with its GPUs resolved."""
+    connection: Connection
+    """The connection to Ray."""
     has_validation: bool
     """Whether there are validation images."""
     start: str | None
@@ -116,7 +116,7 @@ class Training:
         listener.start()
         resume = f"python -m decouple_search.train --resume {self.request.folder.flags} resumes it"
         try:
-            with interruptible():
+            with interruptible(), ending_with_ray(self.connection.processes, resume, self.request.folder.push):
                 result = self._trainer(queue).fit()
         except KeyboardInterrupt:
             print_line(f"stopped; {resume}")

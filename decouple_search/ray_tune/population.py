@@ -11,6 +11,7 @@ from optuna import Study
 from ray.tune import Checkpoint
 from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 
+from decouple_search.gang.epoch_result import EpochResult
 from decouple_search.ray_tune.compat import (
     all_trials_of,
     is_running,
@@ -20,7 +21,7 @@ from decouple_search.ray_tune.compat import (
 )
 from decouple_search.ray_tune.recovery import LossPolicy, RecoveryMixin
 from decouple_search.ray_tune.trial_spec import TrialSpec
-from decouple_search.ray_tune.tune_result import TIME_ATTRIBUTE
+from decouple_search.ray_tune.tune_result import TIME_ATTRIBUTE, to_tune
 from decouple_search.space.parameter import Parameter
 from decouple_search.space.space import Space
 from decouple_search.stopping.scheduler import CHANGEABLE
@@ -84,7 +85,7 @@ class Population(RecoveryMixin, PopulationBasedTraining):
             epoch=last,
             utility=self._space.objective.utility(curve[last]),
             checkpoint=own,
-            result={TIME_ATTRIBUTE: last, self._space.metric: curve[last]},
+            result=to_tune(EpochResult(epoch=last, measures={self._space.metric: curve[last]})),
         )
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from ray.tune.search import Searcher
 from decouple_search.gang.epoch_result import EpochResult
 from decouple_search.ray_tune.requeue import Requeue
 from decouple_search.ray_tune.trial_spec import TrialSpec
-from decouple_search.ray_tune.tune_result import from_tune
+from decouple_search.ray_tune.tune_result import from_tune, result_or_none
 from decouple_search.space.space import Space
 from decouple_search.study.compat import reopen_trial
 from decouple_search.study.record import WORKER_LOST, TrialLog, own_trials
@@ -136,7 +136,7 @@ class StudySearcher(Searcher):
             self._attempts[number] += 1
             self.proposed -= 1
             return
-        last = from_tune(result) if result else None
+        last = result_or_none(result)
         failure = (last.failure if last else None) or (WORKER_LOST if error else None)
         if last and not failure:
             self.record(trial_id, last)  # Tune gives the last epoch to this call alone

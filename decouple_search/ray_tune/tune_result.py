@@ -49,5 +49,9 @@ def from_tune(carried: Mapping[str, Any]) -> EpochResult:
 
 def last_result(trial: Any) -> EpochResult | None:
     """The last result of one of Tune's trials; None before its first."""
-    carried = trial.last_result
+    return result_or_none(trial.last_result)
+
+
+def result_or_none(carried: Mapping[str, Any] | None) -> EpochResult | None:
+    """As `from_tune`; None for what Tune gives before a trial's first result, which has only the trial's id."""
     return from_tune(carried) if carried and TIME_ATTRIBUTE in carried else None

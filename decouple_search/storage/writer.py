@@ -53,7 +53,8 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
     Raises:
         InputError: another search has the lock, or the folder's disk keeps no locks.
     """
-    lock = FileLock(folder / ".lock", blocking=False)
+    # Without a fallback: where a disk has no locks, filelock would take a file's existence for one.
+    lock = FileLock(folder / ".lock", blocking=False, fallback_to_soft=False)
     try:
         lock.acquire()
     except Timeout:

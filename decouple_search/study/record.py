@@ -167,8 +167,9 @@ class TrialLog:
             self._report(known, result.epoch, value, several=len(objectives) > 1)
         if result.lineage and result.lineage != known.lineage:
             set_attribute("lineage", list(result.lineage))
-        if "parameters" in result.measures and known.frozen.user_attrs.get("parameters") is None:
-            set_attribute("parameters", result.measures["parameters"])
+        size = result.measures.get("parameters")
+        if size and size != known.frozen.user_attrs.get("parameters"):  # pbt gives a trial its donor's network
+            set_attribute("parameters", size)
         if first.better(value, than=known.best_value):
             for name in ("val_map", "images_per_second"):
                 if name in result.measures:

@@ -90,8 +90,8 @@ def _targets(coco: Any, category_ids: list[int], crowd: bool, where: str, on_fau
         image, category = annotation["image_id"], annotation["category_id"]
         unknown = [f"image id {image}"] if image not in row else []
         unknown += [f"category id {category}"] if category not in column else []
-        file = f" (image '{shown(coco.imgs[image]['file_name'])}')" if image in row else ""
         for reference in unknown:
+            file = f" (image '{shown(coco.imgs[image]['file_name'])}')" if image in row else ""
             on_fault(f"{where}: annotation {number}{file} uses {reference}, which the file does not define")
         if not unknown and (crowd or not int(annotation.get("iscrowd") or 0)):
             targets[row[image], column[category]] = 1

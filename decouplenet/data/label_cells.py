@@ -37,7 +37,7 @@ def labels_in(cell: Any, separator: str) -> list[str]:
     return [label.strip() for label in labels if label.strip()]
 
 
-def flag(cell: Any) -> str:
+def flag_text(cell: Any) -> str:
     """A cell of a column that stands for one class, in the spelling of `YES` and `NO`."""
     return "" if _is_empty(cell) else str(cell).strip().lower()
 

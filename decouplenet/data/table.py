@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from decouplenet.data.image_set import ImageSet, OnFault
-from decouplenet.data.label_cells import NO, YES, find_separator, flag, labels_in
+from decouplenet.data.label_cells import NO, YES, find_separator, flag_text, labels_in
 from decouplenet.data.places import Place, is_address, missing_files, place_of, read_bytes, refuse, shown
 from decouplenet.dotted_keys import nearest
 from decouplenet.errors import InputError
@@ -145,7 +145,7 @@ class Table:
     def _labels(self, number: int, row: list[Any], on_fault: OnFault) -> list[str]:
         """The labels of a row."""
         if self._label_index is None:
-            return [self._names[i] for i in self._class_indices if flag(row[i]) in YES]
+            return [self._names[i] for i in self._class_indices if flag_text(row[i]) in YES]
         try:
             return labels_in(row[self._label_index], self.separator)
         except ValueError as error:
@@ -167,7 +167,7 @@ class Table:
         """The columns that stand for one class each; for a table without a column of labels."""
         others = (self._path_index, self._split_index)
         indices = [i for i, name in enumerate(self._names) if i not in others and name.lower() not in INDEX]
-        if not indices or not all(flag(row[i]) in YES + NO for _, row in self._rows for i in indices):
+        if not indices or not all(flag_text(row[i]) in YES + NO for _, row in self._rows for i in indices):
             raise InputError(
                 f"{self._where} has no column of labels, and its columns beside the paths are not all 0 and 1 "
                 f"({', '.join(self._names)}); name the column of labels with data.label_column"

@@ -1,4 +1,4 @@
-"""Tables of any origin are read, and what is no table is refused; a replay counts what is trained."""
+"""Tables of several forms are read, and other files are refused; a replay counts the epochs that it trains."""
 
 import csv
 from pathlib import Path
@@ -7,13 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks.search_quality import DEFAULT, ours, read_table, replay, stock
+from benchmarks.search_quality import DEFAULT, main, ours, read_table, replay, stock
+from decouple_search.space.objective import Objective
 from decouplenet.errors import InputError
 
 ROWS = list(csv.DictReader(DEFAULT.open()))
 
 
-def table(folder, rows):
+def write_and_read(folder, rows):
+    """The table of some rows, written as a file and read again."""
     file = folder / "table.csv"
     with file.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))
@@ -23,15 +25,16 @@ def table(folder, rows):
 
 
 def test_the_recorded_table_is_of_the_demos_space():
-    read = read_table(DEFAULT)
-    assert read.curves.shape == (320, 9)
-    assert {parameter.key: parameter.kind for parameter in read.space.parameters} == {
+    table = read_table(DEFAULT)
+    assert table.curves.shape == (320, 9)
+    assert table.space.objectives == (Objective("val_map", "max"),)
+    assert {parameter.key: parameter.kind for parameter in table.space.parameters} == {
         "model.maps_per_class": "int", "model.upsampling": "choice", "model.attention": "choice",
         "model.k_pos": "float", "model.alpha": "float", "model.k_neg": "float", "optim.lr": "float",
     }  # fmt: skip
-    logs = {parameter.key for parameter in read.space.parameters if parameter.log}
+    logs = {parameter.key for parameter in table.space.parameters if parameter.log}
     assert logs == {"model.maps_per_class", "model.k_pos", "model.k_neg", "optim.lr"}
-    assert "none" in read.space.parameters[1].values
+    assert "none" in table.space.parameters[1].values
 
 
 @pytest.mark.parametrize(
@@ -46,40 +49,47 @@ def test_the_recorded_table_is_of_the_demos_space():
         (lambda i, row: row if i // 9 < 40 and (i // 9 < 3 or int(row["epoch"]) < 5) else None, (40, 4)),
     ],
 )
-def test_tables_of_other_makings(tmp_path, change, shape):
-    read = table(tmp_path, [row for i, old in enumerate(ROWS) if (row := change(i, old)) is not None])
-    assert read.curves.shape == shape
-    assert [parameter.key for parameter in read.space.parameters] == [name for name in ROWS[0] if "." in name]
+def test_tables_of_other_forms(tmp_path, change, shape):
+    table = write_and_read(tmp_path, [row for i, old in enumerate(ROWS) if (row := change(i, old)) is not None])
+    assert table.curves.shape == shape
+    assert [parameter.key for parameter in table.space.parameters] == [name for name in ROWS[0] if "." in name]
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "message"),
     [
         (ROWS[:45], "5 whole configurations of 9 epochs"),
         ([row | {"epoch": "x"} for row in ROWS], "table.csv:2: epoch and val_map must be numbers"),
         ([{"epoch": 1, "map": 0.5}], "needs a row an epoch"),
     ],
 )
-def test_what_is_no_table_is_refused(tmp_path, rows, said):
-    with pytest.raises(InputError, match=said):
-        table(tmp_path, rows)
+def test_other_files_are_refused(tmp_path, rows, message):
+    with pytest.raises(InputError, match=message):
+        write_and_read(tmp_path, rows)
     with pytest.raises(InputError, match="cannot be read"):
         read_table(Path("/never.csv"))
 
 
 @pytest.mark.parametrize("arm", [ours, stock])
 def test_a_replay_counts_the_epochs_of_all_trials(arm):
-    read = read_table(DEFAULT)
+    table = read_table(DEFAULT)
     trained = []
 
     def curve(point):
         trained.append(point)
-        return np.linspace(0.1, 0.2, 9) + 0.5 * (len(trained) == 5)  # the fifth is close to the best at once
+        return np.linspace(0.1, 0.2, 9) + 0.5 * (len(trained) == 5)  # the fifth reaches the target in its first epoch
 
-    surrogate = SimpleNamespace(table=read, best=0.6, curve=curve)
-    count = replay(arm(read, 0, 4), surrogate, 4, 500)
+    surrogate = SimpleNamespace(table=table, best=0.6, curve=curve)
+    count = replay(arm(table, 0, 4), surrogate, 4, 500)
     assert len(trained) in range(5, 10)
     assert count in range(5, 5 * 9)
     trained.clear()
     surrogate.best = 9.0
-    assert replay(arm(read, 0, 4), surrogate, 4, 60) == 60
+    assert replay(arm(table, 0, 4), surrogate, 4, 60) == 60
+
+
+def test_flags_that_take_several_values_are_typed():
+    with pytest.raises(InputError, match="--slots: .* is not list"):
+        main(["--slots", "1", "many"])
+    with pytest.raises(InputError, match="--arms: unknown 'none'; valid: ours, ours with tpe, OptunaSearch"):
+        main(["--slots", "1", "4", "--arms", "none"])

@@ -1,4 +1,4 @@
-"""`ray job submit` of a search: what it uploads, and on `ray start --head` with a token: stopped, and gone on with."""
+"""`ray job submit` of a search: what it uploads, and a job that is stopped and resumed on a Ray with a token."""
 
 import csv
 import json
@@ -19,14 +19,18 @@ RAY = Path(sys.executable).with_name("ray")
 
 
 def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return bound.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
 def head(tmp_path_factory):
-    """A Ray of two CPUs in a home of its own, whose token everyone needs; the environment to submit jobs with."""
+    """A Ray of two CPUs with its own home folder, which refuses those without its token.
+
+    Yields:
+        The environment to submit jobs with, and the token.
+    """
     home, port, dashboard = tmp_path_factory.mktemp("home"), free_port(), free_port()
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     env |= {
@@ -52,8 +56,8 @@ def head(tmp_path_factory):
     process.wait(timeout=60)
 
 
-def job(env, *arguments):
-    """A Ray job command, begun; its output has the job's."""
+def start_job_command(env, *arguments):
+    """Start a `ray job` command. Its output includes the job's."""
     return subprocess.Popen(
         [RAY, "job", *arguments],
         env=env,
@@ -65,20 +69,20 @@ def job(env, *arguments):
 
 
 @pytest.mark.parametrize("git", [True, False], ids=["git", "no-git"])  # RAY_RUNTIME_ENV_IGNORE_GITIGNORE=1
-def test_what_is_uploaded_is_code_and_no_secret(tmp_path, git):
+def test_only_code_is_uploaded_and_no_secret(tmp_path, git):
     from ray._private.runtime_env.packaging import create_package
 
     code = {"cluster/aws.yaml", "decouple_search/tune.py", "search_spaces/demo.yaml", "requirements.lock"}
-    left = {".env", ".env.local", ".envrc", "cluster/.env", "search.pem", ".git/config", ".venv/bin/python"}
-    left |= {"results/first/leaderboard.csv", "tests/test_readme.py", "decouple_search/__pycache__/tune.pyc"}
-    for name in code | left:
-        (tmp_path / "here" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "here" / name).write_text("secret")
+    excluded = {".env", ".env.local", ".envrc", "cluster/.env", "search.pem", ".git/config", ".venv/bin/python"}
+    excluded |= {"results/first/leaderboard.csv", "tests/test_readme.py", "decouple_search/__pycache__/tune.pyc"}
+    for name in code | excluded:
+        (tmp_path / "checkout" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "checkout" / name).write_text("secret")
     for name in (".gitignore", ".rayignore"):
-        shutil.copy(ROOT / name, tmp_path / "here")
-    create_package(str(tmp_path / "here"), tmp_path / "sent.zip", include_gitignore=git)
-    with zipfile.ZipFile(tmp_path / "sent.zip") as sent:
-        assert {name for name in sent.namelist() if not name.endswith("/")} == code | {".gitignore", ".rayignore"}
+        shutil.copy(ROOT / name, tmp_path / "checkout")
+    create_package(str(tmp_path / "checkout"), tmp_path / "package.zip", include_gitignore=git)
+    with zipfile.ZipFile(tmp_path / "package.zip") as package:
+        assert {name for name in package.namelist() if not name.endswith("/")} == code | {".gitignore", ".rayignore"}
 
 
 @pytest.mark.ray
@@ -88,28 +92,28 @@ def test_a_search_as_a_job_that_is_stopped_and_submitted_again(head, tmp_path):
     search = ["python", "-m", "decouple_search.tune", "--trials", "8", "--storage", "runs", "--name", "x"]
     search += ["--data.cache", str(tmp_path / "cache")]
 
-    stranger = job({**env, "HOME": str(tmp_path)}, "list")
-    assert token not in (refused := stranger.communicate(timeout=120)[0])
-    assert stranger.returncode != 0, refused
+    without_token = start_job_command({**env, "HOME": str(tmp_path)}, "list")
+    assert token not in (refusal := without_token.communicate(timeout=120)[0])
+    assert without_token.returncode != 0, refusal
 
-    first = job(env, "submit", "--working-dir", ".", "--submission-id", "one", "--", *search)
-    seen = []
+    first = start_job_command(env, "submit", "--working-dir", ".", "--submission-id", "first", "--", *search)
+    lines = []
     for line in first.stdout:
-        seen.append(line)
+        lines.append(line)
         if "  epoch 5/" in line:
             break
-    assert job(env, "stop", "one").wait(timeout=120) == 0
-    seen.append(first.stdout.read())
-    out = "".join(seen)
-    assert first.wait(timeout=120) == 0, out  # which is Ray's word on a job that was stopped
-    assert "interrupted; what there was by then is above, and the same command goes on" in out
+    assert start_job_command(env, "stop", "first").wait(timeout=120) == 0
+    lines.append(first.stdout.read())
+    out = "".join(lines)
+    assert first.wait(timeout=120) == 0, out  # Ray's exit code for a job that was stopped
+    assert "interrupted; the results so far are above, and the same command resumes the search" in out
     experiment = Path(env["HOME"]) / "runs" / "x"
     assert f"results    {experiment}" in out
 
-    again = job(env, "submit", "--working-dir", ".", "--submission-id", "two", "--", *search)
-    out, _ = again.communicate(timeout=600)
-    assert again.returncode == 0, out
-    assert "which goes on" in out
+    second = start_job_command(env, "submit", "--working-dir", ".", "--submission-id", "second", "--", *search)
+    out, _ = second.communicate(timeout=600)
+    assert second.returncode == 0, out
+    assert f"results    {experiment} (resumed)" in out
     with (experiment / "leaderboard.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert sorted(row["trial_id"] for row in rows) == [f"{number:04d}" for number in range(8)]

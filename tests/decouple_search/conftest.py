@@ -1,4 +1,4 @@
-"""A space with a parameter of every kind."""
+"""Fixtures of the search's unit tests."""
 
 import pytest
 
@@ -19,6 +19,7 @@ search:
 
 @pytest.fixture(scope="session")
 def space(tmp_path_factory):
+    """A space with a parameter of every kind."""
     file = tmp_path_factory.mktemp("space") / "space.yaml"
     file.write_text(SPACE)
     return load_space(file)

@@ -2,28 +2,29 @@
 
 import pytest
 
-from decouple_search.portable import self_contained
+from decouple_search.portable import with_absolute_paths
 from decouplenet.deepspeed_config import deepspeed_config
 from decouplenet.errors import InputError
 
 
-def test_deepspeeds_settings_are_read_in(config, tmp_path):
+def test_deepspeeds_file_is_read_into_the_config(config, tmp_path):
     file = tmp_path / "ds.json"
     file.write_text('{"wall_clock_breakdown": true}')
-    read_in = self_contained(config(train__strategy="deepspeed", train__deepspeed_config=str(file)))
+    portable = with_absolute_paths(config(train__strategy="deepspeed", train__deepspeed_config=str(file)))
     file.unlink()
-    assert deepspeed_config(read_in, 1)["wall_clock_breakdown"] is True
+    assert deepspeed_config(portable, 1)["wall_clock_breakdown"] is True
 
 
-def test_deepspeeds_settings_are_checked_first(config):
-    with pytest.raises(InputError, match=r"train.deepspeed_config: it sets 'amp'; take it out"):
-        self_contained(config(train__deepspeed_config='{"amp": {}}'))
+def test_deepspeeds_settings_are_checked(config):
+    with pytest.raises(InputError, match=r"train.deepspeed_config: the JSON sets 'amp'; remove it"):
+        with_absolute_paths(config(train__deepspeed_config='{"amp": {}}'))
 
 
-def test_paths_of_what_is_here_become_absolute(config, tmp_path, monkeypatch):
+def test_paths_of_existing_files_and_of_the_cache_become_absolute(config, tmp_path, monkeypatch):
     (tmp_path / "photos").mkdir()
     monkeypatch.chdir(tmp_path)
-    made = self_contained(config(data__train_images="photos", data__val_images="elsewhere", data__cache="cache"))
-    assert made.data.train_images == str(tmp_path / "photos")
-    assert made.data.val_images == "elsewhere"
-    assert made.data.cache == str(tmp_path / "cache")
+    given = config(data__train_images="photos", data__val_images="elsewhere", data__cache="cache")
+    portable = with_absolute_paths(given)
+    assert portable.data.train_images == str(tmp_path / "photos")
+    assert portable.data.val_images == "elsewhere"
+    assert portable.data.cache == str(tmp_path / "cache")

@@ -1,4 +1,4 @@
-"""Weights: from files, from torchvision, and what is said when they do not come."""
+"""Weights from files and from torchvision, and the errors when they cannot be loaded."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def test_a_file_for_another_network_is_refused(tmp_path):
         build_backbone("resnet18", str(tmp_path / "r50.safetensors"))
 
 
-def test_files_that_are_no_weights(tmp_path):
+def test_files_that_do_not_hold_weights_are_refused(tmp_path):
     with pytest.raises(InputError, match="no file"):
         read_weights(str(tmp_path / "nothing.pth"))
     (tmp_path / "bad.pth").write_bytes(b"not a pickle")
@@ -36,7 +36,7 @@ def test_files_that_are_no_weights(tmp_path):
 
 
 class Evil:
-    """Would run code when a plain pickle of it is loaded."""
+    """Runs code when a plain pickle of it is loaded."""
 
     def __reduce__(self):
         return (print, ("executed",))

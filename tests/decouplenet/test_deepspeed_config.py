@@ -1,4 +1,4 @@
-"""DeepSpeed's settings: made from the config's keys and the user's file, which may not contradict them."""
+"""DeepSpeed's settings, from the config's keys and the user's file, which must not contradict them."""
 
 import json
 
@@ -10,7 +10,7 @@ from decouplenet.errors import InputError
 
 @pytest.fixture
 def made(config, tmp_path):
-    """The settings for a file's content, and further keys."""
+    """Make the settings for the content of the user's file and for config keys."""
 
     def make(content, **keys):
         file = tmp_path / "ds.json"
@@ -30,7 +30,7 @@ def test_settings_follow_from_the_keys(config):
     assert settings["gradient_clipping"] == 0.5
 
 
-def test_a_file_adds_to_them_and_may_agree(made):
+def test_a_file_may_add_settings_and_repeat_those_of_the_keys(made):
     content = {
         "train_batch_size": 16,
         "gradient_accumulation_steps": "auto",
@@ -49,7 +49,7 @@ def test_a_file_adds_to_them_and_may_agree(made):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (
             {"zero_optimization": {"stage": 2}},
@@ -64,11 +64,11 @@ def test_a_file_adds_to_them_and_may_agree(made):
         ("[", r"ds.json' is not JSON"),
     ],
 )
-def test_a_file_that_contradicts_is_refused(made, content, said):
-    with pytest.raises(InputError, match=r"train.deepspeed_config: .*" + said):
+def test_a_file_that_contradicts_is_refused(made, content, message):
+    with pytest.raises(InputError, match=r"train.deepspeed_config: .*" + message):
         made(content)
 
 
-def test_a_file_that_is_not_there_is_named(config):
+def test_a_missing_file_is_named(config):
     with pytest.raises(InputError, match=r"train.deepspeed_config: '/no/ds.json' cannot be read"):
         deepspeed_config(config(train__deepspeed_config="/no/ds.json"), 1)

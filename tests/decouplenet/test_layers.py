@@ -1,4 +1,4 @@
-"""The layers against the paper's equations, written out plainly."""
+"""The layers against direct implementations of the paper's equations."""
 
 import math
 
@@ -39,7 +39,7 @@ def test_spatial_pool_is_eq_3(side, k_pos, k_neg, alpha, seed):
     torch.testing.assert_close(spatial_pool(maps, k_pos, k_neg, alpha), pool_by_hand(maps, k_pos, k_neg, alpha))
 
 
-def test_the_type_of_k_decides():
+def test_an_int_k_is_a_number_and_a_float_k_a_share():
     assert pixel_count(1, 49) == 1
     assert pixel_count(1.0, 49) == 49
     assert pixel_count(0.2, 196) == 39
@@ -49,7 +49,7 @@ def test_the_type_of_k_decides():
 
 
 @pytest.mark.parametrize("k", [0, 50, -1, 0.0, 1.5])
-def test_a_k_that_makes_no_sense_is_refused(k):
+def test_a_k_out_of_range_is_refused(k):
     with pytest.raises(ValueError, match="k = "):
         pixel_count(k, 49)
 

@@ -1,4 +1,4 @@
-"""The losses against plain restatements of their papers' equations."""
+"""The losses against direct implementations of the equations in their papers."""
 
 import math
 
@@ -24,7 +24,7 @@ def cases(draw):
 
 @settings(max_examples=60, deadline=None)
 @given(cases(), st.sampled_from([0.0, 1.0, 2.5]), st.sampled_from([0.0, 1.0, 4.0]), st.sampled_from([0.0, 0.05, 0.3]))
-def test_asl_is_its_equation(case, gamma_pos, gamma_neg, margin):
+def test_asl_equals_its_equation(case, gamma_pos, gamma_neg, margin):
     logits, targets, ignored = case
     expected = 0.0
     for i in range(logits.shape[0]):
@@ -38,8 +38,8 @@ def test_asl_is_its_equation(case, gamma_pos, gamma_neg, margin):
                 lowered = max(p - margin, 0)
                 log = -math.log1p(math.exp(logits[i, c])) if margin == 0 else math.log(1 - lowered)
                 expected -= lowered**gamma_neg * log
-    told = asymmetric_loss(logits, targets, ignored, gamma_pos=gamma_pos, gamma_neg=gamma_neg, margin=margin)
-    assert float(told) == pytest.approx(expected, rel=1e-6, abs=1e-6)
+    loss = asymmetric_loss(logits, targets, ignored, gamma_pos=gamma_pos, gamma_neg=gamma_neg, margin=margin)
+    assert float(loss) == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
 def test_asl_without_focus_or_margin_is_cross_entropy():
@@ -50,11 +50,11 @@ def test_asl_without_focus_or_margin_is_cross_entropy():
 
 @settings(max_examples=60, deadline=None)
 @given(cases())
-def test_warp_is_its_equation(case):
+def test_warp_equals_its_equation(case):
     logits, targets, ignored = case
     expected = 0.0
-    for f, labels, out in zip(logits.tolist(), targets.tolist(), ignored.tolist(), strict=True):
-        classes = [c for c in range(len(f)) if not out[c]]
+    for f, labels, skip in zip(logits.tolist(), targets.tolist(), ignored.tolist(), strict=True):
+        classes = [c for c in range(len(f)) if not skip[c]]
         for j in (c for c in classes if labels[c]):
             lacking = [1 - f[j] + f[k] for k in classes if not labels[k] and 1 - f[j] + f[k] > 0]
             rank = len(lacking)
@@ -66,20 +66,20 @@ def test_warp_is_its_equation(case):
 @pytest.mark.parametrize("name", LOSSES)
 @settings(max_examples=30, deadline=None)
 @given(case=cases())
-def test_slopes_are_finite_and_none_for_what_is_ignored(name, case):
+def test_gradients_are_finite_and_zero_where_ignored(name, case):
     logits, targets, ignored = case
     loss = LOSSES[name](TrainConfig(asl_gamma_pos=0.5, asl_gamma_neg=0.5))
     for extreme in (1.0, 1000.0):
-        at = (logits * extreme).requires_grad_()
-        value = loss(at, targets, ignored)
+        scaled = (logits * extreme).requires_grad_()
+        value = loss(scaled, targets, ignored)
         value.backward()
         assert torch.isfinite(value)
-        assert torch.isfinite(at.grad).all()
-        assert (at.grad[ignored] == 0).all()
+        assert torch.isfinite(scaled.grad).all()
+        assert (scaled.grad[ignored] == 0).all()
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_it_learns_with_each(config, name):
+def test_training_learns_with_each_loss(config, name):
     from decouplenet.data.opened import open_data
     from decouplenet.engine import Engine
 

@@ -1,4 +1,4 @@
-"""The metrics against hand values, scikit-learn and torchmetrics, and a plain restatement of VOC2010-12."""
+"""The metrics against hand values, scikit-learn, torchmetrics and a direct implementation of VOC2010-12."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_hand_values():
     assert result["f1_c"] == pytest.approx(0.75)
 
 
-# Few distinct scores, so that there are ties.
+# Few distinct scores, so that ties occur.
 CASES = st.integers(2, 30).flatmap(
     lambda n: st.tuples(
         hnp.arrays(np.float32, (n, 3), elements=st.integers(0, 8).map(lambda i: i / 8)),
@@ -83,12 +83,12 @@ def test_plain_average_precision_is_torchmetrics():
     assert multilabel_metrics(scores, targets)["map_plain"] == pytest.approx(float(expected), abs=1e-6)
 
 
-def test_half_is_not_above_half():
+def test_a_score_equal_to_the_threshold_is_not_predicted():
     result = multilabel_metrics([[0.5], [0.5000001]], [[1], [1]])
     assert result["r_o"] == 0.5
 
 
-def test_bfloat16_and_boolean_tensors_are_taken():
+def test_bfloat16_and_boolean_tensors_are_accepted():
     scores, targets = torch.tensor([[0.25, 0.75]], dtype=torch.bfloat16), torch.tensor([[False, True]])
     assert multilabel_metrics(scores, targets)["f1_o"] == 1.0
 
@@ -103,33 +103,33 @@ def test_bfloat16_and_boolean_tensors_are_taken():
         ([[0.5]], [[2]], "0 or 1"),
     ],
 )
-def test_what_is_not_scores_and_targets_is_refused(scores, targets, message):
+def test_invalid_scores_and_targets_are_refused(scores, targets, message):
     with pytest.raises(ValueError, match=message):
         multilabel_metrics(scores, targets)
 
 
-def parts(n, workers, seed=0):
-    """The same N samples, split over workers in shuffled batches."""
+def accumulators_of(n, workers, seed=0):
+    """N samples split over workers in shuffled batches, and the metrics of all of them."""
     generator = torch.Generator().manual_seed(seed)
     scores, targets = torch.rand(n, 5, generator=generator), torch.rand(n, 5, generator=generator) < 0.3
     accumulators = []
     for rank in range(workers):
         accumulator = ScoreAccumulator()
-        mine = torch.arange(rank, n, workers)
-        for indices in mine[torch.randperm(len(mine), generator=generator)].split(7):
+        share = torch.arange(rank, n, workers)
+        for indices in share[torch.randperm(len(share), generator=generator)].split(7):
             accumulator.update(indices, scores[indices], targets[indices])
         accumulators.append(accumulator)
     return accumulators, multilabel_metrics(scores, targets)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 8])
-def test_split_over_workers_nothing_changes(workers):
-    (first, *others), expected = parts(101, workers)
+def test_metrics_do_not_depend_on_the_split_over_workers(workers):
+    (first, *others), expected = accumulators_of(101, workers)
     assert first.merge(others).metrics(101) == expected
 
 
-def test_a_sample_twice_or_missing_is_an_error():
-    (first, second), _ = parts(20, 2)
+def test_a_repeated_or_missing_sample_is_an_error():
+    (first, second), _ = accumulators_of(20, 2)
     with pytest.raises(ValueError, match="more than once"):
         first.merge([second, second]).metrics()
     with pytest.raises(ValueError, match="10 of 20 samples were evaluated"):
@@ -148,27 +148,27 @@ def test_real_labels_of_nus_wide(shared):
     for i, labels in enumerate(rows):
         targets[i, [column[label] for label in labels]] = 1
     scores = np.random.default_rng(0).random(targets.shape, np.float32)
-    some = [0, 40, 80]
+    sample = [0, 40, 80]
     result = multilabel_metrics(scores, targets)
     assert result["classes_without_positives"] == 0
-    plain = average_precision_score(targets[:, some], scores[:, some], average="macro")
-    assert multilabel_metrics(scores[:, some], targets[:, some])["map_plain"] == pytest.approx(plain)
+    plain = average_precision_score(targets[:, sample], scores[:, sample], average="macro")
+    assert multilabel_metrics(scores[:, sample], targets[:, sample])["map_plain"] == pytest.approx(plain)
 
 
 @settings(max_examples=60, deadline=None)
 @given(CASES, st.integers(0, 1000))
-def test_what_is_ignored_counts_for_nothing(case, seed):
+def test_ignored_pairs_have_no_effect(case, seed):
     scores, targets = case
     ignored = np.random.default_rng(seed).random(targets.shape) < 0.3
-    told = multilabel_metrics(scores, targets, ignored=ignored)
-    assert told == multilabel_metrics(
+    result = multilabel_metrics(scores, targets, ignored=ignored)
+    assert result == multilabel_metrics(
         1 - scores * ignored - (1 - scores) * ~ignored, targets ^ ignored, ignored=ignored
     )
     for c in range(3):
-        kept = ~ignored[:, c]
-        if kept.any():
-            alone = multilabel_metrics(scores[kept, c : c + 1], targets[kept, c : c + 1])
-            assert told["ap"][c] == alone["ap"][0]
+        counted = ~ignored[:, c]
+        if counted.any():
+            alone = multilabel_metrics(scores[counted, c : c + 1], targets[counted, c : c + 1])
+            assert result["ap"][c] == alone["ap"][0]
     assert multilabel_metrics(scores, targets, ignored=np.zeros_like(ignored)) == multilabel_metrics(scores, targets)
 
 
@@ -184,12 +184,12 @@ def test_thresholds_of_each_class():
 def test_top_k_by_hand(case):
     scores, targets = case
     for above in (None, 0.5):
-        hits = given_ = 0
+        hits = predicted = 0
         for row, labels in zip(scores, targets, strict=True):
             best = sorted(range(3), key=lambda c: (-row[c], c))[:2]
             chosen = [c for c in best if above is None or row[c] > above]
             hits += sum(labels[c] for c in chosen)
-            given_ += len(chosen)
-        told = top_k_metrics(scores, targets, 2, above=above)
-        assert told["p_o"] == pytest.approx(hits / given_ if given_ else 0.0)
-        assert told["r_o"] == pytest.approx(hits / targets.sum() if targets.any() else 0.0)
+            predicted += len(chosen)
+        result = top_k_metrics(scores, targets, 2, above=above)
+        assert result["p_o"] == pytest.approx(hits / predicted if predicted else 0.0)
+        assert result["r_o"] == pytest.approx(hits / targets.sum() if targets.any() else 0.0)

@@ -1,4 +1,4 @@
-"""The network as a whole: shapes, switches, and the parts that Eq. 2 puts together."""
+"""The whole network: shapes, options, and the combination of its parts by Eq. 2."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Labels of photos by a checkpoint, and the figures with its class maps."""
+"""`python -m decouplenet.predict`: labels of photos, and figures of class maps."""
 
 import json
 
@@ -17,7 +17,7 @@ from decouplenet.predict import main, predict
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, cache):
-    """A checkpoint of a short training, its data and its validation scores."""
+    """The checkpoint of a short training, and its data."""
     from decouplenet.config import Config
     from decouplenet.dotted_keys import nest
 
@@ -32,22 +32,22 @@ def trained(tmp_path_factory, cache):
     return folder, data
 
 
-def test_it_scores_as_an_evaluation_does(trained, capsys):
+def test_scores_equal_those_of_an_evaluation(trained, capsys):
     folder, data = trained
     photos = [str(path) for path in data.val.paths[:3]]
     assert main(["--checkpoint", str(folder), *photos, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [one["image"] for one in told] == photos
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["image"] for row in rows] == photos
     checkpoint = read_checkpoint(folder)
     pixels = torch.from_numpy(data.val_pixels[np.arange(3)]).permute(0, 3, 1, 2)
     from decouplenet.data.transforms import normalise
 
     with torch.inference_mode():
         expected = checkpoint.model(normalise(pixels)).sigmoid()
-    for one, scores in zip(told, expected, strict=True):
-        assert [one["scores"][name] for name in data.val.class_names] == pytest.approx(scores.tolist(), abs=1e-5)
-        assert one["labels"] == [name for name, score in one["scores"].items() if score > 0.5]
-        assert list(one["scores"].values()) == sorted(one["scores"].values(), reverse=True)
+    for row, scores in zip(rows, expected, strict=True):
+        assert [row["scores"][name] for name in data.val.class_names] == pytest.approx(scores.tolist(), abs=1e-5)
+        assert row["labels"] == [name for name, score in row["scores"].items() if score > 0.5]
+        assert list(row["scores"].values()) == sorted(row["scores"].values(), reverse=True)
 
 
 def test_figures_with_the_truth(trained, tmp_path, capsys):
@@ -55,18 +55,18 @@ def test_figures_with_the_truth(trained, tmp_path, capsys):
     photos = [str(path) for path in data.val.paths[:2]]
     arguments = ["--checkpoint", str(folder), *photos, "--heatmaps", str(tmp_path / "maps"), "--truth"]
     assert main([*arguments, "--classes", "kite, sun", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    for one, path, row in zip(told, data.val.paths, data.val.targets, strict=False):
-        assert one["ground_truth"] == sorted(data.val.class_names[c] for c in row.nonzero()[0])
-        with Image.open(one["heatmap"]) as figure, Image.open(path) as photo:
+    rows = json.loads(capsys.readouterr().out)
+    for row, path, labels in zip(rows, data.val.paths, data.val.targets, strict=False):
+        assert row["ground_truth"] == sorted(data.val.class_names[c] for c in labels.nonzero()[0])
+        with Image.open(row["heatmap"]) as figure, Image.open(path) as photo:
             width = max(130, round(photo.width * 256 / photo.height))
             assert figure.size[0] == 3 * width + 12  # the photo and two classes
-    assert main(arguments) == 0  # those that are likely or true, or the first three
+    assert main(arguments) == 0  # draws the predicted and true classes, or the three highest
     assert main(["--checkpoint", str(folder), photos[0], photos[0], "--heatmaps", str(tmp_path / "twice")]) == 0
     assert len(list((tmp_path / "twice").iterdir())) == 2
 
 
-def test_own_thresholds(trained, tmp_path, capsys):
+def test_thresholds_of_the_classes(trained, tmp_path, capsys):
     folder, data = trained
     names = data.val.class_names
     (tmp_path / "t.json").write_text(json.dumps({"thresholds": dict.fromkeys(names, 0.0) | {names[0]: 1.0}}))
@@ -75,16 +75,16 @@ def test_own_thresholds(trained, tmp_path, capsys):
     assert set(json.loads(capsys.readouterr().out)[0]["labels"]) == set(names[1:])
 
 
-def test_what_cannot_be_read_is_said_and_the_others_are_told(trained, tmp_path, capsys):
+def test_unreadable_photos_are_reported_and_the_others_labelled(trained, tmp_path, capsys):
     folder, data = trained
     (tmp_path / "bad.jpg").write_bytes(b"no")
     photos = [str(tmp_path / "bad.jpg"), str(data.val.paths[0]), str(tmp_path / "gone.jpg")]
     assert main(["--checkpoint", str(folder), *photos, "--json"]) == 2
     captured = capsys.readouterr()
-    assert [one["image"] for one in json.loads(captured.out)] == [photos[1]]
+    assert [row["image"] for row in json.loads(captured.out)] == [photos[1]]
     assert "bad.jpg: cannot be decoded" in captured.err
     assert "gone.jpg: cannot be read (No such file" in captured.err
-    for flags, said in (
+    for flags, message in (
         (["x.jpg"], "--checkpoint: not given"),
         (["x.jpg", "--checkpoint", str(tmp_path)], r"has no model\.safetensors"),
         (["--checkpoint", str(folder)], "no photo is given"),
@@ -95,23 +95,23 @@ def test_what_cannot_be_read_is_said_and_the_others_are_told(trained, tmp_path, 
         ),
         (["x.jpg", "--checkpoint", str(folder), "--model.alpha", "1"], "model.alpha: is fixed by the checkpoint"),
     ):
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             main(flags)
 
 
 @pytest.mark.parametrize("head", ["gap", "gmp", "wildcat", "decouplenet"])
-def test_every_head_has_maps(trained, tmp_path, config, head):
+def test_every_head_has_class_maps(trained, tmp_path, config, head):
     from decouplenet.model import build_model
 
     _, data = trained
     config = config(model__head=head)
     write_checkpoint(tmp_path / "c", build_model(config.model, 15).state_dict(), config, {}, data.val.class_names)
-    found = predict(read_checkpoint(tmp_path / "c"), str(data.val.paths[0]), maps=True)
-    assert found.maps.shape[0] == 15
-    assert found.maps.ndim == 3
+    prediction = predict(read_checkpoint(tmp_path / "c"), str(data.val.paths[0]), maps=True)
+    assert prediction.maps.shape[0] == 15
+    assert prediction.maps.ndim == 3
 
 
-def test_the_highest_place_of_a_map_is_where_it_is_drawn():
+def test_a_map_is_drawn_at_the_position_of_its_maximum():
     maps = torch.zeros(2, 4, 4)
     maps[1, 0, 3] = 5.0
     large = upsample(maps, 80, 40).numpy()
@@ -125,17 +125,17 @@ def test_the_highest_place_of_a_map_is_where_it_is_drawn():
     assert (flat == flat[0, 0]).all()
 
 
-def test_captions_say_score_and_truth(monkeypatch):
-    said = []
+def test_captions_show_score_and_truth(monkeypatch):
+    texts = []
     from PIL import ImageDraw
 
-    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda self, at, text, **rest: said.append(text))
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda self, position, text, **options: texts.append(text))
     image = Image.new("RGB", (300, 200))
     heatmap_figure(image, torch.rand(3, 4, 4), ("a", "b", "c"), [0.1, 0.925, 0.3], ["b", "c"], {"b", "a"})
-    text = " ".join(said)
+    text = " ".join(texts)
     assert "ground truth: a, b" in text
     assert "b 0.93 in the ground truth" in text
     assert "c 0.30 not in the ground truth" in text
-    said.clear()
+    texts.clear()
     heatmap_figure(image, torch.rand(3, 4, 4), ("a", "b", "c"), [0.1, 0.925, 0.3], ["a"])
-    assert " ".join(said) == "ground truth: not known a 0.10"
+    assert " ".join(texts) == "ground truth: not known a 0.10"

@@ -1,4 +1,4 @@
-"""Thresholds of the classes: the best by brute force, and their file."""
+"""Thresholds of the classes against brute force, and their file."""
 
 import numpy as np
 import pytest
@@ -25,22 +25,22 @@ def test_no_other_threshold_has_a_higher_f1(case):
     scores, targets, ignored = case
     thresholds = best_thresholds(scores, targets, ignored)
     for c in range(2):
-        kept = ~ignored[:, c]
-        if not targets[kept, c].any():
+        counted = ~ignored[:, c]
+        if not targets[counted, c].any():
             assert thresholds[c] == 0.5
             continue
-        one = scores[kept, c : c + 1], targets[kept, c : c + 1]
-        mine = multilabel_metrics(*one, thresholds=[thresholds[c]])["f1_c"]
+        column = scores[counted, c : c + 1], targets[counted, c : c + 1]
+        best = multilabel_metrics(*column, thresholds=[thresholds[c]])["f1_c"]
         for other in np.linspace(-0.05, 1.05, 23):
-            assert mine >= multilabel_metrics(*one, thresholds=[float(other)])["f1_c"] - 1e-12 or other < 0
+            assert best >= multilabel_metrics(*column, thresholds=[float(other)])["f1_c"] - 1e-12 or other < 0
 
 
-def test_of_equal_ones_it_is_the_nearest_to_a_half():
+def test_among_equal_thresholds_it_is_the_nearest_to_a_half():
     assert best_thresholds(np.array([[0.9], [0.4], [0.1]]), np.array([[1], [0], [0]])) == [0.65]
     assert best_thresholds(np.array([[0.2], [0.1]]), np.array([[1], [0]])) == [pytest.approx(0.15)]
 
 
-def test_the_file(tmp_path):
+def test_the_thresholds_file(tmp_path):
     write_thresholds(tmp_path / "t.json", ("a", "b"), [0.2, 0.7], {"images": 5})
     assert read_thresholds(tmp_path / "t.json", ("b", "a")) == ([0.7, 0.2], {"images": 5})
     with pytest.raises(InputError, match=r"classes of '.*' are not the checkpoint's \(they differ in \['b', 'c'\]\)"):

@@ -1,4 +1,4 @@
-"""One Ray for all integration tests, with a home of its own, to which a test may add machines."""
+"""One Ray for all integration tests, with its own home folder. A test may add machines to it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Searches as tests run and look at them: in a process of their own, their files, and what lives on Ray."""
+"""Searches as tests run them, in a process of their own, and what they leave: their files, and what lives on Ray."""
 
 import csv
 import os
@@ -8,31 +8,31 @@ import sys
 
 import optuna
 
-from decouple_search.study.record import STUDY_NAME
+from decouple_search.study.optuna_storage import STUDY_NAME
 
 FILES = ("best_config.yaml", "best_checkpoint", "leaderboard.csv", "report.html", "study.log", "summary.json")
 FILES += ("tensorboard",)
 
 
 def leaderboard(experiment):
-    """Its rows."""
+    """The rows of the leaderboard."""
     with (experiment / "leaderboard.csv").open() as file:
         return list(csv.DictReader(file))
 
 
-def kept_study(experiment):
+def read_study(experiment):
     """The study, opened with Optuna alone."""
     journal = optuna.storages.journal.JournalFileBackend(str(experiment / "study.log"))
     return optuna.load_study(study_name=STUDY_NAME, storage=optuna.storages.JournalStorage(journal))
 
 
-def checkpoints(experiment):
-    """Checkpoint folders of trials, by trial."""
+def trials_with_checkpoints(experiment):
+    """The trial of each checkpoint folder."""
     return sorted(folder.parent.name for folder in experiment.glob("trials/*/checkpoint_*"))
 
 
-def alive():
-    """Actors, and placement groups that are not removed."""
+def alive_on_ray():
+    """Actors that live, and placement groups that are not removed."""
     from ray.util.state import list_actors, list_placement_groups
 
     actors = [actor.class_name for actor in list_actors(filters=[("state", "!=", "DEAD")])]
@@ -41,14 +41,14 @@ def alive():
 
 
 def gang_pids():
-    """Processes of the gang workers that live."""
+    """The processes of the gang workers that live."""
     from ray.util.state import list_actors
 
     return [a.pid for a in list_actors(filters=[("state", "=", "ALIVE"), ("class_name", "=", "GangWorker")])]
 
 
 def wait_for_end(pids):
-    """Return when these processes have ended, as the kernel says; fail if one lives on for a minute."""
+    """Return when these processes have ended, as the kernel says; fail if one of them lives for another minute."""
     for pid in pids:
         try:
             process = os.pidfd_open(pid)
@@ -56,49 +56,39 @@ def wait_for_end(pids):
             continue
         ended, _, _ = select.select([process], [], [], 60)
         os.close(process)
-        assert ended, f"process {pid} lives on"
+        assert ended, f"process {pid} is still alive"
 
 
 def workers_started():
-    """Gang workers since this Ray began, ended ones too."""
+    """The number of gang workers since this Ray started, with those that have ended."""
     from ray.util.state import list_actors
 
     return len(list_actors(filters=[("class_name", "=", "GangWorker")], limit=1000))
 
 
-def start(ray_cluster, file, folder, *flags):
-    """A search in a process of its own, on the same Ray; returns once a trial has ended an epoch."""
+def start_search(ray_cluster, file, folder, *flags):
+    """Start a search in a process of its own, on the same Ray; returns once a trial has ended an epoch."""
+    command = [sys.executable, "-m", "decouple_search.tune", "--space", str(file), "--storage", str(folder)]
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "decouple_search.tune",
-            "--space",
-            str(file),
-            "--storage",
-            str(folder),
-            "--name",
-            "x",
-            *flags,
-        ],
+        [*command, "--name", "x", *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "RAY_ADDRESS": ray_cluster},
     )
-    seen = []
+    lines = []
     for line in process.stdout:
-        seen.append(line)
+        lines.append(line)
         if "  epoch " in line:
             return process
-    raise AssertionError(f"no epoch was reported: {''.join(seen)}")
+    raise AssertionError(f"no epoch was reported: {''.join(lines)}")
 
 
-def run_until(process, text, count=1):
-    """Read a search's lines until some has been there a number of times; False where it ended before."""
-    seen = 0
+def read_until(process, text, count=1):
+    """Read a search's lines until this number of them has a text; False if the search ended before."""
+    matches = 0
     for line in process.stdout:
-        seen += text in line
-        if seen == count:
+        matches += text in line
+        if matches == count:
             return True
     return False

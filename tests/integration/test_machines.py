@@ -1,8 +1,8 @@
-"""Searches on several machines (`ray.cluster_utils.Cluster`), of which one is lost, and to which one is added."""
+"""Searches on several machines (`ray.cluster_utils.Cluster`): one machine is lost, and one is added."""
 
 import pytest
 
-from tests.integration.searches import alive, kept_study, leaderboard, run_until, start
+from tests.integration.searches import alive_on_ray, leaderboard, read_study, read_until, start_search
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -26,26 +26,26 @@ def nodes_of_workers():
     return {actor.node_id for actor in list_actors(filters=[("class_name", "=", "GangWorker")], limit=1000)}
 
 
-def in_use(added):
-    """One of the machines that a gang works on."""
+def machine_in_use(added):
+    """One of these machines that a gang works on."""
     return next(node for node in added if node.node_id in nodes_of_workers())
 
 
-def ended_well(experiment, trials, epochs):
+def assert_complete(experiment, trials, epochs):
     rows = leaderboard(experiment)
     assert sorted(row["trial_id"] for row in rows) == [f"{number:04d}" for number in range(trials)]
     assert {(row["state"], row["epochs"]) for row in rows} == {("COMPLETE", str(epochs))}
-    curves = [list(trial.intermediate_values) for trial in kept_study(experiment).trials]
+    curves = [list(trial.intermediate_values) for trial in read_study(experiment).trials]
     assert curves == [list(range(1, epochs + 1))] * trials
-    assert alive() == []
+    assert alive_on_ray() == []
 
 
-def test_a_lost_machine_costs_no_trial_and_no_failure_and_a_new_one_is_used(machines, two_more, space_file, tmp_path):
+def test_a_lost_machine_costs_no_trial_and_a_new_machine_is_used(machines, two_more, space_file, tmp_path):
     """Two trials at a time, each on two of three machines."""
     flags = (*SPREAD, "--trials", "3", "--train.epochs", "80", "--max-failures", "0")
-    process = start(machines.address, space_file(), tmp_path, *flags)
-    assert run_until(process, "trial 0001  epoch ")  # so both gangs train
-    machines.remove_node(in_use(two_more), allow_graceful=False)
+    process = start_search(machines.address, space_file(), tmp_path, *flags)
+    assert read_until(process, "trial 0001  epoch ")  # so both gangs train
+    machines.remove_node(machine_in_use(two_more), allow_graceful=False)
     lines, new = [], None
     for line in process.stdout:
         lines.append(line)
@@ -55,18 +55,18 @@ def test_a_lost_machine_costs_no_trial_and_no_failure_and_a_new_one_is_used(mach
     out = "".join(line for line in lines if "state-dump" not in line)
     assert process.wait(timeout=60) == 0, out
     assert new is not None, out
-    assert "  goes on from " in out, out
-    assert sum("  epoch 1/80" in line for line in lines) <= 3  # none began again
-    ended_well(tmp_path / "x", trials=3, epochs=80)
+    assert "  restarts from " in out, out
+    assert sum("  epoch 1/80" in line for line in lines) <= 3  # none was trained from the beginning twice
+    assert_complete(tmp_path / "x", trials=3, epochs=80)
     assert new.node_id in nodes_of_workers()
 
 
-def test_a_trial_shrinks_to_the_machines_that_are_left(machines, two_more, space_file, tmp_path):
+def test_a_trial_continues_with_the_workers_that_fit(machines, two_more, space_file, tmp_path):
     machines.remove_node(two_more.pop(), allow_graceful=False)
     flags = (*SPREAD, "--trials", "2", "--train.epochs", "80", "--scaling.min_workers_per_trial", "1")
-    process = start(machines.address, space_file(), tmp_path, *flags)
-    machines.remove_node(in_use(two_more), allow_graceful=False)
+    process = start_search(machines.address, space_file(), tmp_path, *flags)
+    machines.remove_node(machine_in_use(two_more), allow_graceful=False)
     out = process.stdout.read()
     assert process.wait(timeout=60) == 0, out
-    assert "trial 0000  goes on with 1 of 2 workers" in out
-    ended_well(tmp_path / "x", trials=2, epochs=80)
+    assert "trial 0000  continues with 1 of 2 workers" in out
+    assert_complete(tmp_path / "x", trials=2, epochs=80)

@@ -1,4 +1,4 @@
-"""Whole trainings on a real Ray: their files, and that what is interrupted goes on as if it had not been."""
+"""Whole trainings on a real Ray: their files, and that a resumed one ends like one that was not interrupted."""
 
 import contextlib
 import json
@@ -26,11 +26,12 @@ from decouple_search.tune import main as tune
 from decouplenet.checkpoint import read_checkpoint
 from decouplenet.command_line import run
 from decouplenet.config import Config
-from decouplenet.yaml_text import load_yaml
 from decouplenet.data.formats import load_image_sets
 from decouplenet.data.opened import open_data
+from decouplenet.data.transforms import normalise
 from decouplenet.metrics import multilabel_metrics
 from decouplenet.optim import lr_factor
+from decouplenet.yaml_text import load_yaml
 
 pytestmark = pytest.mark.ray
 
@@ -42,40 +43,42 @@ def workers():
     return [actor for actor in list_actors(filters=[("state", "!=", "DEAD")]) if actor.class_name == "RayTrainWorker"]
 
 
-def command(*flags, address):
-    """The train command as a process, and its lines."""
+def start_training(*flags, address):
+    """Start the train command as a process."""
     line = [sys.executable, "-m", "decouple_search.train", *flags]
     return subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env={**os.environ, "RAY_ADDRESS": address})
 
 
 def drain(address, node):
-    """Give notice that a machine goes in a minute, as a cloud does through the autoscaler."""
+    """Announce that a machine will be taken away in a minute, as a cloud does through the autoscaler."""
     line = ["ray", "drain-node", "--address", address, "--node-id", node, "--deadline-remaining-seconds", "60"]
     line += ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot"]
     subprocess.run([str(Path(sys.executable).with_name(line[0])), *line[1:]], check=True, capture_output=True)
 
 
 def scalars(folder, tag):
-    """Values of TensorBoard by epoch."""
+    """The values in TensorBoard by epoch."""
     events = EventAccumulator(str(folder / "tensorboard")).Reload()
     return {event.step: event.value for event in events.Scalars(tag)}
 
 
 @pytest.fixture
-def file(tmp_path, config):
-    """Makes the file of a small configuration for two workers."""
+def config_file(tmp_path, config):
+    """Write the file of a small configuration for two workers; returns its path."""
 
-    def make(**keys):
+    def write(**keys):
         keys = {"train__epochs": 4, "data__synthetic_images": 600, "scaling__workers_per_trial": 2} | keys
         (tmp_path / "best_config.yaml").write_text(yaml.safe_dump(config(**keys).to_dict()))
         return str(tmp_path / "best_config.yaml")
 
-    return make
+    return write
 
 
-def test_killed_and_resumed_it_ends_with_the_weights_of_a_gang_that_was_not(ray_cluster, file, tmp_path, capsys):
+def test_a_killed_training_is_resumed_and_ends_with_the_weights_of_one_without_interruption(
+    ray_cluster, config_file, tmp_path, capsys
+):
     flags = ["--storage", str(tmp_path), "--name", "killed"]
-    with command("--config", file(), *flags, address=ray_cluster) as process:
+    with start_training("--config", config_file(), *flags, address=ray_cluster) as process:
         assert any("epoch 1/4" in line for line in process.stdout)
         assert len(workers()) == 2
         process.kill()
@@ -91,18 +94,18 @@ def test_killed_and_resumed_it_ends_with_the_weights_of_a_gang_that_was_not(ray_
     settings = load_yaml(folder / "config.yaml")
     gang = Gang(replace(Config.from_dict(settings).scaling, gpus_per_worker=0.0))
     gang.start(settings)
-    maps = {epoch: gang.train_epoch()["val_map"] for epoch in range(1, 5)}
-    straight = load(gang.checkpoint({})["model.safetensors"])
+    maps = {epoch: gang.train_epoch().measures["val_map"] for epoch in range(1, 5)}
+    uninterrupted = load(gang.checkpoint({})["model.safetensors"])
     gang.stop()
     states = {path.parent: torch.load(path, weights_only=True) for path in folder.glob("checkpoints/*/state.pt")}
     last = max(states, key=lambda path: states[path]["epoch"])
     assert states[last]["epoch"] == 4
-    assert all(torch.equal(value, straight[name]) for name, value in load_file(last / "model.safetensors").items())
+    assert all(torch.equal(value, uninterrupted[name]) for name, value in load_file(last / "model.safetensors").items())
     assert scalars(folder, "val/map") == pytest.approx(maps, abs=1e-6)
 
     best = folder / "best_checkpoint"
-    kept = read_checkpoint(best)
-    assert kept.metrics["val_map"] == pytest.approx(max(maps.values()), abs=1e-9)
+    exported = read_checkpoint(best)
+    assert exported.metrics["val_map"] == pytest.approx(max(maps.values()), abs=1e-9)
     other = tmp_path / "other"  # a checkpoint with another network's weights, of the same classes
     other.mkdir()
     for name in ("config.yaml", "metrics.json", "model.safetensors"):
@@ -112,11 +115,9 @@ def test_killed_and_resumed_it_ends_with_the_weights_of_a_gang_that_was_not(ray_
     ensemble = json.loads(capsys.readouterr().out)
     assert (ensemble["images"], ensemble["split"]) == (120, "val")
     assert [each["checkpoint"] for each in ensemble["checkpoints"]] == [str(best), str(other)]
-    assert ensemble["checkpoints"][0]["map"] == pytest.approx(kept.metrics["val_map"], abs=1e-6)
-    data = open_data(kept.config.data)
+    assert ensemble["checkpoints"][0]["map"] == pytest.approx(exported.metrics["val_map"], abs=1e-6)
+    data = open_data(exported.config.data)
     images = torch.from_numpy(data.val_pixels[range(len(data.val))].copy()).permute(0, 3, 1, 2)
-    from decouplenet.data.transforms import normalise
-
     with torch.inference_mode():
         scores = [read_checkpoint(path).model(normalise(images)).sigmoid() for path in (best, other)]
     assert ensemble["map"] == pytest.approx(multilabel_metrics(sum(scores) / 2, data.val.targets)["map"], abs=1e-4)
@@ -124,18 +125,38 @@ def test_killed_and_resumed_it_ends_with_the_weights_of_a_gang_that_was_not(ray_
     assert "data.train_annotations: not given" in capsys.readouterr().err
 
 
+def test_the_objective_of_the_config_chooses_the_best_epoch(ray_cluster, config_file, tmp_path, capsys):
+    """The learning rate is so high that the loss rises after the first epoch, while the mAP still improves."""
+    file = config_file(
+        optim__lr=0.8, optim__schedule="constant", data__synthetic_images=120, scaling__workers_per_trial=1
+    )
+    flags = ["--config", file, "--storage", str(tmp_path), "--name", "x", "--train.objective", "val_loss"]
+    assert main(flags) == 0
+    folder = tmp_path / "x"
+    losses = scalars(folder, "val/loss")
+    best = min(losses, key=losses.get)
+    assert len(losses) == 4
+    metrics = json.loads((folder / "best_checkpoint" / "metrics.json").read_text())
+    assert (metrics["epoch"], metrics["val_loss"]) == (best, pytest.approx(losses[best], abs=1e-6))
+    out = capsys.readouterr().out
+    assert f"best       epoch {best}, val_loss {metrics['val_loss']:.4f}" in out
+    assert f"epoch {best}/4  train_loss " in out
+    maps = scalars(folder, "val/map")
+    assert best not in (4, max(maps, key=maps.get)), "the last epoch or the highest mAP would choose the same epoch"
+
+
 @pytest.mark.slow
-def test_what_cannot_be_trained_is_one_line(ray_cluster, file, tmp_path, capsys):
-    flags = ["--config", file(), "--storage", str(tmp_path), "--name", "x", "--optim.lr", "1e30"]
+def test_a_diverging_training_fails_with_one_line(ray_cluster, config_file, tmp_path, capsys):
+    flags = ["--config", config_file(), "--storage", str(tmp_path), "--name", "x", "--optim.lr", "1e30"]
     assert run(main, flags) == 1
     assert "failed: the loss is " in capsys.readouterr().err
     assert workers() == []
 
 
 @pytest.mark.slow
-def test_a_worker_lost_under_zero_3_on_s3(ray_cluster, file, tmp_path, capsys, s3):
-    given = file(train__strategy="deepspeed", train__zero_stage=3, train__ema_decay=0.9, train__epochs=5)
-    with command("--config", given, "--storage", s3, "--name", "zero", address=ray_cluster) as process:
+def test_a_training_with_zero_3_on_s3_survives_a_lost_worker(ray_cluster, config_file, tmp_path, capsys, s3):
+    file = config_file(train__strategy="deepspeed", train__zero_stage=3, train__ema_decay=0.9, train__epochs=5)
+    with start_training("--config", file, "--storage", s3, "--name", "zero", address=ray_cluster) as process:
         lines = []
         for line in process.stdout:
             lines.append(line)
@@ -146,14 +167,15 @@ def test_a_worker_lost_under_zero_3_on_s3(ray_cluster, file, tmp_path, capsys, s
     assert [sum(f"epoch {epoch}/5" in line for line in lines) for epoch in range(1, 6)] == [1] * 5
     base, _, query = s3.partition("?")
     with contextlib.ExitStack() as stack:
-        told = read_checkpoint(open_checkpoint(f"{base}/zero/best_checkpoint?{query}", stack)[1]).metrics["val_map"]
+        _, folder = open_checkpoint(f"{base}/zero/best_checkpoint?{query}", stack)
+        trained = read_checkpoint(folder).metrics["val_map"]
     capsys.readouterr()
     assert evaluate(["--checkpoint", f"{base}/zero/best_checkpoint?{query}", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["map"] == pytest.approx(told, abs=1e-6)
+    assert json.loads(capsys.readouterr().out)["map"] == pytest.approx(trained, abs=1e-6)
 
 
 @pytest.mark.slow
-def test_the_winner_of_a_search_is_trained_in_full(ray_cluster, space_file, tmp_path, capsys):
+def test_the_best_trial_of_a_search_is_trained_in_full(ray_cluster, space_file, tmp_path, capsys):
     flags = ["--space", str(space_file()), "--storage", str(tmp_path), "--name", "x", "--trials", "2"]
     assert tune([*flags, "--retrain-best", "--data.holdout", "0.3"]) == 0
     config = Config.from_dict(load_yaml(tmp_path / "x" / "retrained" / "config.yaml"))
@@ -164,27 +186,27 @@ def test_the_winner_of_a_search_is_trained_in_full(ray_cluster, space_file, tmp_
 
 
 @pytest.mark.slow
-def test_a_notice_that_a_machine_goes_saves_the_epoch_half_way(ray_cluster, file, tmp_path):
+def test_an_announced_loss_of_a_machine_saves_a_part_of_the_epoch(ray_cluster, config_file, tmp_path):
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         spare = cluster.add_node(num_cpus=1)
-        given = file(train__epochs=10, data__synthetic_images=8000, data__image_size=64)
-        flags = ("--config", given, "--storage", str(tmp_path), "--name", "x", "--workers", "1:2")
+        file = config_file(train__epochs=10, data__synthetic_images=8000, data__image_size=64)
+        flags = ("--config", file, "--storage", str(tmp_path), "--name", "x", "--workers", "1:2")
         lines = []
-        with command(*flags, address=cluster.address) as process:
+        with start_training(*flags, address=cluster.address) as process:
             for line in process.stdout:
                 lines.append(line)
                 if "epoch 1/10" in line:
                     drain(cluster.address, spare.node_id)
                 elif "is about to be taken away" in line:
                     steps = [
-                        json.loads(file.read_text())["step"] for file in tmp_path.glob("x/checkpoints/*/metrics.json")
+                        json.loads(path.read_text())["step"] for path in tmp_path.glob("x/checkpoints/*/metrics.json")
                     ]
                     cluster.remove_node(spare, allow_graceful=False)
         assert process.returncode == 0
     finally:
         cluster.shutdown()
-    saved = re.search(r"(epoch (\d+), step (\d+)): saved, as a machine", "".join(lines))
+    saved = re.search(r"(epoch (\d+), step (\d+)): saved, because a machine", "".join(lines))
     assert max(steps) == int(saved[3])
     assert 0 < int(saved[3]) < 400
     assert sum(f"; what is saved is {saved[1]}" in line for line in lines) == 1
@@ -194,14 +216,14 @@ def test_a_notice_that_a_machine_goes_saves_the_epoch_half_way(ray_cluster, file
 
 
 @pytest.mark.slow
-def test_workers_go_and_come_and_the_schedule_does_not_move(ray_cluster, file, tmp_path):
+def test_a_changing_number_of_workers_does_not_change_the_learning_rates(ray_cluster, config_file, tmp_path):
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         spare = cluster.add_node(num_cpus=1)
-        given = file(train__epochs=24, data__synthetic_images=8000, data__image_size=64)
-        flags = ("--config", given, "--storage", str(tmp_path), "--name", "x", "--workers", "1:2")
+        file = config_file(train__epochs=24, data__synthetic_images=8000, data__image_size=64)
+        flags = ("--config", file, "--storage", str(tmp_path), "--name", "x", "--workers", "1:2")
         sizes = []
-        with command(*flags, address=cluster.address) as process:
+        with start_training(*flags, address=cluster.address) as process:
             for line in process.stdout:
                 if "images/s on" not in line:
                     continue

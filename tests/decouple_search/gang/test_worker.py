@@ -1,4 +1,4 @@
-"""A gang's worker in this process, without Ray: devices, state, and what stays from one trial to the next."""
+"""A gang's worker in this process, without Ray: its devices, its progress, its checkpoints, and the data it keeps."""
 
 import gc
 import json
@@ -6,13 +6,14 @@ import json
 import pytest
 import torch
 
-from decouple_search.gang.worker import GangWorker, Seat, backend_for, shared_devices
+from decouple_search.gang.epoch_result import EpochResult
+from decouple_search.gang.worker import GangWorker, WorkerLocation, backend_for, shared_devices
 from decouplenet.errors import InputError, TrainingFailed
 
 
 @pytest.fixture(autouse=True)
-def unfrozen():
-    """What a worker took out of the garbage collection comes back into it, as this process goes on."""
+def collected_again():
+    """Garbage collection again looks at the objects that a worker excluded from it."""
     yield
     gc.unfreeze()
 
@@ -24,21 +25,26 @@ def worker():
     torch.set_num_threads(threads)
 
 
-def test_workers_of_a_machine_see_each_others_gpus():
-    seats = [Seat("a", 1, ("2",)), Seat("b", 1, ("0",)), Seat("a", 1, ("0",)), Seat("b", 1, ("1",))]
-    assert shared_devices(seats) == [("2,0", 0), ("0,1", 0), ("2,0", 1), ("0,1", 1)]
-    assert backend_for(seats) == "nccl"
+def test_workers_on_a_machine_see_each_others_gpus():
+    locations = [
+        WorkerLocation("a", 1, ("2",)),
+        WorkerLocation("b", 1, ("0",)),
+        WorkerLocation("a", 1, ("0",)),
+        WorkerLocation("b", 1, ("1",)),
+    ]
+    assert shared_devices(locations) == [("2,0", 0), ("0,1", 0), ("2,0", 1), ("0,1", 1)]
+    assert backend_for(locations) == "nccl"
 
 
-def test_workers_that_share_a_gpu_do_without_nccl():
-    seats = [Seat("a", 1, ("3",)), Seat("a", 1, ("3",)), Seat("a", 1, ("1",))]
-    assert shared_devices(seats) == [("3,1", 0), ("3,1", 0), ("3,1", 1)]
-    assert backend_for(seats) == "gloo"
-    assert backend_for([Seat("a", 1, ()), Seat("b", 1, ())]) == "gloo"
-    assert backend_for([Seat("a", 1, ("3",)), Seat("b", 1, ("3",))]) == "nccl"
+def test_workers_that_share_a_gpu_do_not_use_nccl():
+    locations = [WorkerLocation("a", 1, ("3",)), WorkerLocation("a", 1, ("3",)), WorkerLocation("a", 1, ("1",))]
+    assert shared_devices(locations) == [("3,1", 0), ("3,1", 0), ("3,1", 1)]
+    assert backend_for(locations) == "gloo"
+    assert backend_for([WorkerLocation("a", 1, ()), WorkerLocation("b", 1, ())]) == "gloo"
+    assert backend_for([WorkerLocation("a", 1, ("3",)), WorkerLocation("b", 1, ("3",))]) == "nccl"
 
 
-def test_data_stays_open_between_trials_that_read_the_same(worker, config):
+def test_data_stays_open_for_the_next_trial_that_reads_the_same_data(worker, config):
     worker.start(config().to_dict())
     opened = worker._data
     worker.start(config(optim__lr=0.5, model__head="gap", data__cutout=0.5, data__flip=False).to_dict())
@@ -47,7 +53,7 @@ def test_data_stays_open_between_trials_that_read_the_same(worker, config):
     assert worker._data is not opened
 
 
-def test_threads_follow_the_cpus(config):
+def test_torch_has_as_many_threads_as_the_worker_has_cpus(config):
     threads = torch.get_num_threads()
     for cpus, expected in ((3, 3), (2.9, 2), (0.5, 1)):
         GangWorker(0, 1, cpus, 0).start(config().to_dict())
@@ -55,51 +61,74 @@ def test_threads_follow_the_cpus(config):
     torch.set_num_threads(threads)
 
 
-def test_whoever_watches_sees_it_get_on(worker, config):
-    seen = [worker.progress()]
+def test_progress_grows_with_every_call_and_every_batch(worker, config):
+    progress = [worker.progress()]
     worker.start(config().to_dict())
-    seen.append(worker.progress())
+    progress.append(worker.progress())
     for _ in worker._engine._train.training(0, 0, flip=False):
         pass
-    assert worker.progress() == seen[-1]  # nothing was trained
+    assert worker.progress() == progress[-1]  # nothing was trained
     worker.train_epoch()
-    seen.append(worker.progress())
+    progress.append(worker.progress())
     worker.checkpoint({})
-    seen.append(worker.progress())
-    assert seen == sorted(set(seen))
-    assert seen[2] - seen[1] >= 96 // 16 + 24 // 16
+    progress.append(worker.progress())
+    assert progress == sorted(set(progress))
+    assert progress[2] - progress[1] >= 96 // 16 + 24 // 16
 
 
-def test_a_checkpoint_says_whose_it_is_and_goes_on_where_it_was(worker, config):
+def test_an_epoch_has_its_measures_as_numbers_and_the_number_of_weights(worker, config):
+    worker.start(config().to_dict())
+    result = worker.train_epoch()
+    assert isinstance(result, EpochResult)
+    assert (result.epoch, result.failure, result.lineage) == (1, None, ())
+    assert {"val_map", "val_loss", "train_loss", "train_seconds", "eval_seconds", "images_per_second"} <= set(
+        result.measures
+    )
+    assert all(isinstance(value, (int, float)) for value in result.measures.values())
+    assert result.measures["parameters"] == sum(weight.numel() for weight in worker._engine.model.parameters())
+    assert result.seconds == result.measures["train_seconds"] + result.measures["eval_seconds"]
+
+
+def test_a_checkpoint_names_its_trial_and_a_training_resumes_from_it_exactly(worker, config):
     worker.start(config().to_dict())
     worker.train_epoch()
     files = worker.checkpoint({"trial": "0007", "lineage": []})
-    told = json.loads(files["metrics.json"])
-    assert (told["trial"], told["epoch"]) == ("0007", 1)
-    straight = worker.train_epoch()
+    metrics = json.loads(files["metrics.json"])
+    assert (metrics["trial"], metrics["epoch"]) == ("0007", 1)
+    uninterrupted = worker.train_epoch()
     worker.start(config().to_dict())
     worker.restore(files)
-    again = worker.train_epoch()
-    assert (again["epoch"], again["train_loss"], again["val_map"]) == (2, straight["train_loss"], straight["val_map"])
+    resumed = worker.train_epoch()
+    assert resumed.epoch == uninterrupted.epoch == 2
+    for measure in ("train_loss", "val_map"):
+        assert resumed.measures[measure] == uninterrupted.measures[measure]
 
 
-def test_an_error_takes_the_worker_out_of_its_group_and_lets_go_of_the_training(worker, config, monkeypatch):
-    left = []
-    monkeypatch.setattr(worker, "leave", lambda: left.append(worker._engine))
+def test_the_next_checkpoint_has_the_latency(worker, config):
+    worker.start(config().to_dict())
+    worker.train_epoch()
+    milliseconds = worker.latency()
+    assert milliseconds > 0
+    assert json.loads(worker.checkpoint({})["metrics.json"])["latency_ms"] == milliseconds
+
+
+def test_after_an_error_the_worker_has_left_its_group_and_freed_its_engine(worker, config, monkeypatch):
+    engines_at_leave = []
+    monkeypatch.setattr(worker, "leave", lambda: engines_at_leave.append(worker._engine))
     worker.start(config(optim__lr=1e30).to_dict())
     with pytest.raises(TrainingFailed, match="the loss is"):
         worker.train_epoch()
-    assert left == [None]
+    assert engines_at_leave == [None]
     with pytest.raises(InputError, match="unknown key 'model.alpah'"):
         worker.start({"model": {"alpah": 1}})
-    assert len(left) == 2
+    assert len(engines_at_leave) == 2
 
 
-def test_another_trials_checkpoint_brings_its_weights(worker, config):
+def test_the_checkpoint_of_another_trial_brings_its_weights(worker, config):
     worker.start(config(train__seed=3).to_dict())
     donor = worker.train_epoch()
     files = worker.checkpoint({"trial": "0001", "lineage": []})
     worker.start(config(train__seed=4, optim__lr=0.01, model__alpha=0.7).to_dict())
-    assert worker.evaluate()["val_loss"] != donor["val_loss"]
+    assert worker.evaluate()["val_loss"] != donor.measures["val_loss"]
     worker.restore(files)
-    assert worker.evaluate()["val_loss"] == donor["val_loss"]
+    assert worker.evaluate()["val_loss"] == donor.measures["val_loss"]

@@ -1,9 +1,9 @@
-"""What a plan reads of a cluster's file, and what it makes of it: slots, hours, money."""
+"""The machines in a cluster's file, and what a plan makes of them: slots, hours, money."""
 
 import pytest
 import yaml
 
-from decouple_search.machines.manifest import Kind, read_cluster
+from decouple_search.machines.manifest import MachineType, read_cluster
 from decouple_search.tune import main
 from decouplenet.errors import InputError
 from tests.cluster.files import FOLDER
@@ -21,53 +21,53 @@ def plan(space_file, capsys):
 
 
 def test_a_file_of_ray_up():
-    cluster = read_cluster(str(FOLDER / "aws.yaml"))
-    assert cluster.head == Kind("head", {"CPU": 0}, 0, 0, 0)
-    assert cluster.kinds == (
-        Kind("gpu_spot", {"CPU": 4, "GPU": 1}, 0, 8, 10),
-        Kind("gpu_on_demand", {"CPU": 4, "GPU": 1}, 0, 8, 0),
+    limits = read_cluster(str(FOLDER / "aws.yaml"))
+    assert limits.head == MachineType("head", {"CPU": 0}, 0, 0, 0)
+    assert limits.kinds == (
+        MachineType("gpu_spot", {"CPU": 4, "GPU": 1}, 0, 8, 10),
+        MachineType("gpu_on_demand", {"CPU": 4, "GPU": 1}, 0, 8, 0),
     )
-    assert [kind.name for kind in cluster.launched([1, 1])] == ["gpu_spot"] * 8  # max_workers of all
+    assert [kind.name for kind in limits.launched([1, 1])] == ["gpu_spot"] * 8  # max_workers of all types
 
 
-def test_the_manifests_of_kuberay_say_the_same():
+def test_the_two_manifests_of_kuberay_have_the_same_machines():
     job, cluster = (read_cluster(str(FOLDER / "kuberay" / f"{name}.yaml")) for name in ("rayjob", "raycluster"))
     assert job == cluster
     assert job.head.resources == {"CPU": 0, "GPU": 0}
-    assert [(kind.resources, kind.least, kind.most) for kind in job.kinds] == [
+    assert [(kind.resources, kind.minimum, kind.maximum) for kind in job.kinds] == [
         ({"CPU": 8, "GPU": 1}, 0, 8),
         ({"CPU": 8, "GPU": 1}, 0, 4),
     ]
-    assert job.most == 12
+    assert job.max_workers == 12
 
 
 @pytest.mark.parametrize(
-    ("start", "limits", "has"),
+    ("start_params", "limits", "expected"),
     [
         ({}, {"cpu": "3500m", "nvidia.com/gpu": 2}, {"CPU": 3, "GPU": 2}),  # a worker has whole cores
         ({"num-cpus": "6", "num-gpus": "1"}, {"cpu": "8", "nvidia.com/gpu": 2}, {"CPU": 6, "GPU": 1}),
         ({}, {"cpu": "2", "memory": "1Gi"}, {"CPU": 2, "GPU": 0}),
     ],
 )
-def test_what_a_pod_has(tmp_path, start, limits, has):
+def test_the_resources_of_a_pod(tmp_path, start_params, limits, expected):
     pod = {"spec": {"containers": [{"resources": {"limits": limits}}]}}
-    group = {"groupName": "w", "maxReplicas": 2, "rayStartParams": start, "template": pod}
+    group = {"groupName": "w", "maxReplicas": 2, "rayStartParams": start_params, "template": pod}
     spec = {"headGroupSpec": {"template": pod}, "workerGroupSpecs": [group]}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump({"kind": "RayCluster", "spec": spec}))
-    assert read_cluster(str(tmp_path / "c.yaml")).kinds == (Kind("w", has, 0, 2, 0),)
+    assert read_cluster(str(tmp_path / "c.yaml")).kinds == (MachineType("w", expected, 0, 2, 0),)
 
 
-def test_hours_and_money_follow_from_what_is_given(plan):
+def test_hours_and_money_follow_from_the_seconds_and_prices_that_are_given(plan):
     flags = ["--cluster", FOLDER / "aws.yaml", "--trials", 16, "--scheduler", "none", "--epoch-seconds", 360]
-    said = plan(*flags, "--prices", "head=0.5, gpu_spot=1, gpu_on_demand=3")
-    assert "at a time  8 trials" in said
-    assert "machines   8 gpu_spot for 8 trials at a time; 8 workers at most" in said
-    assert "hours      0.6 if all slots train all the time, 4.8 GPU-hours" in said  # 48 epochs of a tenth of an hour
-    assert "money      5.1, at 8.5 an hour" in said
-    said = plan(*flags, "--time-budget", 900, "--max-concurrent", 2, "--prices", "head=0.5,gpu_spot=1")
-    assert "machines   2 gpu_spot for 2 trials at a time" in said
-    assert "hours      0.25 if all slots train all the time, 0.5 GPU-hours" in said
-    assert "money      0.625, at 2.5 an hour" in said
+    text = plan(*flags, "--prices", "head=0.5, gpu_spot=1, gpu_on_demand=3")
+    assert "at a time  8 trials" in text
+    assert "machines   8 gpu_spot for 8 trials at a time; 8 workers at most" in text
+    assert "hours      0.6 if all slots train all the time, 4.8 GPU-hours" in text  # 48 epochs of a tenth of an hour
+    assert "money      5.1, at 8.5 per hour" in text
+    text = plan(*flags, "--time-budget", 900, "--max-concurrent", 2, "--prices", "head=0.5,gpu_spot=1")
+    assert "machines   2 gpu_spot for 2 trials at a time" in text
+    assert "hours      0.25 if all slots train all the time, 0.5 GPU-hours" in text
+    assert "money      0.625, at 2.5 per hour" in text
     assert "hours      not known without --epoch-seconds" in plan("--cluster", FOLDER / "gcp.yaml")
 
 
@@ -87,12 +87,12 @@ def test_hours_and_money_follow_from_what_is_given(plan):
         (["--cluster", str(FOLDER.parent / "search_spaces" / "demo.yaml")], "is neither a file of `ray up` nor"),
     ],
 )
-def test_what_no_machine_can_meet_and_wrong_files_are_refused(space_file, flags, message):
+def test_trials_that_fit_nowhere_wrong_prices_and_wrong_files_are_refused(space_file, flags, message):
     with pytest.raises(InputError, match=message):
         main(["--space", str(space_file()), "--dry-run", "--cluster", str(FOLDER / "aws.yaml"), *flags])
 
 
-def test_a_file_that_lacks_a_part_is_named(tmp_path):
+def test_an_incomplete_file_is_refused_with_the_missing_part(tmp_path):
     (tmp_path / "c.yaml").write_text("kind: RayJob\nspec: {}\n")
-    with pytest.raises(InputError, match=r"c.yaml' is not a whole cluster file \(KeyError\('rayClusterSpec'\)\)"):
+    with pytest.raises(InputError, match=r"c.yaml' is not a complete cluster file \(KeyError\('rayClusterSpec'\)\)"):
         read_cluster(str(tmp_path / "c.yaml"))

@@ -1,70 +1,79 @@
-"""When a search is over before its trials are."""
+"""When a search has used up its epochs, its patience or its seconds."""
 
 import pytest
 
 from decouple_search.ray_tune.budget import Budget
-from decouple_search.ray_tune.trainable import UNSHARED
+from decouple_search.ray_tune.requeue import Requeue
 from decouple_search.space.yaml_file import load_space
-from decouple_search.study.record import open_study
+from decouple_search.study.optuna_storage import open_study
+from tests.decouple_search.ray_tune.stubs import epoch_dict, failure_dict
 
 
 @pytest.fixture
-def study(space_file, tmp_path):
+def make_budget(space_file, tmp_path):
+    """Make a budget of a new study; the function's attribute `study` is the study."""
     space = load_space(space_file())
-    return open_study(tmp_path / "study.log", space), space
+    study = open_study(tmp_path / "study.log", space)
+
+    def make(*, requeue=None, **limits):
+        return Budget(study, space, requeue or Requeue(), **limits)
+
+    make.study = study
+    return make
 
 
-def test_epochs_of_earlier_runs_count(study):
-    study, space = study
-    study.ask().set_user_attr("epochs", 3)
-    budget = Budget(study, space, epochs=5)
+def end_trial(study, best_value):
+    """A trial of the study ends; `best_value` is None if it has no value."""
+    trial = study.ask()
+    if best_value is not None:
+        trial.set_user_attr("best_value", best_value)
+    study.tell(trial, best_value or 0.0)
+
+
+def test_epochs_of_earlier_runs_count(make_budget):
+    make_budget.study.ask().set_user_attr("epochs", 3)
+    budget = make_budget(epochs=5)
     assert not budget.stop_all()
-    assert budget("a", {"epoch": 1}) is False
-    budget("a", {"failed": "no"})
+    assert budget("a", epoch_dict(1, 0.5)) is False
+    budget("a", failure_dict("out of memory", epoch=1))
     assert not budget.stop_all()
-    budget("b", {"epoch": 1})
+    budget("b", epoch_dict(1, 0.5))
     assert budget.stop_all()
     assert budget.spent == "5 epochs trained (--epoch-budget)"
 
 
-def test_patience_counts_trials_since_the_best(study):
-    study, space = study
-    budget = Budget(study, space, patience=2)
-    for value, over in ((0.3, False), (0.5, False), (0.4, False), (None, True)):
-        trial = study.ask()
-        if value:
-            trial.set_user_attr("best_value", value)
-        study.tell(trial, value or 0.0)
-        assert budget.stop_all() == over
+def test_patience_counts_trials_since_the_best_one_ended(make_budget):
+    budget = make_budget(patience=2)
+    for value, is_over in ((0.3, False), (0.5, False), (0.4, False), (None, True)):
+        end_trial(make_budget.study, value)
+        assert budget.stop_all() == is_over
     assert "2 trials in a row" in budget.spent
 
 
-def test_a_running_trial_that_is_the_best_is_waited_for(study):
-    study, space = study
-    budget = Budget(study, space, patience=1)
+def test_patience_does_not_count_while_a_running_trial_is_the_best(make_budget):
+    budget = make_budget(patience=1)
     for value in (0.5, 0.4):
-        trial = study.ask()
-        trial.set_user_attr("best_value", value)
-        study.tell(trial, value)
-    study.ask().set_user_attr("best_value", 0.6)
+        end_trial(make_budget.study, value)
+    make_budget.study.ask().set_user_attr("best_value", 0.6)
     assert not budget.stop_all()
 
 
-def test_seconds_of_earlier_runs_count(study, monkeypatch):
+def test_seconds_of_earlier_runs_count(make_budget, monkeypatch):
     now = [100.0]
     monkeypatch.setattr("decouple_search.ray_tune.budget.time.monotonic", lambda: now[0])
-    budget = Budget(*study, seconds=60, before=50)
+    budget = make_budget(seconds=60, earlier_seconds=50)
     assert not budget.stop_all()
     now[0] = 110.0
     assert budget.stop_all()
     assert budget.spent == "60 s (--time-budget)"
 
 
-def test_a_machine_without_the_folder_ends_the_search_and_not_its_trial(study):
-    again = set()
-    budget = Budget(*study, again=again)
-    budget("a", {"epoch": 1, "val_map": 0.5})
+def test_a_machine_without_the_folder_ends_the_search_and_its_trial_is_requeued(make_budget):
+    requeue = Requeue()
+    budget = make_budget(requeue=requeue)
+    budget("a", epoch_dict(1, 0.5))
     assert not budget.stop_all()
-    budget("b", {"epoch": 0, "failed": "no folder", UNSHARED: "no folder"})
+    budget("b", failure_dict("no folder", missing_folder="no folder"))
     assert budget.stop_all()
-    assert (budget.fault, budget.spent, again) == ("no folder", "", {"b"})
+    assert (budget.fault, budget.spent) == ("no folder", "")
+    assert (requeue.has("a"), requeue.has("b")) == (False, True)

@@ -1,11 +1,11 @@
-"""A trial, as far as it needs no Ray; how it trains is in tests/integration/test_trial.py."""
+"""The part of a trial that needs no Ray. tests/integration/test_trial.py has its training."""
 
 import subprocess
 import sys
 
 
-def test_its_own_process_needs_no_torch():
-    """It only calls its gang; torch would take seconds of each slot's start, and memory."""
+def test_its_process_imports_no_torch():
+    """It only calls its gang. The import would cost each slot seconds at its start, and memory."""
     code = "import sys, decouple_search.ray_tune.trainable; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "False\n"

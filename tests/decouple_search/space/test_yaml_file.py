@@ -1,4 +1,4 @@
-"""The search space: what Optuna is asked, under which conditions, and what is refused."""
+"""A space's YAML file: what Optuna is asked to propose, under which conditions, and which files are refused."""
 
 from pathlib import Path
 
@@ -6,44 +6,46 @@ import optuna
 import pytest
 
 from decouple_search.evaluation.paper_tables import OWN, row_of
-from decouple_search.space.yaml_file import OBJECTIVES, load_space
+from decouple_search.space.objective import Objective
+from decouple_search.space.yaml_file import load_space
 from decouplenet.command_line import parse_config
 from decouplenet.errors import InputError
 
-SPACES = sorted((Path(__file__).parents[2] / "search_spaces").glob("*.yaml"))
+SPACES = sorted((Path(__file__).parents[3] / "search_spaces").glob("*.yaml"))
 
 
-def ask(space, trials=60):
+def propose(space, trials=60):
+    """Random proposals: the parameters of each, and Optuna's trial."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    asked = []
+    proposals = []
     for _ in range(trials):
         trial = study.ask()
-        asked.append((space.suggest(trial), trial))
-    return asked
+        proposals.append((space.suggest(trial), trial))
+    return proposals
 
 
 def test_proposals_lie_in_the_space_and_conditions_hold(space_file):
     space = load_space(space_file())
-    asked = ask(space)
-    for values, trial in asked:
+    proposals = propose(space)
+    for values, trial in proposals:
         assert trial.params == values
         assert ("model.k_neg" in values) == (values["model.alpha"] > 0.3)
         assert 1 <= values["model.maps_per_class"] <= 4
         assert values["model.attention"] in ("none", "arch1")
         parse_config({**space.base, **values})
-    assert len({"model.k_neg" in values for values, _ in asked}) == 2
+    assert len({"model.k_neg" in values for values, _ in proposals}) == 2
 
 
-def test_a_condition_comes_after_what_it_names(space_file):
-    keys = [parameter.key for parameter in load_space(space_file()).parameters]
+def test_a_parameter_comes_after_the_parameters_that_its_conditions_name(space_file):
+    keys = load_space(space_file()).keys
     assert keys.index("model.alpha") < keys.index("model.k_neg")
 
 
 def test_a_condition_on_a_fixed_key(space_file):
     fixed = load_space(space_file(), {"model.alpha": 0.0})
-    assert not any("model.k_neg" in values for values, _ in ask(fixed, 20))
+    assert not any("model.k_neg" in values for values, _ in propose(fixed, 20))
     fixed = load_space(space_file(), {"model.alpha": 0.9})
-    assert all("model.k_neg" in values for values, _ in ask(fixed, 20))
+    assert all("model.k_neg" in values for values, _ in propose(fixed, 20))
 
 
 @pytest.mark.parametrize(
@@ -59,21 +61,23 @@ def test_a_condition_on_a_fixed_key(space_file):
 )
 def test_every_kind_of_condition(space_file, condition, holds):
     file = space_file(("when: {model.alpha: {gt: 0.3}}", f"when: {{model.maps_per_class: {condition}}}"))
-    for values, _ in ask(load_space(file)):
+    for values, _ in propose(load_space(file)):
         assert ("model.k_neg" in values) == (values["model.maps_per_class"] in holds)
 
 
 def test_a_key_given_on_the_command_line_is_no_longer_searched(space_file):
     space = load_space(space_file(), {"model.maps_per_class": 3, "train.epochs": 7})
-    assert "model.maps_per_class" not in [parameter.key for parameter in space.parameters]
+    assert "model.maps_per_class" not in space.keys
     assert (space.base["model.maps_per_class"], space.base["train.epochs"]) == (3, 7)
     assert space.start == ({"model.alpha": 0.1, "model.k_neg": 0.2},)
 
 
-def test_start_points_lose_what_their_conditions_exclude(space_file):
+def test_start_points_lose_parameters_whose_conditions_do_not_hold(space_file):
     assert load_space(space_file()).checked_start() == [{"model.maps_per_class": 2, "model.alpha": 0.1}]
-    with_k = space_file(("model.alpha: 0.1,", "model.alpha: 0.7,"))
-    assert load_space(with_k).checked_start() == [{"model.maps_per_class": 2, "model.alpha": 0.7, "model.k_neg": 0.2}]
+    condition_holds = space_file(("model.alpha: 0.1,", "model.alpha: 0.7,"))
+    assert load_space(condition_holds).checked_start() == [
+        {"model.maps_per_class": 2, "model.alpha": 0.7, "model.k_neg": 0.2}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +127,7 @@ def test_start_points_lose_what_their_conditions_exclude(space_file):
         ("\n  - {model.maps_per_class: 2, model.alpha: 0.1, model.k_neg: 0.2}", " 5", "start: a list of points"),
     ],
 )
-def test_what_is_wrong_with_a_space_is_named(space_file, old, new, message):
+def test_a_wrong_space_is_refused_with_its_place_and_reason(space_file, old, new, message):
     with pytest.raises(InputError, match=message) as error:
         load_space(space_file((old, new)))
     assert "small.yaml" in str(error.value)
@@ -137,11 +141,19 @@ def test_a_whole_number_for_a_float_parameter_is_a_float(space_file):
     assert type(point["model.maps_per_class"]) is int
 
 
-def test_a_loss_is_minimised_unless_said_otherwise(space_file):
-    assert load_space(space_file(("trials: 4", "objective: {metric: val_loss}"))).mode == "min"
+def test_a_loss_is_minimised_unless_the_space_gives_another_mode(space_file):
+    space = load_space(space_file(("trials: 4", "objective: {metric: val_loss}")))
+    assert space.objectives == (Objective("val_loss", "min"),)
+    assert (space.objective, space.metric, space.mode) == (Objective("val_loss", "min"), "val_loss", "min")
+    assert load_space(space_file(("trials: 4", "objective: {metric: val_loss, mode: max}"))).mode == "max"
 
 
-def test_a_flag_out_of_range_is_not_blamed_on_the_space(space_file):
+def test_several_objectives_stay_in_the_order_of_the_file(space_file):
+    space = load_space(space_file(("trials: 4", "objective: [{metric: val_map}, {metric: latency_ms}]")))
+    assert space.objectives == (Objective("val_map", "max"), Objective("latency_ms", "min"))
+
+
+def test_a_value_of_the_command_line_that_is_out_of_range_is_named_as_such(space_file):
     with pytest.raises(InputError, match="with the command line: train.epochs: 0 is out of range"):
         load_space(space_file(), {"train.epochs": 0})
 
@@ -150,16 +162,7 @@ def test_flags_are_checked_together_with_the_space(space_file):
     """Tiny is refused with ImageNet weights, which are the default, but not with a base that has none."""
     assert load_space(space_file(), {"model.backbone": "tiny"}).base["model.backbone"] == "tiny"
     with_condition = space_file(("{model.alpha: {gt: 0.3}}", "{model.backbone: tiny}"))
-    assert any("model.k_neg" in values for values, _ in ask(load_space(with_condition), 3))
-
-
-def test_objectives_are_what_an_epoch_reports(config):
-    from decouplenet.data.opened import open_data
-    from decouplenet.engine import Engine
-
-    engine = Engine(config(), open_data(config().data))
-    reported = engine.train_epoch() | engine.evaluate()
-    assert set(OBJECTIVES) - {"parameters", "latency_ms"} <= set(reported)  # which its host adds
+    assert any("model.k_neg" in values for values, _ in propose(load_space(with_condition), 3))
 
 
 def test_a_space_that_searches_nothing_is_refused(space_file):
@@ -169,23 +172,30 @@ def test_a_space_that_searches_nothing_is_refused(space_file):
         load_space(space_file(), dict(zip(everything, values, strict=True)))
 
 
+def test_the_repository_has_spaces():
+    assert "demo" in [file.stem for file in SPACES]
+    assert any(file.stem.startswith("table") for file in SPACES)
+
+
 @pytest.mark.parametrize("file", SPACES, ids=lambda file: file.stem)
-def test_the_spaces_of_the_repo(file):
+def test_the_spaces_of_the_repository(file):
     space = load_space(file)
-    head = file.read_text().split("\nbase:")[0]
-    assert all(word in head for word in ("# Costs:", "# Expect:"))
-    for values, _ in ask(space, 20):
+    comments = file.read_text().split("\nbase:")[0]
+    assert all(heading in comments for heading in ("# Costs:", "# Expect:"))
+    for values, _ in propose(space, 20):
         parse_config({**space.base, **values})
     if file.stem.startswith("table"):
-        assert "# Trains:" in head
+        assert "# Trains:" in comments
         assert len(space.grid()) == space.trials == space.keep_checkpoints
         rows = [row_of(parse_config({**space.base, **point})) for point in space.grid()]
-        assert all(rows.count(row) == 3 for row in rows)  # seeds
-        own = {row: number for row, (number, _) in OWN["NUS-WIDE" if "nuswide" in head else "MS-COCO"].items()}
-        number = int(file.stem[5])
-        mine = {row for row, of in own.items() if of == number and row.attention != "arch1+arch2"}
-        assert mine <= set(rows)
+        assert all(rows.count(row) == 3 for row in rows)  # three seeds
+        paper_rows = OWN["NUS-WIDE" if "nuswide" in comments else "MS-COCO"]
+        table = int(file.stem[5])
+        expected = {
+            row for row, (number, _) in paper_rows.items() if number == table and row.attention != "arch1+arch2"
+        }
+        assert expected <= set(rows)
     else:
-        assert "# Searches:" in head
-        six = {"maps_per_class", "upsampling", "attention", "k_pos", "k_neg", "alpha"}
-        assert six <= {parameter.key.removeprefix("model.") for parameter in space.parameters}
+        assert "# Searches:" in comments
+        decouplenet_keys = {"maps_per_class", "upsampling", "attention", "k_pos", "k_neg", "alpha"}
+        assert decouplenet_keys <= {key.removeprefix("model.") for key in space.keys}

@@ -1,4 +1,4 @@
-"""The rules that stop trials: ASHA's and the median rule as Tune's own decide, and Hyperband's brackets."""
+"""The rules that stop trials: ASHA and the median rule decide as Tune's own do; the sizes of Hyperband's brackets."""
 
 from types import SimpleNamespace
 
@@ -11,8 +11,8 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, Tri
 from decouple_search.stopping.rules import asha_stops, brackets, median_stops, rungs
 
 
-class Trial:
-    """A trial of Tune, as far as its median rule looks."""
+class TuneTrial:
+    """The part of a Tune trial that Tune's median rule reads."""
 
     trial_id = "any"
 
@@ -21,49 +21,49 @@ CURVES = st.lists(st.lists(st.floats(0, 1).map(lambda v: round(v, 3)), min_size=
 
 
 @given(CURVES, st.integers(1, 3), st.sampled_from([2, 3, 4]), st.randoms())
-def test_asha_stops_what_tunes_does(curves, grace, factor, random):
+def test_asha_stops_the_trials_that_tunes_asha_stops(curves, grace, factor, random):
     """Trials end their epochs in any order."""
-    theirs = AsyncHyperBandScheduler(
+    tunes = AsyncHyperBandScheduler(
         time_attr="epoch", metric="v", mode="max", max_t=9, grace_period=grace, reduction_factor=factor
     )
     trials = [SimpleNamespace(trial_id=str(i)) for i in range(len(curves))]
     for trial in trials:
-        theirs.on_trial_add(None, trial)
-    told = {i: {} for i in range(len(curves))}
-    going = list(told)
-    while going:
-        i = random.choice(going)
-        epoch = len(told[i]) + 1
-        own = told[i] | {epoch: curves[i][epoch - 1]}
-        others = [curve for j, curve in told.items() if j != i]
-        ours = asha_stops(own, others, epoch, at=rungs(grace, factor, 9), factor=factor)
-        told[i] = own
+        tunes.on_trial_add(None, trial)
+    reported = {i: {} for i in range(len(curves))}
+    running = list(reported)
+    while running:
+        i = random.choice(running)
+        epoch = len(reported[i]) + 1
+        curve = reported[i] | {epoch: curves[i][epoch - 1]}
+        others = [other for j, other in reported.items() if j != i]
+        stops = asha_stops(curve, others, epoch, at=rungs(grace, factor, 9), factor=factor)
+        reported[i] = curve
         if epoch < 9:
-            decision = theirs.on_trial_result(None, trials[i], {"epoch": epoch, "v": own[epoch]})
-            assert ours == (decision == TrialScheduler.STOP)
-        if ours or epoch == 9:
-            going.remove(i)
+            decision = tunes.on_trial_result(None, trials[i], {"epoch": epoch, "v": curve[epoch]})
+            assert stops == (decision == TrialScheduler.STOP)
+        if stops or epoch == 9:
+            running.remove(i)
 
 
 @given(CURVES, st.integers(1, 4))
-def test_the_median_rule_stops_what_tunes_does(curves, grace):
+def test_the_median_rule_stops_the_trials_that_tunes_stops(curves, grace):
     *others, own = curves
-    theirs = MedianStoppingRule(
+    tunes = MedianStoppingRule(
         time_attr="epoch", metric="v", mode="max", grace_period=grace, min_samples_required=3, hard_stop=True
     )
     controller = SimpleNamespace(get_live_trials=list)
     for values in others:
-        trial = Trial()
+        trial = TuneTrial()
         for epoch, value in enumerate(values, start=1):
-            theirs._results[trial].append({"epoch": epoch, "v": value})
-    trial = Trial()
-    known = [dict(enumerate(values, start=1)) for values in others]
+            tunes._results[trial].append({"epoch": epoch, "v": value})
+    trial = TuneTrial()
+    other_curves = [dict(enumerate(values, start=1)) for values in others]
     for epoch, value in enumerate(own, start=1):
-        decision = theirs.on_trial_result(controller, trial, {"epoch": epoch, "v": value})
-        mine = dict(enumerate(own[:epoch], start=1))
+        decision = tunes.on_trial_result(controller, trial, {"epoch": epoch, "v": value})
+        curve = dict(enumerate(own[:epoch], start=1))
         means = [np.mean(values[grace - 1 : epoch]) for values in others] if epoch >= grace else []
-        if len(means) < 3 or not np.isclose(max(mine.values()), np.median(means)):  # or rounding decides
-            assert median_stops(mine, known, epoch, grace=grace) == (decision == TrialScheduler.STOP)
+        if len(means) < 3 or not np.isclose(max(curve.values()), np.median(means)):  # else rounding decides
+            assert median_stops(curve, other_curves, epoch, grace=grace) == (decision == TrialScheduler.STOP)
         if decision == TrialScheduler.STOP:
             break
 

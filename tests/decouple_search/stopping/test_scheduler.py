@@ -1,17 +1,10 @@
-"""Schedulers: their options, and ASHA's rungs."""
+"""The scheduler of a search: its options, its rungs, and whether it stops a trial."""
 
-from types import SimpleNamespace
-
-import optuna
 import pytest
-from ray import cloudpickle
 
-from decouple_search.ray_tune.recovery import Recovery
-from decouple_search.ray_tune.schedulers import SCHEDULERS, Scheduler, make_scheduler, tune_scheduler
 from decouple_search.space.yaml_file import load_space
-from decouple_search.study.record import open_study
-from decouplenet.config import Config
-from decouplenet.dotted_keys import flatten
+from decouple_search.stopping.rules import brackets
+from decouple_search.stopping.scheduler import CHANGEABLE, STOPPING, Scheduler, make_scheduler
 from decouplenet.errors import InputError
 
 
@@ -23,12 +16,12 @@ def test_rungs_are_those_of_tunes_asha(epochs, grace, factor, rungs):
     from ray.tune.schedulers import AsyncHyperBandScheduler
 
     assert Scheduler("asha", grace, factor).rungs(epochs) == rungs
-    theirs = AsyncHyperBandScheduler(max_t=epochs, grace_period=grace, reduction_factor=factor)
-    milestones = sorted(milestone for milestone, _ in theirs._brackets[0]._rungs)
-    assert [m for m in milestones if m < epochs] == rungs
+    tunes = AsyncHyperBandScheduler(max_t=epochs, grace_period=grace, reduction_factor=factor)
+    milestones = sorted(milestone for milestone, _ in tunes._brackets[0]._rungs)
+    assert [milestone for milestone in milestones if milestone < epochs] == rungs
 
 
-def test_schedulers_that_are_refused(space_file):
+def test_wrong_options_are_refused():
     with pytest.raises(InputError, match="unknown 'ahsa'; did you mean 'asha'"):
         make_scheduler({"name": "ahsa"}, None, 9)
     with pytest.raises(InputError, match="unknown option 'grace' of asha; valid: grace_epochs, reduction_factor"):
@@ -39,6 +32,8 @@ def test_schedulers_that_are_refused(space_file):
         make_scheduler({"grace_epochs": 10}, None, 9)
     with pytest.raises(InputError, match="interval_epochs must be a whole number from 1, not 0"):
         make_scheduler({"name": "pbt", "interval_epochs": 0}, None, 9)
+    with pytest.raises(InputError, match="reduction_factor must be at least 2, not 1"):
+        make_scheduler({"reduction_factor": 1}, None, 9)
 
 
 def test_the_command_lines_name_wins_over_the_spaces_options():
@@ -47,69 +42,58 @@ def test_the_command_lines_name_wins_over_the_spaces_options():
     assert make_scheduler({"grace_epochs": 2}, "asha", 9) == Scheduler("asha", 2)
 
 
-def test_pbt_needs_something_to_change(space_file):
+def test_pbt_needs_a_searched_parameter_that_it_can_change(space_file):
     fixed = {"model.k_neg": 0.2, "model.alpha": 0.5, "optim.lr": 0.01}
-    with pytest.raises(InputError, match="none is searched that can be changed then: model.k_pos"):
+    with pytest.raises(InputError, match="the space searches none that it can change: model.k_pos"):
         make_scheduler({}, "pbt", 9, load_space(space_file(), fixed))
     make_scheduler({}, "pbt", 9, load_space(space_file()))
+    assert {"model.k_neg", "model.alpha", "optim.lr"} <= set(CHANGEABLE)
 
 
-def test_tune_can_pickle_its_scheduler(space_file, tmp_path):
-    space = load_space(space_file())
-    base = flatten(Config().to_dict())
-    for name in SCHEDULERS:
-        study = open_study(tmp_path / f"{name}.log", space)
-        cloudpickle.dumps(
-            tune_scheduler(
-                Scheduler(name), space, base, study=study, seed=0, slots=lambda: 2, recovery=Recovery(Config(), 2)
-            )
-        )
+CURVES = {0: {1: 0.5, 2: 0.5, 3: 0.5}, 1: {1: 0.6, 2: 0.6, 3: 0.6}, 2: {1: 0.7, 2: 0.7}, 3: {1: 0.4, 2: 0.4}}
 
 
-def test_a_rung_is_judged_once(space_file, tmp_path):
-    """An epoch that is done again, after the search was cut off, was decided then."""
-    space = load_space(space_file())
-    study = open_study(tmp_path / "study.log", space)
-    base = flatten(Config().to_dict()) | {"train.epochs": 9}
-    asha = tune_scheduler(
-        Scheduler("asha"), space, base, study=study, seed=0, slots=lambda: 1, recovery=Recovery(Config(), 2)
-    )
-    for value in (0.1, 0.5):
-        study.ask().report(value, 1)
-    first = SimpleNamespace(config={"trial": 0})
-    assert asha.on_trial_result(None, first, {"epoch": 1, "val_map": 0.1}) == "STOP"
-    assert study.trials[0].user_attrs["stopped"] == 1
-    optuna.trial.Trial(study, study.trials[0]._trial_id).set_user_attr("epochs", 2)
-    assert asha.on_trial_result(None, first, {"epoch": 1, "val_map": 0.1}) == "CONTINUE"
-    assert asha.on_trial_result(None, first, {"epoch": 3, "failed": "no"}) == "CONTINUE"
+@pytest.mark.parametrize(
+    ("scheduler", "number", "epoch", "stops"),
+    [
+        (Scheduler("asha"), 3, 1, True),
+        (Scheduler("asha"), 2, 1, False),
+        (Scheduler("asha"), 3, 2, False),  # no rung
+        (Scheduler("asha"), 0, 3, True),
+        (Scheduler("asha"), 1, 3, False),
+        (Scheduler("median", 2), 3, 1, False),  # before the grace epochs have ended
+        (Scheduler("median", 2), 3, 2, True),
+        (Scheduler("median", 2), 2, 2, False),
+        (Scheduler("median", 2), 0, 3, False),  # too few other trials have reached that epoch
+    ],
+)
+def test_a_trial_is_stopped_by_the_curves_of_all_trials(scheduler, number, epoch, stops):
+    assert scheduler.stops(number, CURVES, epoch, 9) is stops
 
 
-def test_a_trial_that_is_spared_goes_on(space_file, tmp_path):
-    space = load_space(space_file())
-    study = open_study(tmp_path / "study.log", space)
-    base = flatten(Config().to_dict()) | {"train.epochs": 9}
-    asked = []
+def test_hyperband_compares_only_trials_of_the_same_bracket():
+    hyperband, asha, first_rungs = Scheduler("hyperband"), Scheduler("asha"), brackets(1, 3, 9) * 2
+    # Each trial of the bracket that starts at epoch 1 is better than each of the bracket that starts at epoch 3.
+    values = {number: 0.01 * number + 0.5 * (first == 1) for number, first in enumerate(first_rungs)}
+    curves = {number: {1: value, 3: value} for number, value in values.items()}
+    early = [number for number, first in enumerate(first_rungs) if first == 1]
+    late = [number for number, first in enumerate(first_rungs) if first == 3]
+    assert hyperband.stops(early[0], curves, 1, 9)
+    assert not hyperband.stops(early[-1], curves, 1, 9)
+    assert not hyperband.stops(late[0], curves, 1, 9)  # before the first rung of its bracket
+    assert hyperband.stops(late[0], curves, 3, 9)
+    assert not hyperband.stops(late[-1], curves, 3, 9)
+    assert asha.stops(late[-1], curves, 3, 9)
 
-    def spares(*told):
-        asked.append(told)
-        return told[2] > 0.2
 
-    asha = tune_scheduler(
-        Scheduler("asha"),
-        space,
-        base,
-        study=study,
-        seed=0,
-        slots=lambda: 1,
-        recovery=Recovery(Config(), 2),
-        spares=spares,
-    )
-    for value in (0.1, 0.3, 0.5):
-        study.ask().report(value, 1)
-    decided = [
-        asha.on_trial_result(None, SimpleNamespace(config={"trial": number}), {"epoch": 1, "val_map": value})
-        for number, value in enumerate((0.1, 0.3, 0.5))
-    ]
-    assert decided == ["STOP", "CONTINUE", "CONTINUE"]
-    assert asked == [(0, 1, 0.1), (1, 1, 0.3)]  # and not of the one that the rule lets pass
-    assert ["stopped" in trial.user_attrs for trial in study.trials] == [True, False, False]
+@pytest.mark.parametrize("name", STOPPING)
+def test_no_trial_is_stopped_after_its_last_epoch(name):
+    curves = {0: dict.fromkeys(range(1, 10), 0.0)} | {
+        number: dict.fromkeys(range(1, 10), 1.0) for number in range(1, 20)
+    }
+    assert not Scheduler(name).stops(0, curves, 9, 9)
+
+
+def test_pbt_keeps_the_checkpoints_that_another_trial_may_continue_from():
+    assert (Scheduler("asha").recent_checkpoints, Scheduler("asha").checkpoints_at_a_time) == (1, 2)
+    assert Scheduler("pbt", interval_epochs=4).recent_checkpoints == 6

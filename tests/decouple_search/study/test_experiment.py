@@ -1,74 +1,74 @@
-"""A search's folder: who may write in it, when it goes on, and with what."""
-
-import errno
-import subprocess
-import sys
+"""The folder of a search: the definition in it, and whether a search resumes there."""
 
 import pytest
 
-from decouple_search.ray_tune.schedulers import Scheduler
+from decouple_search.space.objective import Objective
 from decouple_search.space.yaml_file import load_space
+from decouple_search.stopping.scheduler import Scheduler
 from decouple_search.storage.folder import folder_at
-from decouple_search.study.experiment import check_same, goes_on, held, write_definition
+from decouple_search.study.experiment import DEFINITION, Definition, check_same, is_resuming
 from decouplenet.command_line import parse_config
 from decouplenet.errors import InputError
 
 
-@pytest.fixture
-def space(space_file):
-    return load_space(space_file())
+def definition_of(space, scheduler=None, *, grid=False, **keys):
+    config = parse_config({**space.base, **{key.replace("__", "."): value for key, value in keys.items()}})
+    return Definition.of(space, config, scheduler or Scheduler("asha"), grid=grid)
 
 
-def test_the_same_search_goes_on_and_another_is_refused_with_what_differs(space_file, space, tmp_path):
-    config, asha = parse_config(space.base), Scheduler("asha")
-    write_definition(tmp_path, space, config, asha, grid=False)
-    check_same(folder_at(str(tmp_path)), space, config, asha, grid=False)
-    elsewhere = parse_config({**space.base, "scaling.workers_per_trial": 2, "data.workers": 7, "data.cache": "none"})
-    check_same(folder_at(str(tmp_path)), space, elsewhere, asha, grid=False)
-    other = load_space(
+def test_the_same_search_resumes_and_another_is_refused_with_all_differences(space_file, space, tmp_path):
+    folder = folder_at(str(tmp_path))
+    definition_of(space).write(tmp_path)
+    check_same(folder, definition_of(space))
+    check_same(folder, definition_of(space, scaling__workers_per_trial=2, data__workers=7, data__cache="none"))
+    other_space = load_space(
         space_file(
             ("{float: [0.0, 1.0]}", "{float: [0.0, 0.5]}"),
             ("  model.attention: ", "  model.k_pos: {float: [0.1, 0.2]}\n  model.attention: "),
         )
     )
-    changed = parse_config({**other.base, "train.epochs": 5})
     with pytest.raises(InputError) as refused:
-        check_same(folder_at(str(tmp_path)), other, changed, Scheduler("asha", 2), grid=True)
-    said = str(refused.value)
-    assert "model.alpha: float 0.0 to 1.0 there, float 0.0 to 0.5 here" in said
-    assert "model.k_pos: absent there, float 0.1 to 0.2 here" in said
-    assert "train.epochs: 3 there, 5 here" in said
-    assert "scheduler grace_epochs: 1 there, 2 here" in said
-    assert "sampler grid: False there, True here" in said
-    assert "optim.lr" not in said
+        check_same(folder, definition_of(other_space, Scheduler("asha", 2), grid=True, train__epochs=5))
+    message = str(refused.value)
+    assert "was made by another search" in message
+    assert "model.alpha: float 0.0 to 1.0 there, float 0.0 to 0.5 here" in message
+    assert "model.k_pos: absent there, float 0.1 to 0.2 here" in message
+    assert "train.epochs: 3 there, 5 here" in message
+    assert "scheduler grace_epochs: 1 there, 2 here" in message
+    assert "sampler grid: False there, True here" in message
+    assert "optim.lr" not in message
+    assert "\n" not in message
 
 
-def test_what_a_beginning_that_was_killed_leaves_is_begun_anew(tmp_path):
-    assert not goes_on(folder_at(f"{tmp_path}/new"), "auto")
+def test_a_search_with_other_objectives_is_refused(space_file, space, tmp_path):
+    definition_of(space).write(tmp_path)
+    losses = load_space(space_file(("trials: 4", "objective: {metric: val_loss}")))
+    with pytest.raises(InputError, match=r"objectives val_loss: absent there, min here; objectives val_map: max there"):
+        check_same(folder_at(str(tmp_path)), definition_of(losses))
+
+
+def test_a_written_definition_is_read_as_it_was(space_file, tmp_path):
+    several = load_space(space_file(("trials: 4", "objective: [{metric: val_map}, {metric: latency_ms}]")))
+    definition = definition_of(several, Scheduler("hyperband", 2, 4), grid=True)
+    definition.write(tmp_path)
+    read = Definition.read(tmp_path / DEFINITION)
+    assert read == definition
+    assert read.ordered_objectives == (Objective("val_map", "max"), Objective("latency_ms", "min"))
+    assert read.grid
+    assert read.differences(definition) == []
+
+
+def test_a_definition_has_no_keys_of_an_address(space):
+    definition = definition_of(space, data__train_images="s3://user:secret@bucket/images")
+    assert "bucket/images" in definition.fixed["data.train_images"]
+    assert "secret" not in str(definition)
+
+
+def test_a_search_that_was_killed_before_it_was_complete_starts_anew(tmp_path):
+    assert not is_resuming(folder_at(f"{tmp_path}/new"), "auto")
     for name in (".lock", "study.log"):
         (tmp_path / name).touch()
-    assert not goes_on(folder_at(str(tmp_path)), "auto")
+    assert not is_resuming(folder_at(str(tmp_path)), "auto")
     (tmp_path / "experiment.yaml").touch()
-    assert goes_on(folder_at(str(tmp_path)), "auto")
-    assert goes_on(folder_at(str(tmp_path)), "must")
-
-
-def test_two_searches_do_not_write_in_one_folder(tmp_path):
-    code = "from decouple_search.study.experiment import held\nfrom pathlib import Path\n"
-    code += f"with held(Path({str(tmp_path)!r})): print('in')"
-    with held(tmp_path):
-        late = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "another search is writing in" in late.stderr
-    assert "in" in subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-
-
-def test_a_disk_that_keeps_no_locks_is_said(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise OSError(errno.ENOSYS, "Function not implemented")
-
-    monkeypatch.setattr("decouple_search.study.experiment.fcntl.flock", refuse)
-    with (
-        pytest.raises(InputError, match=r"--storage: '.*' cannot be locked \(Function not implemented\)"),
-        held(tmp_path),
-    ):
-        pass
+    assert is_resuming(folder_at(str(tmp_path)), "auto")
+    assert is_resuming(folder_at(str(tmp_path)), "must")

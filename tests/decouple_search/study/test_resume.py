@@ -1,4 +1,4 @@
-"""A search that begins, and one that goes on with what a killed one left."""
+"""A study made ready: for a new search, and for a search that resumes after it was killed."""
 
 import json
 
@@ -8,146 +8,150 @@ import yaml
 from optuna.trial import TrialState
 from safetensors.torch import save_file
 
-from decouple_search.ray_tune.schedulers import Scheduler
 from decouple_search.space.yaml_file import load_space
-from decouple_search.storage.checkpoints import Checkpoints, written
-from decouple_search.storage.folder import Folder, folder_at
-from decouple_search.study.record import note, open_study
-from decouple_search.study.resume import begin, ended, go_on, newest, unfinished
+from decouple_search.stopping.scheduler import Scheduler
+from decouple_search.storage.checkpoints import Checkpoints
+from decouple_search.storage.folder import RemoteFolder, folder_at, open_folder
+from decouple_search.study.experiment import Definition
+from decouple_search.study.optuna_storage import open_study
+from decouple_search.study.record import note_checkpoint
+from decouple_search.study.resume import (
+    EarlierTrial,
+    ResumableTrial,
+    create_study,
+    earlier_trials,
+    resumable_trial,
+    resumable_trials,
+    resume_study,
+)
 from decouplenet.command_line import parse_config
 from decouplenet.errors import InputError
 
 
-@pytest.fixture
-def space(space_file):
-    return load_space(space_file())
-
-
-def checkpoint(folder, epoch, *, whole=True, remote=False, **config):
+def write_checkpoint(folder, epoch, *, whole=True, remote=False, **config):
+    """Write a checkpoint; one that is not whole lacks the end of a file, or in object storage a file."""
     folder.mkdir(parents=True)
     save_file({"weight": torch.zeros(3)}, folder / "model.safetensors")
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / "metrics.json").write_text(json.dumps({"epoch": epoch}))
     torch.save({"epoch": epoch}, folder / "state.pt")
-    if not whole:  # in object storage a file is there as a whole, or not at all
+    if not whole:
         content = (folder / "state.pt").read_bytes()
         (folder / "state.pt").write_bytes(content[: len(content) // 2])
         if remote:
             (folder / "state.pt").unlink()
 
 
-@pytest.fixture(params=["here", "s3"])
+@pytest.fixture(params=["disk", "s3"])
 def folder(request, tmp_path):
-    """A search's folder, here and in object storage."""
-    storage = str(tmp_path) if request.param == "here" else request.getfixturevalue("s3")
-    with Folder(storage, f"resume-{request.node.name}") as folder:
+    """A search's folder, on a disk and in object storage."""
+    storage = str(tmp_path) if request.param == "disk" else request.getfixturevalue("s3")
+    with open_folder(storage, f"resume-{request.node.name}") as folder:
         folder.local.mkdir(parents=True)
         yield folder
 
 
-def begun(study, space, **known):
+def start_trial(study, space, **attributes):
     trial = study.ask()
     space.suggest(trial)
-    for name, value in known.items():
+    for name, value in attributes.items():
         trial.set_user_attr(name, value)
     return trial
 
 
-def test_running_trials_go_on_from_their_newest_whole_checkpoint(space, folder):
+def base_names(paths):
+    return [path and path.rpartition("/")[2] for path in paths]
+
+
+def test_running_trials_resume_from_their_newest_whole_checkpoint(space, folder):
     study, checkpoints = open_study(folder.local / "study.log", space), Checkpoints(folder)
-    begun(study, space, epochs=2)
-    study.tell(begun(study, space), 0.5)
-    begun(study, space)
-    begun(study, space)
-    begun(study, space, epochs=1, stopped=1)
-    begun(study, space, epochs=3, objectives=[0.7])
+    remote = isinstance(folder, RemoteFolder)
+    start_trial(study, space, epochs=2)
+    study.tell(start_trial(study, space), 0.5)
+    start_trial(study, space)
+    start_trial(study, space)
+    start_trial(study, space, epochs=1, stopped=1)
+    start_trial(study, space, epochs=3, objectives=[0.7])
     trials = folder.local / "trials"
-    checkpoint(trials / "0000" / "checkpoint_000000", 1)
-    checkpoint(trials / "0000" / "checkpoint_000001", 2, optim={"lr": 0.005})
-    checkpoint(trials / "0000" / "checkpoint_000002", 2, whole=False, remote=folder.remote)
-    checkpoint(trials / "0001" / "checkpoint_000000", 3)
-    checkpoint(trials / "0002" / "checkpoint_000000", 1)  # the study was lost with its driver, and does not know it
-    checkpoint(trials / "0003" / "checkpoint_000000", 0, whole=False, remote=folder.remote)
+    write_checkpoint(trials / "0000" / "checkpoint_000000", 1)
+    write_checkpoint(trials / "0000" / "checkpoint_000001", 2, optim={"lr": 0.005})
+    write_checkpoint(trials / "0000" / "checkpoint_000002", 2, whole=False, remote=remote)
+    write_checkpoint(trials / "0001" / "checkpoint_000000", 3)
+    write_checkpoint(trials / "0002" / "checkpoint_000000", 1)  # newer than the study, which was lost with its driver
+    write_checkpoint(trials / "0003" / "checkpoint_000000", 0, whole=False, remote=remote)
     folder.push()
-    first = unfinished(study, checkpoints, space, 3, 1)
-    assert [(one.number, one.since and one.since.rpartition("/")[2]) for one in first] == [
-        (0, "checkpoint_1-000001"), (2, None), (3, None),
-    ]  # fmt: skip
+    resumable = resumable_trials(study, checkpoints, space, 3, 1)
+    assert [trial.number for trial in resumable] == [0, 2, 3]
+    assert base_names(trial.checkpoint for trial in resumable) == ["checkpoint_1-000001", None, None]
     assert study.trials[4].state.name == "PRUNED"
     assert (study.trials[5].state.name, study.trials[5].value) == ("COMPLETE", 0.7)
-    assert first[0].changed == {"optim.lr": 0.005}
-    # So it does where it is lost before it has written another one, and from that where it has.
-    assert newest(study, checkpoints, space, 0) == first[0]
-    assert newest(study, checkpoints, space, 2) == (2, None, {})
-    checkpoint(trials / "0002" / "checkpoint_000004", 1, optim={"lr": 0.007})
+    assert resumable[0].changed == {"optim.lr": 0.005}
+    # A trial that is lost in this run resumes from there too, until it has written another checkpoint.
+    assert resumable_trial(study, checkpoints, space, 0) == resumable[0]
+    assert resumable_trial(study, checkpoints, space, 2) == ResumableTrial(2, None, {})
+    write_checkpoint(trials / "0002" / "checkpoint_000004", 1, optim={"lr": 0.007})
     folder.push()
-    note(study, 2, "checkpoint", f"{checkpoints.root}/0002/checkpoint_000004")
-    assert newest(study, checkpoints, space, 2) == (
-        2,
-        f"{checkpoints.root}/0002/checkpoint_000004",
-        {"optim.lr": 0.007},
-    )
-    checkpoints.delete(f"{checkpoints.root}/0002/checkpoint_000004")
-    assert newest(study, checkpoints, space, 2) == (2, None, {})
+    newer = f"{checkpoints.root}/0002/checkpoint_000004"
+    note_checkpoint(study, 2, newer)
+    assert resumable_trial(study, checkpoints, space, 2) == ResumableTrial(2, newer, {"optim.lr": 0.007})
+    checkpoints.delete(newer)
+    assert resumable_trial(study, checkpoints, space, 2) == ResumableTrial(2, None, {})
     assert checkpoints.all().keys() == {"0000", "0001"}
-    checkpoint(trials / "0000" / "checkpoint_000003", 2)  # of the second run, which is killed too
+    write_checkpoint(trials / "0000" / "checkpoint_000003", 2)  # of the second run, which is killed too
     folder.push()
-    again = unfinished(study, checkpoints, space, 3, 2)
-    assert again[0].since == f"{checkpoints.root}/0000/checkpoint_2-000003"
-    assert [place.rpartition("/")[2] for place in checkpoints.all()["0000"]] == [
-        "checkpoint_1-000000", "checkpoint_1-000001", "checkpoint_2-000003",
-    ]  # fmt: skip
+    resumable = resumable_trials(study, checkpoints, space, 3, 2)
+    assert resumable[0].checkpoint == f"{checkpoints.root}/0000/checkpoint_2-000003"
+    assert base_names(checkpoints.all()["0000"]) == [
+        "checkpoint_1-000000",
+        "checkpoint_1-000001",
+        "checkpoint_2-000003",
+    ]
 
 
-def test_ended_and_failed_trials_are_told_apart(space, tmp_path):
+def test_earlier_trials_have_ended_or_not_and_failed_or_not(space, tmp_path):
     study = open_study(tmp_path / "study.log", space)
     for state in ("PRUNED", "FAIL", None):
         trial = study.ask()
         if state:
             study.tell(trial, state=TrialState[state])
-    assert ended(study) == {"0000": (True, True), "0001": (True, False), "0002": (False, True)}
+    assert earlier_trials(study) == {
+        "0000": EarlierTrial(ended=True, succeeded=True),
+        "0001": EarlierTrial(ended=True, succeeded=False),
+        "0002": EarlierTrial(ended=False, succeeded=True),
+    }
 
 
-def test_checkpoints_are_in_order_over_more_than_ten_runs():
-    names = ["0/checkpoint_2-000000", "0/checkpoint_2-000010", "0.1/checkpoint_2-000001", "0/checkpoint_10-000000"]
-    names += ["0/checkpoint_000000", "0.1/checkpoint_000000"]
-    assert sorted((f"trials/{name}" for name in reversed(names)), key=written) == [f"trials/{name}" for name in names]
-
-
-def test_a_search_that_was_killed_before_its_first_trial_goes_on_and_without_its_study_does_not(space_file, tmp_path):
+def test_a_search_without_trials_resumes_and_a_search_without_its_study_does_not(space_file, tmp_path):
     start = "start:\n  - {model.maps_per_class: 2, model.alpha: 0.1, model.k_neg: 0.2}\n"
     space = load_space(space_file((start, "")))
-    begin(tmp_path, space, parse_config(space.base), Scheduler("asha"), grid=False)
+    config = parse_config(space.base)
+    create_study(tmp_path, space, config, Definition.of(space, config, Scheduler("asha"), grid=False))
     checkpoints = Checkpoints(folder_at(str(tmp_path)))
-    assert go_on(tmp_path, space, checkpoints).user_attrs["runs"] == 1
+    assert resume_study(tmp_path, space, checkpoints).user_attrs["runs"] == 1
     (tmp_path / "trials" / "0000").mkdir(parents=True)
     (tmp_path / "trials" / "tuner.pkl").touch()  # Tune's own
-    assert go_on(tmp_path, space, checkpoints).user_attrs["runs"] == 2
+    assert resume_study(tmp_path, space, checkpoints).user_attrs["runs"] == 2
     assert [path.name for path in (tmp_path / "trials").iterdir()] == ["0000"]
     (tmp_path / "study.log").unlink()
     with pytest.raises(InputError, match="there is no study of"):
-        go_on(tmp_path, space, checkpoints)
+        resume_study(tmp_path, space, checkpoints)
 
 
-def test_start_points_are_asked_for_once_after_a_beginning_that_was_killed(space, tmp_path):
+def test_start_points_are_enqueued_once_although_an_earlier_start_was_killed(space, tmp_path):
     database = f"sqlite:///{tmp_path / 'studies.db'}"
-    config, made = parse_config(space.base), {"grid": False, "url": database}
-    begin(tmp_path, space, config, Scheduler("asha"), **made)
-    study, _ = begin(tmp_path, space, config, Scheduler("asha"), **made)
+    config = parse_config(space.base)
+    definition = Definition.of(space, config, Scheduler("asha"), grid=False)
+    create_study(tmp_path, space, config, definition, url=database)
+    study, _ = create_study(tmp_path, space, config, definition, url=database)
     assert [trial.state.name for trial in study.get_trials()] == ["WAITING"] * len(space.start)
     study.ask()
     with pytest.raises(InputError, match=r"--optuna-storage: it has a study .* already"):
-        begin(tmp_path, space, config, Scheduler("asha"), **made)
+        create_study(tmp_path, space, config, definition, url=database)
 
 
-def test_storage_that_fails_is_said_in_a_line(folder, monkeypatch):
-    class Failing:
-        type_name = "s3"
-
-        def get_file_info(self, selector):
-            raise OSError("ACCESS_DENIED during ListObjectsV2")
-
-    checkpoints = Checkpoints(folder)
-    monkeypatch.setattr(checkpoints, "system", Failing())
-    with pytest.raises(InputError, match=r"--storage: '.*' cannot be used \(ACCESS_DENIED"):
-        checkpoints.delete_files()
+def test_a_grid_takes_no_start_points(space, tmp_path):
+    config = parse_config(space.base)
+    definition = Definition.of(space, config, Scheduler("asha"), grid=True)
+    study, imported = create_study(tmp_path, space, config, definition)
+    assert (study.get_trials(), imported) == ([], "")
+    assert Definition.read(tmp_path / "experiment.yaml") == definition

@@ -1,4 +1,4 @@
-"""Small photos, and folders in object storage."""
+"""Fixtures: small photos, and folders in object storage."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from pyarrow.fs import FileSystem, LocalFileSystem, copy_files
 
 @pytest.fixture
 def photo():
-    """Write a small image of its own content to a path."""
+    """Write a small image to a path; its content depends on the seed."""
 
     def write(path, seed=0, size=(12, 10)):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -21,7 +21,7 @@ def photo():
 
 @pytest.fixture
 def remote(s3, tmp_path):
-    """Copy a folder to object storage; gives the address, keys and all, of what is in it under a name."""
+    """Copy a folder to object storage. Returns a function from a file name to its address, with access keys."""
     base, _, query = s3.partition("?")
     system, path = FileSystem.from_uri(s3)
 

@@ -1,4 +1,4 @@
-"""Decoded pixels: each image once a machine, whatever happens to the machine, and from addresses."""
+"""Decoded pixels: each image is decoded once per machine, also after a crash, and from addresses."""
 
 import errno
 import multiprocessing
@@ -44,12 +44,12 @@ def test_sixteen_bits_become_eight_and_unknown_ranges_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1"])
-def test_every_usual_mode_becomes_rgb(tmp_path, mode):
+def test_every_common_mode_becomes_rgb(tmp_path, mode):
     Image.new("RGB", (9, 7), "white").convert(mode).save(tmp_path / "image.tiff")
     assert (decode_square(tmp_path / "image.tiff", 8) == 255).all()
 
 
-def test_the_cache_gives_what_decoding_gives(photos, tmp_path):
+def test_the_cache_gives_the_same_pixels_as_decoding(photos, tmp_path):
     cached = open_pixels(photos, 24, str(tmp_path / "cache"))
     each_time = open_pixels(photos, 24, "none")
     some = np.array([8, 0, 3])
@@ -67,7 +67,7 @@ def test_no_image_is_decoded_twice(photos, tmp_path, monkeypatch):
     for _ in range(2):
         open_pixels(photos, 24, str(tmp_path / "cache"))
     assert sorted(decoded) == sorted(photos.paths)
-    photos.paths[0].write_bytes(photos.paths[1].read_bytes())  # a changed file is another key
+    photos.paths[0].write_bytes(photos.paths[1].read_bytes())  # a changed file changes the key
     open_pixels(photos, 24, str(tmp_path / "cache"))
     assert len(decoded) == 18
 
@@ -77,7 +77,7 @@ def _open(photos, folder, started):
     open_pixels(photos, 24, folder, progress=lambda done, n: done == n and print("decoded", flush=True))
 
 
-def test_processes_that_come_together_decode_once(photos, tmp_path, capfd):
+def test_processes_at_the_same_time_decode_once(photos, tmp_path, capfd):
     context = multiprocessing.get_context("fork")
     started = context.Event()
     processes = [context.Process(target=_open, args=(photos, str(tmp_path / "cache"), started)) for _ in range(4)]
@@ -90,20 +90,20 @@ def test_processes_that_come_together_decode_once(photos, tmp_path, capfd):
     assert capfd.readouterr().out.count("decoded") == 1
 
 
-def test_a_broken_image_is_named_and_leaves_nothing(photos, tmp_path):
+def test_a_broken_image_is_named_and_leaves_no_file(photos, tmp_path):
     photos.paths[4].write_bytes(b"\xff\xd8 broken")
     with pytest.raises(InputError, match=r"4\.jpg: cannot be decoded"):
         open_pixels(photos, 24, str(tmp_path / "cache"))
     assert [file.suffix for file in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
-def test_a_disk_that_is_too_small_is_said_before_decoding(photos, tmp_path, monkeypatch):
+def test_a_disk_that_is_too_small_is_reported_before_decoding(photos, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
     with pytest.raises(InputError, match=r"data.cache: .* free; give another folder, or none"):
         open_pixels(photos, 24, str(tmp_path / "cache"))
 
 
-def test_a_disk_that_keeps_no_locks_is_said(photos, tmp_path, monkeypatch):
+def test_a_disk_without_locks_is_an_input_error(photos, tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOSYS, "Function not implemented")
 
@@ -113,7 +113,7 @@ def test_a_disk_that_keeps_no_locks_is_said(photos, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("harm", [lambda content: b"", lambda content: content[:-1], lambda content: content + b"x"])
-def test_a_file_of_another_length_is_made_anew(photos, tmp_path, harm):
+def test_a_file_of_the_wrong_length_is_made_again(photos, tmp_path, harm):
     whole = open_pixels(photos, 24, str(tmp_path / "cache"))[np.arange(9)]
     (file,) = (tmp_path / "cache").glob("*.u8")
     file.write_bytes(harm(file.read_bytes()))
@@ -121,7 +121,7 @@ def test_a_file_of_another_length_is_made_anew(photos, tmp_path, harm):
     assert file.stat().st_size == 9 * 24 * 24 * 3
 
 
-def test_what_a_killed_process_left_is_made_anew(photos, tmp_path, monkeypatch):
+def test_files_of_a_killed_process_are_made_again(photos, tmp_path, monkeypatch):
     folder = str(tmp_path / "cache")
     with monkeypatch.context() as patched:
         patched.setattr(cache_module, "decode_square", lambda path, size: os.kill(os.getpid(), signal.SIGKILL))
@@ -135,28 +135,33 @@ def test_what_a_killed_process_left_is_made_anew(photos, tmp_path, monkeypatch):
     assert [file.suffix for file in sorted((tmp_path / "cache").iterdir())] == [".lock", ".u8"]
 
 
-def test_who_comes_while_another_fills_it_waits_and_finds_it(photos, tmp_path, monkeypatch):
-    begun, waits, decoded = Event(), Event(), []
+def test_a_second_caller_waits_and_uses_the_file_of_the_first(photos, tmp_path, monkeypatch):
+    decoding, waiting, decoded = Event(), Event(), []
 
     def slow(path, size):
-        begun.set()
-        assert waits.wait(60)
+        decoding.set()
+        assert waiting.wait(60)
         decoded.append(path)
         return decode_square(path, size)
 
     monkeypatch.setattr(cache_module, "decode_square", slow)
-    told = []
+    progress_calls = []
+
+    def progress(*counts):
+        progress_calls.append(counts)
+        waiting.set()
+
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(open_pixels, photos, 24, str(tmp_path / "cache"))
-        assert begun.wait(60)
-        second = open_pixels(photos, 24, str(tmp_path / "cache"), progress=lambda *at: (told.append(at), waits.set()))
+        assert decoding.wait(60)
+        second = open_pixels(photos, 24, str(tmp_path / "cache"), progress=progress)
         assert np.array_equal(second, first.result())
     assert sorted(decoded) == sorted(photos.paths)
-    assert set(told) == {(0, 9)}
+    assert set(progress_calls) == {(0, 9)}
 
 
 @pytest.mark.parametrize("cache", ["cache", "none"])
-def test_addresses_are_read_many_at_a_time(photos, tmp_path, monkeypatch, cache):
+def test_many_addresses_are_read_at_the_same_time(photos, tmp_path, monkeypatch, cache):
     content = photos.paths[0].read_bytes()
     together = Barrier(MIN_ADDRESS_THREADS, timeout=20)
 
@@ -186,7 +191,7 @@ def test_an_address_that_cannot_be_read_is_named(photos, tmp_path, monkeypatch):
     assert [file.suffix for file in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
-def test_signatures_do_not_make_another_cache_file_but_other_images_do(photos, tmp_path, monkeypatch):
+def test_new_signatures_reuse_the_cache_file_and_other_images_do_not(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(cache_module, "read_bytes", lambda place: photos.paths[0].read_bytes())
 
     def files_of(*places):

@@ -1,4 +1,4 @@
-"""`python -m decouplenet.data check`: each fault is found and named."""
+"""`python -m decouplenet.data check`: the summary, and each fault by name."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from decouplenet.errors import InputError
 
 @pytest.fixture
 def coco(tmp_path, photo):
-    """Two splits in COCO form: six and three photos of 12×10 pixels, two classes."""
+    """Two splits in COCO format: six and three photos of 12×10 pixels, two classes."""
     categories = [{"id": 7, "name": "cat"}, {"id": 3, "name": "dog"}]
     for split, ids in (("train", range(6)), ("val", range(6, 9))):
         images, annotations = [], []
@@ -34,17 +34,17 @@ def arguments(folder):
     ]
 
 
-def test_a_good_set_is_described(coco, capsys):
+def test_a_data_set_without_faults_is_summarised(coco, capsys):
     assert main([*arguments(coco), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["class_names"] == ["dog", "cat"]
-    assert found["splits"]["train"] == {
+    findings = json.loads(capsys.readouterr().out)
+    assert findings["class_names"] == ["dog", "cat"]
+    assert findings["splits"]["train"] == {
         "images": 6,
         "labels_per_image": [1, 5],
         "class_counts": {"dog": 3, "cat": 2},
     }
-    assert found["faults"] == []
-    assert any("1 images have no label" in note for note in found["notes"])
+    assert findings["faults"] == []
+    assert any("1 images have no label" in note for note in findings["notes"])
     assert main(arguments(coco)) == 0
     out = capsys.readouterr().out
     assert "train 6 images, 0.83 labels per image" in out
@@ -52,7 +52,7 @@ def test_a_good_set_is_described(coco, capsys):
 
 
 def change(split, harm):
-    """A harm done to a split's JSON."""
+    """A function that applies `harm` to the JSON of a split."""
 
     def apply(folder):
         file = folder / f"{split}.json"
@@ -68,7 +68,7 @@ def image(content, i):
 
 
 @pytest.mark.parametrize(
-    ("harm", "said"),
+    ("harm", "messages"),
     [
         (lambda folder: (folder / "photos" / "2.jpg").write_bytes(b"\xff\xd8\xff no photo"), ["2.jpg: cannot be dec"]),
         (
@@ -96,14 +96,14 @@ def image(content, i):
         (lambda folder: (folder / "val.json").write_text("{"), ["not a COCO instances JSON"]),
     ],
 )
-def test_each_fault_is_named_and_makes_it_1(coco, harm, said, capsys):
+def test_each_fault_is_named_and_the_exit_code_is_1(coco, harm, messages, capsys):
     harm(coco)
     assert main(arguments(coco)) == 1
     faults = "\n".join(line for line in capsys.readouterr().out.splitlines() if line.startswith("fault"))
-    assert all(text in faults for text in said), faults
+    assert all(text in faults for text in messages), faults
 
 
-def test_a_set_in_object_storage_is_read_whole(coco, remote, capsys):
+def test_a_data_set_in_object_storage_is_checked_completely(coco, remote, capsys):
     (coco / "photos" / "2.jpg").write_bytes(b"no photo")
     (coco / "photos" / "7.jpg").unlink()
     change("train", lambda c: c["annotations"][0].update(bbox=[-3, 1, 9, 5]))(coco)
@@ -119,7 +119,7 @@ def test_a_set_in_object_storage_is_read_whole(coco, remote, capsys):
     assert "secret" not in out
 
 
-def test_sizes_that_are_not_known_are_no_fault(coco):
+def test_unknown_image_sizes_are_not_a_fault(coco):
     change("train", lambda c: image(c, 1).update(width=None))(coco)
     assert main(arguments(coco)) == 0
 
@@ -133,13 +133,13 @@ def test_several_faults_at_once_are_all_found(coco, capsys):
     assert "4 faults" in capsys.readouterr().out
 
 
-def test_twins_in_one_split_are_noted(coco, capsys):
+def test_images_with_equal_content_in_a_split_are_noted(coco, capsys):
     shutil.copy(coco / "photos" / "1.jpg", coco / "photos" / "2.jpg")
     assert main(arguments(coco)) == 0
     assert "note   train: '" in capsys.readouterr().out
 
 
-def test_what_is_to_be_done_must_be_said():
+def test_the_word_check_is_required():
     with pytest.raises(InputError, match="'check' is needed"):
         main(["chekc"])
 

@@ -1,4 +1,4 @@
-"""Reading COCO's form, and what is said when it is not."""
+"""Reading COCO's format, and the errors for files that are not in it."""
 
 import json
 
@@ -57,7 +57,7 @@ def test_crowds_count_unless_switched_off(folder, content):
     assert read(folder, content, crowd=False).targets.tolist() == [[1, 0, 1], [0, 0, 0], [0, 0, 0]]
 
 
-def test_annotation_ids_that_repeat_or_lack_lose_no_label(folder, content):
+def test_repeated_or_missing_annotation_ids_lose_no_label(folder, content):
     expected = read(folder, content).targets.tolist()
     for annotation in content["annotations"]:
         annotation["id"] = 0
@@ -67,13 +67,13 @@ def test_annotation_ids_that_repeat_or_lack_lose_no_label(folder, content):
     assert read(folder, content).targets.tolist() == expected
 
 
-def test_image_ids_that_repeat_are_refused(folder, content):
+def test_repeated_image_ids_are_refused(folder, content):
     content["images"][1]["id"] = 30
     with pytest.raises(InputError, match="has id 30 2 times among its images: 30.jpg, 10.jpg"):
         read(folder, content)
 
 
-def test_an_image_that_links_to_nothing_is_named(folder, content):
+def test_a_broken_link_is_named(folder, content):
     (folder / "images" / "10.jpg").unlink()
     (folder / "images" / "10.jpg").symlink_to(folder / "gone.jpg")
     images = read(folder, content)
@@ -82,34 +82,34 @@ def test_an_image_that_links_to_nothing_is_named(folder, content):
 
 
 def test_annotations_and_images_in_object_storage(folder, content, remote):
-    here = read(folder, content)
+    local = read(folder, content)
     address = remote(folder)
     train = {"train_annotations": address("a.json"), "train_images": address("images/")}
     images = load_image_sets(DataConfig(format="coco", holdout=0.0, **train))[0]
     assert images.paths == tuple(address(f"images/{i}.jpg") for i in (30, 10, 20))
-    assert np.array_equal(images.targets, here.targets)
+    assert np.array_equal(images.targets, local.targets)
     cached = open_pixels(images, 8, str(folder / "cache"))
-    assert np.array_equal(cached, open_pixels(here, 8, "none")[np.arange(3)])
+    assert np.array_equal(cached, open_pixels(local, 8, "none")[np.arange(3)])
 
 
-def test_what_is_wrong_at_an_address_is_named_without_its_keys(folder, content, remote):
+def test_faults_at_an_address_are_named_without_its_keys(folder, content, remote):
     content["annotations"][0]["category_id"] = 5
     content["annotations"][1]["bbox"] = [4, 4, 9, 9]
     (folder / "a.json").write_text(json.dumps(content))
     (folder / "bad.json").write_text("{")
     address = remote(folder)
-    told = []
+    messages = []
     for name in ("a.json", "bad.json", "none.json"):
         with pytest.raises(InputError) as error:
             read_coco(address(name), address("images"), crowd=True, key="data.train")
-        told.append(str(error.value))
-    assert "a.json': annotation 1 (image '30.jpg') uses category id 5" in told[0]
-    assert "bad.json' is not a COCO instances JSON" in told[1]
-    assert "none.json' cannot be read" in told[2]
-    told += boxes_outside(address("a.json"), "data.train")
-    assert "the box [4, 4, 9, 9] of annotation 2 of image '30.jpg' is empty or reaches outside" in told[3]
-    assert all(text.startswith("data.train_annotations: ") and "\n" not in text for text in told)
-    assert "secret" not in str(told)
+        messages.append(str(error.value))
+    assert "a.json': annotation 1 (image '30.jpg') uses category id 5" in messages[0]
+    assert "bad.json' is not a COCO instances JSON" in messages[1]
+    assert "none.json' cannot be read" in messages[2]
+    messages += boxes_outside(address("a.json"), "data.train")
+    assert "the box [4, 4, 9, 9] of annotation 2 of image '30.jpg' is empty or reaches outside" in messages[3]
+    assert all(text.startswith("data.train_annotations: ") and "\n" not in text for text in messages)
+    assert "secret" not in str(messages)
 
 
 def drop(key):
@@ -133,13 +133,13 @@ def drop(key):
         (lambda c: c["images"].clear(), "uses image id 30"),
     ],
 )
-def test_what_does_not_fit_is_named(folder, content, harm, message):
+def test_content_that_does_not_fit_is_named(folder, content, harm, message):
     harm(content)
     with pytest.raises(InputError, match=message):
         read(folder, content)
 
 
-def test_files_that_are_not_there_or_not_json(folder):
+def test_missing_files_and_files_that_are_not_json(folder):
     with pytest.raises(InputError, match="data.train_annotations: no file"):
         read_coco(folder / "none.json", folder, crowd=True, key="data.train")
     (folder / "bad.json").write_text("{")
@@ -161,8 +161,8 @@ def test_without_val_the_same_share_of_train_is_held_out(folder, content):
     )
     train, val = load_image_sets(config)
     assert (len(train), len(val)) == (80, 20)
-    again = load_image_sets(config)
-    assert np.array_equal(again[1].targets, val.targets)
+    reloaded = load_image_sets(config)
+    assert np.array_equal(reloaded[1].targets, val.targets)
     assert train.targets.sum() + val.targets.sum() == 1
 
 

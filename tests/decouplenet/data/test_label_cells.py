@@ -1,8 +1,8 @@
-"""Labels in a cell, however people write them."""
+"""Labels in a cell, in the usual notations."""
 
 import pytest
 
-from decouplenet.data.label_cells import find_separator, flag, labels_in
+from decouplenet.data.label_cells import find_separator, flag_text, labels_in
 
 
 @pytest.mark.parametrize(
@@ -42,4 +42,5 @@ def test_the_separator_of_a_column():
 
 
 def test_flags():
-    assert [flag(cell) for cell in (1, "1.0", True, None, float("nan"), " 0 ")] == ["1", "1.0", "true", "", "", "0"]
+    cells = (1, "1.0", True, None, float("nan"), " 0 ")
+    assert [flag_text(cell) for cell in cells] == ["1", "1.0", "true", "", "", "0"]

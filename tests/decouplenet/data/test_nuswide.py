@@ -14,7 +14,7 @@ TEST = {"actor/4.jpg": {"airport"}, "zoo/5.jpg": {"sky"}}
 
 @pytest.fixture
 def official(tmp_path, photo):
-    """The lists as they are downloaded, with backslashes and a label file a concept."""
+    """The lists as they are downloaded, with backslashes and one label file per concept."""
     for name in (*TRAIN, *TEST):
         photo(tmp_path / "images" / name)
     (tmp_path / "ImageList").mkdir()
@@ -70,7 +70,7 @@ def test_the_official_lists_of_all_images(official):
     assert labels(images) == TRAIN
 
 
-def test_lists_that_do_not_fit_are_named(official):
+def test_lists_that_do_not_fit_together_are_named(official):
     file = official / "TrainTestLabels" / "Labels_sky_Train.txt"
     file.write_text("1\n0\n")
     with pytest.raises(InputError, match=r"Labels_sky_Train\.txt has 2 lines; 3 of 0 or 1 are needed"):
@@ -84,19 +84,21 @@ def test_lists_that_do_not_fit_are_named(official):
 def test_the_csv(official, style):
     lines = ["filepath,label,split"]
     for split, content in (("train", TRAIN), ("val", TEST)):
-        for name, told in content.items():
-            cell = f'"{sorted(told)}"' if style == "python" else " ".join(sorted(told))
+        for name, labels_of_image in content.items():
+            cell = f'"{sorted(labels_of_image)}"' if style == "python" else " ".join(sorted(labels_of_image))
             lines.append(f"{name},{cell},{split}")
     (official / "nus.csv").write_text("\n".join(lines) + "\n")
     config = DataConfig(format="nuswide", train_annotations=str(official / "nus.csv"))
     config.train_images, config.holdout = str(official / "images"), 0.0
     train, val = load_image_sets(config)
-    assert (labels(train), len(val)) == (TRAIN, 0)  # the official test images are not touched unasked
+    assert (labels(train), len(val)) == (TRAIN, 0)  # the official test images are used only if asked for
     assert train.class_names == CONCEPTS
     config.val_annotations = config.train_annotations
     assert labels(load_image_sets(config)[1]) == TEST
-    (official / "one.csv").write_text("name,tag\n" + "\n".join(line.rpartition(",")[0] for line in lines[1:]) + "\n")
-    config.train_annotations = config.val_annotations = str(official / "one.csv")
+    (official / "no_split.csv").write_text(
+        "name,tag\n" + "\n".join(line.rpartition(",")[0] for line in lines[1:]) + "\n"
+    )
+    config.train_annotations = config.val_annotations = str(official / "no_split.csv")
     config.path_column, config.label_column = "name", "tag"
     with pytest.raises(InputError, match="has no split column, so its images are the training images"):
         load_image_sets(config)
@@ -109,9 +111,9 @@ def test_the_csv(official, style):
 
 def test_images_and_csv_in_object_storage(official, remote):
     lines = ["filepath,label,split"]
-    lines += [f"{name},{' '.join(sorted(told))},train" for name, told in TRAIN.items()]
+    lines += [f"{name},{' '.join(sorted(names))},train" for name, names in TRAIN.items()]
     (official / "images" / "nus.csv").write_text("\n".join(lines) + "\n")
-    (official / "images" / "one.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines) + "\n")
+    (official / "images" / "no_split.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines) + "\n")
     address = remote(official / "images")
     config = DataConfig(format="nuswide", train_images=address(""), holdout=0.0)
     for annotations in (str(official), str(official / "images" / "nus.csv"), address("nus.csv")):
@@ -120,12 +122,14 @@ def test_images_and_csv_in_object_storage(official, remote):
         assert train.paths == tuple(address(name) for name in TRAIN)
         assert [set(np.array(CONCEPTS)[row == 1]) for row in train.targets] == list(TRAIN.values())
     config.train_annotations = address("lists")
-    with pytest.raises(InputError, match="official lists must be in a folder of this machine") as lists:
+    with pytest.raises(InputError, match="official lists must be in a folder of this machine") as lists_error:
         load_image_sets(config)
-    config.train_annotations = config.val_annotations = address("one.csv")
-    with pytest.raises(InputError, match=r"one\.csv' has no split column, so its images are the train") as one:
+    config.train_annotations = config.val_annotations = address("no_split.csv")
+    with pytest.raises(
+        InputError, match=r"no_split\.csv' has no split column, so its images are the train"
+    ) as csv_error:
         load_image_sets(config)
-    assert "secret" not in f"{lists.value} {one.value}"
+    assert "secret" not in f"{lists_error.value} {csv_error.value}"
 
 
 def test_the_real_labels(shared, tmp_path):

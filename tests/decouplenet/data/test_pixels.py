@@ -1,4 +1,4 @@
-"""The synthetic scenes, and batches."""
+"""The synthetic scenes, batches and normalisation."""
 
 import json
 
@@ -15,7 +15,7 @@ from decouplenet.data.synthetic import CLASS_NAMES, GLYPHS, SETTINGS, write_scen
 from decouplenet.data.transforms import flip, normalise
 
 
-def test_scenes_follow_from_their_seed(tmp_path):
+def test_scenes_depend_only_on_their_seed(tmp_path):
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         write_scenes(tmp_path / name, 10, seed)
     files = {name: sorted((tmp_path / name).rglob("*.*")) for name in "abc"}
@@ -24,7 +24,7 @@ def test_scenes_follow_from_their_seed(tmp_path):
     assert contents["a"] != contents["c"]
 
 
-def test_scenes_are_what_they_promise(tmp_path):
+def test_scenes_have_the_documented_labels(tmp_path):
     config = DataConfig(cache=str(tmp_path), synthetic_images=300)
     train, val = load_image_sets(config)
     assert (len(train), len(val)) == (240, 60)
@@ -33,7 +33,7 @@ def test_scenes_are_what_they_promise(tmp_path):
     assert targets.sum(1).mean() > 2
     assert (targets.mean(0) > 0.03).all()
     together = {name: targets[targets[:, CLASS_NAMES.index(name)] == 1].mean(0) for name in ("sun", "wheel")}
-    assert together["sun"][CLASS_NAMES.index("kite")] == 1  # the company that tells a sun from a ball
+    assert together["sun"][CLASS_NAMES.index("kite")] == 1  # the kite tells a sun from a ball
     assert together["sun"][CLASS_NAMES.index("flag")] == 0
     assert together["wheel"][CLASS_NAMES.index("house")] == 1
     content = json.loads((next(tmp_path.glob("synthetic-*")) / "instances_train.json").read_text())
@@ -41,8 +41,8 @@ def test_scenes_are_what_they_promise(tmp_path):
     assert max(areas) > 8 * min(areas)
 
 
-def test_each_shared_glyph_has_company_that_tells():
-    """Two classes of one glyph never share a setting, nor the class that a setting always has."""
+def test_the_setting_tells_shared_glyphs_apart():
+    """Classes with the same glyph never share a setting, nor the class that is always in it."""
     for glyph in set(GLYPHS.values()):
         homes = [
             {s for s, contents in SETTINGS.items() if name in contents} for name in GLYPHS if GLYPHS[name] == glyph
@@ -75,7 +75,7 @@ def test_workers_share_the_same_global_batches(n, size, world, epoch):
 
 @settings(max_examples=40, deadline=None)
 @given(n=st.integers(1, 60), size=st.integers(2, 20), world=st.integers(1, 5))
-def test_evaluation_takes_each_image_once(n, size, world):
+def test_each_image_is_evaluated_once(n, size, world):
     seen = []
     for rank in range(world):
         for batch in batches(n, size, rank, world).evaluation():
@@ -92,7 +92,7 @@ def test_a_batch_holds_its_own_pixels_and_labels():
         assert not batch.flipped.any()
 
 
-def test_epochs_and_seeds_shuffle_anew():
+def test_each_epoch_and_seed_has_its_own_order():
     orders = [
         tuple(i for batch in batches(40, 8).training(seed, epoch, flip=True) for i in batch.indices.tolist())
         for seed, epoch in ((0, 0), (0, 1), (1, 0))

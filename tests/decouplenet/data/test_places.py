@@ -1,4 +1,4 @@
-"""Files and addresses: names as they are, and no key of an address in a message."""
+"""Files and addresses: unusual names, repeated attempts, and no access keys in messages."""
 
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -21,7 +21,7 @@ from decouplenet.data.places import (
 from decouplenet.errors import InputError
 
 
-def test_what_a_name_means(tmp_path):
+def test_places_of_names(tmp_path):
     assert place_of("a/b.jpg", tmp_path) == tmp_path / "a" / "b.jpg"
     assert place_of("/x.jpg", tmp_path) == Path("/x.jpg")
     assert place_of("~$c.jpg", None) == Path("~$c.jpg")
@@ -32,7 +32,7 @@ def test_what_a_name_means(tmp_path):
     assert shown("s3://key:secret@b/d/x.jpg?token=t") == "s3://b/d/x.jpg"
 
 
-def test_names_in_object_storage_are_taken_as_they_are(s3):
+def test_names_in_object_storage_are_not_unquoted(s3):
     base, _, query = s3.partition("?")
     system, path = FileSystem.from_uri(s3)
     for name in ("my img.jpg", "a[1].jpg", "é.jpg", "50%.jpg", "a#b.jpg"):
@@ -46,7 +46,7 @@ def test_names_in_object_storage_are_taken_as_they_are(s3):
 
 @pytest.fixture
 def web(monkeypatch):
-    """The address of a server, which answers with the status codes of a list, and what it was asked."""
+    """A web server that answers with the status codes in `answers`, and records the requests in `asked`."""
     answers, asked, pauses = [], [], []
 
     class Answer(BaseHTTPRequestHandler):
@@ -69,24 +69,24 @@ def web(monkeypatch):
     server.server_close()
 
 
-def test_the_web(web):
+def test_an_image_on_the_web(web):
     web.answers[:] = [200, 404]
     assert read_bytes(f"{web.host}/my img.jpg?a=b") == b"photo"
     with pytest.raises(OSError, match="404"):
         read_bytes(f"{web.host}/gone.jpg?sig=SECRET")
-    assert web.asked == ["/my%20img.jpg?a=b", "/gone.jpg?sig=SECRET"]  # what is not there is asked for once
+    assert web.asked == ["/my%20img.jpg?a=b", "/gone.jpg?sig=SECRET"]  # a missing image is requested once
     assert not web.pauses
 
 
 @pytest.mark.parametrize("answers", [[503, 200], [429, 500, 200], [None, 200]], ids=str)
-def test_what_may_pass_is_tried_again(web, answers):
-    """None is an answer that breaks off."""
+def test_temporary_errors_are_tried_again(web, answers):
+    """None stands for an answer that breaks off."""
     web.answers[:] = answers
     assert read_bytes(f"{web.host}/a.jpg") == b"photo"
     assert web.pauses == list(places.PAUSES)[: len(answers) - 1]
 
 
-def test_the_third_time_is_the_last(web):
+def test_an_address_is_tried_three_times(web):
     web.answers[:] = [503] * 4
     with pytest.raises(OSError, match="503"):
         read_bytes(f"{web.host}/a.jpg")
@@ -98,13 +98,13 @@ def test_the_third_time_is_the_last(web):
     "address",
     ["http://user:SECRET@h:notaport/x", "https://[::1/x?SECRET", "ftp://user:SECRET@host/x", "s3://a:SECRET@b c/x"],
 )
-def test_what_is_no_address_is_an_error_without_its_keys(address):
+def test_an_invalid_address_is_an_error_without_its_keys(address):
     with pytest.raises(OSError, match=".") as error:
         read_bytes(address)
     assert "SECRET" not in str(error.value)
 
 
-def test_what_is_missing(tmp_path):
+def test_missing_files_are_named(tmp_path):
     (tmp_path / "there.jpg").touch()
     (tmp_path / "folder").mkdir()
     names = ["there.jpg", "folder", *(f"{i}.jpg" for i in range(11)), "x" * 300]
@@ -122,7 +122,7 @@ def test_folders_of_images(tmp_path):
         image_folder(tmp_path / "none", "data.train", "it")
 
 
-def test_lines_of_a_text(tmp_path):
+def test_lines_of_a_text_file(tmp_path):
     (tmp_path / "a.txt").write_bytes("\ufeff1\r\n\r\n 2 \n".encode())
     assert read_lines(tmp_path / "a.txt", "k") == ["1", "2"]
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00")
@@ -131,12 +131,12 @@ def test_lines_of_a_text(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("place", "said"),
+    ("place", "expected"),
     [
         ("s3://user:secret@bucket/a?region=x", "s3://bucket/a"),
         ("abfs://container@account.dfs.core.windows.net/a", "abfs://container@account.dfs.core.windows.net/a"),
         ("abfss://container:secret@account.dfs.core.windows.net/a", "abfss://container@account.dfs.core.windows.net/a"),
     ],
 )
-def test_a_place_is_shown_without_keys_and_so_that_it_can_be_given_again(place, said):
-    assert shown(place) == said
+def test_a_place_is_shown_without_keys_and_stays_usable(place, expected):
+    assert shown(place) == expected

@@ -1,4 +1,4 @@
-"""Tables of one's own: how labels are written, and where tables and images are."""
+"""Tables of the user's own data: notations of labels, and places of tables and images."""
 
 import gzip
 
@@ -25,7 +25,7 @@ def folder(tmp_path, photo):
 
 
 def read_table(file, images, *, key, splits=(), classes=None, on_fault=refuse, **columns):
-    """The images of a table, read at once."""
+    """The images of a table."""
     return Table(file, key=key, **columns).images(images, splits=splits, classes=classes, on_fault=on_fault)
 
 
@@ -36,7 +36,7 @@ def table(folder, rows, name="t.csv", head="path,labels"):
     return file
 
 
-def told(images):
+def labels_of(images):
     return [[images.class_names[c] for c in row.nonzero()[0]] for row in images.targets]
 
 
@@ -52,23 +52,23 @@ def told(images):
         ("path,labels", '"{}"', lambda labels: "[" + " ".join(repr(label) for label in labels) + "]"),
     ],
 )
-def test_labels_however_they_are_joined(folder, head, cell, join):
+def test_labels_with_any_separator(folder, head, cell, join):
     comma = next(c for c in ",;\t" if c in head)
     rows = [f"{i}.png{comma}{cell.format(join(labels))}" for i, labels in enumerate(LABELS)]
     images = read_table(table(folder, rows, head=head), folder / "photos", key="data.train")
     assert images.class_names == ("cat", "dog", "traffic light")
-    assert told(images) == LABELS
+    assert labels_of(images) == LABELS
 
 
-def test_blanks_between_labels_and_a_separator_that_is_named(folder):
+def test_blanks_between_labels_and_a_given_separator(folder):
     file = table(folder, ["0.png,cat dog", "1.png,dog"], "t.csv.gz")
-    assert told(read_table(file, folder / "photos", key="data.train")) == [["cat", "dog"], ["dog"]]
+    assert labels_of(read_table(file, folder / "photos", key="data.train")) == [["cat", "dog"], ["dog"]]
     file = table(folder, ["0.png,cat dog", "1.png,dog"])
     images = read_table(file, folder / "photos", key="data.train", separator="|")
     assert images.class_names == ("cat dog", "dog")
 
 
-def test_a_column_a_class(folder):
+def test_one_column_per_class(folder):
     file = table(folder, ["0.png,1,0", "1.png,0,0", "2.png,1,1"], head="path,zebra,ant")
     images = read_table(file, folder / "photos", key="data.train")
     assert images.class_names == ("zebra", "ant")
@@ -80,7 +80,7 @@ def test_a_column_a_class(folder):
 @pytest.mark.parametrize("labels", [LABELS, ["|".join(each) for each in LABELS]])
 def test_parquet(folder, labels):
     pq.write_table(pa.table({"file_name": [f"{i}.png" for i in range(4)], "labels": labels}), folder / "t.parquet")
-    assert told(read_table(folder / "t.parquet", folder / "photos", key="data.train")) == LABELS
+    assert labels_of(read_table(folder / "t.parquet", folder / "photos", key="data.train")) == LABELS
 
 
 def test_splits_of_one_table(folder):
@@ -89,17 +89,17 @@ def test_splits_of_one_table(folder):
     config = DataConfig(format="table", train_annotations=str(file), train_images=str(folder / "photos"))
     train, val = load_image_sets(config)
     assert ([p.name for p in train.paths], [p.name for p in val.paths]) == (["0.png", "1.png"], ["2.png"])
-    assert told(val) == [["dog"]]
+    assert labels_of(val) == [["dog"]]
     rows = [row.replace(",val", ",train") for row in rows]
     config = DataConfig(format="table", train_annotations=str(table(folder, rows, head="path,labels,split")))
     config.train_images = str(folder / "photos")
     train, val = load_image_sets(config)
-    assert len(train) + len(val) == 3  # a part is held out, and the test row is not touched
+    assert len(train) + len(val) == 3  # some are held out, and the test row is not used
     config.val_annotations = config.train_annotations
     assert [p.name for p in load_image_sets(config)[1].paths] == ["3.png"]
 
 
-def test_what_is_wrong_is_named(folder):
+def test_faulty_tables_are_named(folder):
     def read(rows, **keys):
         head = keys.pop("head", "path,labels")
         return read_table(table(folder, rows, head=head), folder / "photos", key="data.train", **keys)
@@ -114,7 +114,7 @@ def test_what_is_wrong_is_named(folder):
         read(["0.png,cat"], label_column="lables")
     with pytest.raises(InputError, match=r"has no column of paths \(a, labels\); name it with data.path_column"):
         read(["0.png,cat"], head="a,labels")
-    assert told(read(["0.png,cat"], head="a,labels", path_column="a")) == [["cat"]]
+    assert labels_of(read(["0.png,cat"], head="a,labels", path_column="a")) == [["cat"]]
     with pytest.raises(InputError, match="has no row with split train; the column has dev"):
         read(["0.png,cat,dev"], head="path,labels,split", splits=("train",))
     with pytest.raises(InputError, match="'cow', which is not one of the classes"):
@@ -133,7 +133,7 @@ def test_table_and_images_in_object_storage(s3, folder):
     with system.open_output_stream(f"{path}/t.csv") as stream:
         stream.write(b"path,labels\nphotos/0.png,cat\nphotos/1.png,dog\n")
     images = read_table(f"{base}/t.csv?{query}", None, key="data.train")
-    assert told(images) == [["cat"], ["dog"]]
+    assert labels_of(images) == [["cat"], ["dog"]]
     local = read_table(table(folder, ["0.png,cat", "1.png,dog"]), folder / "photos", key="data.train")
     remote, here = (open_pixels(each, 8, "none")[[0, 1]] for each in (images, local))
     assert (remote == here).all()
@@ -145,41 +145,41 @@ def test_table_and_images_in_object_storage(s3, folder):
     assert "secret" not in str(error.value)
 
 
-def test_a_table_is_read_as_one(folder):
-    """The separator is that of all rows, not of those of one split."""
+def test_the_separator_is_found_over_all_splits(folder):
+    """Also when the val rows alone would suggest another separator."""
     rows = ["0.png,traffic light|dog,train", "1.png,dog,train", "2.png,traffic light,val"]
     config = DataConfig(format="table", train_annotations=str(table(folder, rows, head="path,labels,split_name")))
     config.train_images = str(folder / "photos")
-    assert told(load_image_sets(config)[1]) == [["traffic light"]]
+    assert labels_of(load_image_sets(config)[1]) == [["traffic light"]]
     val = table(folder, ["2.png,traffic light"], "v.csv")
     train = table(folder, [row.rpartition(",")[0] for row in rows[:2]])
     config = DataConfig(format="table", train_annotations=str(train), val_annotations=str(val))
     config.train_images = str(folder / "photos")
-    assert told(load_image_sets(config)[1]) == [["traffic light"]]
+    assert labels_of(load_image_sets(config)[1]) == [["traffic light"]]
     config.val_annotations = config.train_annotations
     with pytest.raises(InputError, match="is data.train_annotations, and has no split column"):
         load_image_sets(config)
 
 
-def test_a_split_column_of_another_name(folder):
+def test_a_split_column_with_another_name(folder):
     file = table(folder, ["0.png,cat,train", "1.png,dog,test"], head="path,labels,part")
     assert len(read_table(file, folder / "photos", key="data.train", splits=("train",))) == 2
     images = read_table(file, folder / "photos", key="data.train", splits=("train",), split_column="part")
     assert [path.name for path in images.paths] == ["0.png"]
 
 
-def test_files_as_programs_write_them(folder):
+def test_files_of_other_programs(folder):
     text = "path,labels\r0.png,cat\r1.png,dog\r"
     (folder / "mac.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
-    assert told(read_table(folder / "mac.csv", folder / "photos", key="data.train")) == [["cat"], ["dog"]]
+    assert labels_of(read_table(folder / "mac.csv", folder / "photos", key="data.train")) == [["cat"], ["dog"]]
     file = table(folder, ["0,0.png,1,0", "1,1.png,,1", ",,,"], head=",path,cat,dog")  # pandas' index, an empty row
-    assert told(read_table(file, folder / "photos", key="data.train")) == [["cat"], ["dog"]]
+    assert labels_of(read_table(file, folder / "photos", key="data.train")) == [["cat"], ["dog"]]
     pq.write_table(pa.table({"path": ["0.png", "1.png"], "cat": [1, None]}), folder / "t.parquet")
-    assert told(read_table(folder / "t.parquet", folder / "photos", key="data.train")) == [["cat"], []]
+    assert labels_of(read_table(folder / "t.parquet", folder / "photos", key="data.train")) == [["cat"], []]
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b'path,labels\n0.png,"cat\n1.png,dog\n', "cannot be read .unexpected end of data"),
         (b"path,labels\n0.png,\xff\n", "cannot be read"),
@@ -191,9 +191,9 @@ def test_files_as_programs_write_them(folder):
         (b"", "has 0 lines"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(folder, content, said):
+def test_ambiguous_content_is_refused(folder, content, message):
     (folder / "t.csv").write_bytes(content)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         read_table(folder / "t.csv", folder / "photos", key="data.train")
     (folder / "t.csv.gz").write_bytes(gzip.compress(content)[:-9])
     with pytest.raises(InputError, match="cannot be read"):
@@ -206,7 +206,7 @@ def test_a_val_table_without_one_of_the_classes(folder):
         read_table(file, folder / "photos", key="data.val", classes=("cat", "dog"))
 
 
-def test_keys_of_addresses_stay_out_of_messages(folder):
+def test_messages_do_not_contain_access_keys(folder):
     file = table(folder, ["https://h/a.jpg?sig=SECRET,cow", "https://h/a.jpg?sig=SECRET,cat"])
     faults = []
     read_table(file, None, key="data.train", classes=("cat",), on_fault=faults.append)

@@ -1,4 +1,4 @@
-"""VOC's XML, and objects that are marked difficult."""
+"""VOC's XML files, and objects that are marked difficult."""
 
 import numpy as np
 import pytest
@@ -29,8 +29,8 @@ def voc(tmp_path, photo):
     (root / "Annotations").mkdir()
     for i, (name, objects) in enumerate(IMAGES.items()):
         photo(root / "JPEGImages" / f"{name}.jpg", i)
-        inside = "".join(OBJECT.format(*each) for each in objects)
-        text = f"<annotation><filename>{name}.jpg</filename>{inside}</annotation>"
+        xml = "".join(OBJECT.format(*an_object) for an_object in objects)
+        text = f"<annotation><filename>{name}.jpg</filename>{xml}</annotation>"
         (root / "Annotations" / f"{name}.xml").write_text(text)
     (root / "ImageSets" / "Main" / "trainval.txt").write_text("000001\n000002\n000003\n")
     (root / "ImageSets" / "Main" / "test.txt").write_text("000004\n000001\n")
@@ -47,27 +47,28 @@ def present(images, i):
     return {CLASSES[c] for c in images.targets[i].nonzero()[0]}
 
 
-def test_difficult_objects_neither_count_for_nor_against(voc):
+def test_difficult_objects_are_ignored(voc):
     train, val = load_image_sets(config_of(voc))
     assert train.class_names == CLASSES
     assert [present(train, i) for i in range(3)] == [{"person"}, {"dog"}, set()]
-    assert np.argwhere(train.ignored).tolist() == [[0, CLASSES.index("dog")]]  # 000002 has one that is not difficult
+    # 000002 has a difficult dog too, but also a dog that is not difficult.
+    assert np.argwhere(train.ignored).tolist() == [[0, CLASSES.index("dog")]]
     assert np.argwhere(val.ignored).tolist() == [[0, CLASSES.index("person")], [1, CLASSES.index("dog")]]
 
 
 @pytest.mark.parametrize(("difficult", "first"), [("positive", {"person", "dog"}), ("negative", {"person"})])
-def test_difficult_objects_may_count(voc, difficult, first):
+def test_difficult_objects_can_count(voc, difficult, first):
     train, _ = load_image_sets(config_of(voc, difficult=difficult))
     assert present(train, 0) == first
     assert train.ignored is None
 
 
-def test_images_that_may_have_a_label_are_kept_among_the_labelled(voc):
+def test_images_with_an_ignored_label_count_as_labelled(voc):
     train, _ = load_image_sets(config_of(voc, drop_unlabelled=True))
     assert [path.stem for path in train.paths] == ["000001", "000002"]
 
 
-def test_what_is_ignored_changes_neither_training_nor_measures(voc, config):
+def test_ignored_labels_change_neither_training_nor_measures(voc, config):
     data = config_of(voc, image_size=32, cache=str(voc))
     base = config(train__batch_size=2, train__epochs=1)
     base.data = data
@@ -83,15 +84,15 @@ def test_what_is_ignored_changes_neither_training_nor_measures(voc, config):
     with torch.inference_mode():
         assert measured["val_loss"] > 0
     scores = np.full(opened.val.targets.shape, 0.4)
-    scores[0, CLASSES.index("person")] = 0.9  # difficult: not a wrong answer, and not before the right one
+    scores[0, CLASSES.index("person")] = 0.9  # difficult, so not a false positive above the true one
     scores[1, CLASSES.index("person")] = 0.8
-    told = multilabel_metrics(scores, opened.val.targets, ignored=opened.val.ignored)
-    assert told["ap"][CLASSES.index("person")] == 1.0
-    assert told["p_o"] == 1.0
+    result = multilabel_metrics(scores, opened.val.targets, ignored=opened.val.ignored)
+    assert result["ap"][CLASSES.index("person")] == 1.0
+    assert result["p_o"] == 1.0
     assert multilabel_metrics(scores, opened.val.targets)["ap"][CLASSES.index("person")] == 0.5
 
 
-def test_a_folder_of_xml_and_classes_of_ones_own(voc):
+def test_a_folder_of_xml_files_and_other_classes(voc):
     file = voc / "Annotations" / "000003.xml"
     file.write_text(file.read_text().replace("</annotation>", OBJECT.format("wombat", 0) + "</annotation>"))
     images = read_voc(voc / "Annotations", None, difficult="ignore", key="data.train")
@@ -101,7 +102,7 @@ def test_a_folder_of_xml_and_classes_of_ones_own(voc):
         read_voc(voc / "Annotations", None, difficult="ignore", key="data.val", classes=CLASSES)
 
 
-def test_images_may_be_at_an_address_and_annotations_may_not(voc):
+def test_images_can_be_at_an_address_and_annotations_cannot(voc):
     train, val = load_image_sets(config_of(voc, train_images="s3://key:SECRET@b/photos?region=x"))
     assert train.paths[0] == "s3://key:SECRET@b/photos/000001.jpg?region=x"
     assert val.paths[0] == "s3://key:SECRET@b/photos/000004.jpg?region=x"
@@ -112,7 +113,7 @@ def test_images_may_be_at_an_address_and_annotations_may_not(voc):
 
 
 @pytest.mark.parametrize(
-    ("harm", "said"),
+    ("harm", "message"),
     [
         (lambda voc: (voc / "Annotations" / "000002.xml").unlink(), r"000002\.xml: cannot be read"),
         (lambda voc: (voc / "Annotations" / "000002.xml").write_text("<a>"), r"000002\.xml: cannot be read"),
@@ -124,7 +125,7 @@ def test_images_may_be_at_an_address_and_annotations_may_not(voc):
         (lambda voc: (voc / "ImageSets" / "Main" / "trainval.txt").unlink(), "no '.*trainval.txt'"),
     ],
 )
-def test_what_is_wrong_is_named(voc, harm, said):
+def test_faulty_files_are_named(voc, harm, message):
     harm(voc)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         load_image_sets(config_of(voc))

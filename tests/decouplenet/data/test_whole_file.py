@@ -1,4 +1,4 @@
-"""A file that has its name only when it is whole: failing disks, killed machines."""
+"""A file that gets its name only when it is complete: failing disks, killed machines."""
 
 import errno
 import os
@@ -30,7 +30,7 @@ def failing(number):
     return reserve
 
 
-def test_it_is_whole_when_it_has_its_name(file):
+def test_a_file_with_its_name_is_complete(file):
     assert not is_complete(file, SHAPE)
     with new_file(file, SHAPE) as array:
         array[:] = 7
@@ -40,21 +40,21 @@ def test_it_is_whole_when_it_has_its_name(file):
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_its_content_is_on_the_disk_before_its_name(file, monkeypatch):
+def test_the_content_is_on_the_disk_before_the_rename(file, monkeypatch):
     seen = []
     monkeypatch.setattr(os, "fsync", lambda fd: seen.append((file.exists(), Path(f"/dev/fd/{fd}").read_bytes())))
     fill(file)
     assert seen == [(False, b"\7" * 96)]
 
 
-def test_nothing_is_left_of_one_that_fails(file):
+def test_a_file_that_fails_leaves_nothing(file):
     with pytest.raises(KeyboardInterrupt), new_file(file, SHAPE):
         raise KeyboardInterrupt
     assert not list(file.parent.iterdir())
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_space_that_cannot_be_had_is_said_before_it_is_filled(file, monkeypatch, number):
+def test_missing_space_is_reported_before_writing(file, monkeypatch, number):
     monkeypatch.setattr(os, "posix_fallocate", failing(number))
     with pytest.raises(
         InputError, match=r"data.cache: decoded images need 0.0 GB, .* cannot store them .*; give another"
@@ -65,7 +65,7 @@ def test_space_that_cannot_be_had_is_said_before_it_is_filled(file, monkeypatch,
 
 
 @pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL, None])
-def test_file_systems_that_cannot_reserve_are_taken_as_they_are(file, monkeypatch, number):
+def test_file_systems_that_cannot_reserve_space_are_accepted(file, monkeypatch, number):
     if number:
         monkeypatch.setattr(os, "posix_fallocate", failing(number))
     else:
@@ -74,7 +74,7 @@ def test_file_systems_that_cannot_reserve_are_taken_as_they_are(file, monkeypatc
     assert is_complete(file, SHAPE)
 
 
-def test_what_was_left_of_an_earlier_one_takes_no_space(file, monkeypatch):
+def test_leftover_files_are_removed_before_space_is_checked(file, monkeypatch):
     partial = file.with_suffix(".partial")
     partial.write_bytes(b"left")
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 0 if partial.exists() else 96}))

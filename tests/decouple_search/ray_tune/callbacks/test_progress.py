@@ -1,62 +1,92 @@
 """Live progress on a terminal and elsewhere."""
 
+import math
 import pickle
 import sys
-from types import SimpleNamespace
 
 import pytest
 
 from decouple_search.ray_tune.callbacks.progress import LiveProgress
+from decouple_search.ray_tune.requeue import Requeue
+from decouple_search.space.objective import Objective
+from tests.decouple_search.ray_tune.stubs import StubTrial, epoch_dict, failure_dict
+
+VAL_MAP = Objective("val_map", "max")
+ERROR = """Failure # 1
+Traceback (most recent call last):
+  File "x.py", line 1, in y
+KeyError: 'not the cause'
+decouple_search.gang.errors.GangHungError: no worker made progress for 2 s
+\tpid: 12
+"""
 
 
-class Trial(SimpleNamespace):
-    """What a callback sees of a trial of Tune."""
-
-    def __str__(self):
-        return self.name
-
-
-def trial(number, folder="/none", **result):
-    return Trial(
-        name=f"{number:04d}", trial_id=str(number), last_result=result, checkpoint=None, local_path=str(folder)
-    )
+def stub(number, **options):
+    """A trial with this number in the study."""
+    return StubTrial(f"{number:04d}", trial_id=str(number), **options)
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_each_trial_is_printed_as_it_ends(monkeypatch, capsys, terminal):
+def test_each_trial_is_printed_when_it_ends(monkeypatch, capsys, terminal):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
-    with LiveProgress(3, 2, "val_map", "max") as progress:
+    with LiveProgress(3, 2, VAL_MAP) as progress:
         pickle.dumps(progress)  # Tune does
         for epoch, value in ((1, 0.25), (2, 0.5)):
-            progress.on_trial_result(0, [], trial(0), {"epoch": epoch, "val_map": value})
-        progress.on_trial_complete(0, [], trial(0, epoch=2, val_map=0.5))
-        progress.on_trial_complete(0, [], trial(1, epoch=1, val_map=0.1))
-        progress.on_trial_complete(0, [], trial(2, epoch=0, failed="no [/bold] markup"))
+            progress.on_trial_result(0, [], stub(0), epoch_dict(epoch, value))
+        progress.on_trial_complete(0, [], stub(0, result=epoch_dict(2, 0.5)))
+        progress.on_trial_complete(0, [], stub(1, result=epoch_dict(1, 0.1)))
+        progress.on_trial_complete(0, [], stub(2, result=failure_dict("no [/bold] markup")))
     out = capsys.readouterr().out
     assert "trial 0000  COMPLETE after 2 epochs  val_map 0.5000" in out
     assert "trial 0001  PRUNED after 1 epochs" in out
     assert "trial 0002  FAIL: no [/bold] markup" in out
     assert ("epoch 1/2" in out) == (not terminal)
+    assert progress.failures == ["no [/bold] markup"]
 
 
-ERROR = """Failure # 1
-Traceback (most recent call last):
-  File "x.py", line 1, in y
-KeyError: 'not the cause'
-decouple_search.gang.gang.GangHungError: no worker got on for 2 s
-\tpid: 12
-"""
+def test_the_best_value_is_that_of_the_objective(capsys):
+    with LiveProgress(3, 4, Objective("val_loss", "min")) as progress:
+        progress.set_best(0.5, "0007")
+        for epoch, loss in ((1, math.nan), (2, 0.6), (3, 0.4)):
+            progress.on_trial_result(0, [], stub(0), epoch_dict(epoch, 0.1, val_loss=loss))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition("val_loss ")[2] for line in lines] == [
+        "nan  best 0.5000 (0007)",
+        "0.6000  best 0.5000 (0007)",
+        "0.4000  best 0.4000 (0000)",
+    ]
 
 
-def test_what_happens_to_a_trial_on_its_way_is_said_once(capsys, tmp_path):
+def test_what_happens_to_a_running_trial_is_printed_once(capsys, tmp_path):
     (tmp_path / "error.txt").write_text(ERROR)
-    with LiveProgress(3, 4, "val_map", "max") as progress:
-        for epoch, lineage in ((1, []), (3, ["0001 epoch 2"]), (4, ["0001 epoch 2"])):
-            progress.on_trial_result(0, [], trial(0), {"epoch": epoch, "val_map": 0.5, "lineage": lineage})
-        progress.on_trial_recover(0, [], trial(2, tmp_path))
-        progress.on_trial_error(0, [], trial(1))
+    with LiveProgress(3, 4, VAL_MAP) as progress:
+        for epoch, lineage in ((1, ()), (3, ("0001 epoch 2",)), (4, ("0001 epoch 2",))):
+            progress.on_trial_result(0, [], stub(0), epoch_dict(epoch, 0.5, lineage=lineage, note="slow disk"))
+        progress.on_trial_recover(0, [], stub(2, folder=tmp_path))
+        progress.on_trial_recover(0, [], stub(2, folder=tmp_path, checkpoint="a checkpoint"))
+        progress.on_trial_error(0, [], stub(1))
     out = capsys.readouterr().out
-    assert out.count("trial 0000  went on from trial 0001 epoch 2") == 1
-    assert "trial 0002  goes on from the beginning, on a new gang: no worker got on for 2 s\n" in out
+    assert out.count("trial 0000  continued from trial 0001 epoch 2") == 1
+    assert out.count("trial 0000  slow disk") == 1
+    reason = "on a new gang: no worker made progress for 2 s\n"
+    assert f"trial 0002  restarts from the beginning, {reason}" in out
+    assert f"trial 0002  restarts from its last checkpoint, {reason}" in out
     assert "trial 0001  FAIL: its worker was lost" in out
     assert progress.failures == ["its worker was lost"]
+
+
+def test_a_requeued_trial_has_not_ended(capsys, tmp_path):
+    (tmp_path / "error.txt").write_text(ERROR)
+    requeue = Requeue()
+    with LiveProgress(3, 4, VAL_MAP, requeue=requeue) as progress:
+        for number in range(3):
+            requeue.mark(str(number))
+        progress.on_trial_error(0, [], stub(0, folder=tmp_path))
+        progress.on_trial_complete(0, [], stub(1))
+        progress.on_trial_complete(0, [], stub(2, result=failure_dict("no folder")))
+    out = capsys.readouterr().out
+    assert "trial 0000  requeued: no worker made progress for 2 s" in out
+    assert "trial 0001  requeued: its machines are not there" in out
+    assert "trial 0002  requeued: no folder" in out
+    assert "/3]" not in out
+    assert progress.failures == []

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: bounded, and never without the one that is the best."""
+"""Checkpoints on disk: their number is bounded, and the best one is among them."""
 
 import json
 from types import SimpleNamespace
@@ -8,145 +8,168 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decouple_search.ray_tune.callbacks.retention import Retention
+from decouple_search.ray_tune.requeue import Requeue
+from decouple_search.space.objective import Objective
 from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.storage.folder import folder_at
+from decouple_search.study.resume import EarlierTrial
+from tests.decouple_search.ray_tune.stubs import StubTrial, failure_dict
 
 
-class Trial(SimpleNamespace):
-    """What a callback sees of a trial of Tune."""
-
-    def __init__(self, name):
-        super().__init__(name=name, trial_id=name, checkpoint=None, last_result={}, ended=False)
-
-    def __str__(self):
-        return self.name
-
-    def is_finished(self):
-        """Whether it has ended."""
-        return self.ended
-
-
-class Folder:
+class TrialsOnDisk:
     """Trials that write checkpoints into a folder, as Tune does."""
 
-    def __init__(self, root, **options):
+    def __init__(self, root, *, keep=2, mode="max", **options):
         self.root = root
         checkpoints = Checkpoints(folder_at(str(root)))
-        self.retention = Retention(checkpoints, **({"keep": 2, "metric": "val_map", "mode": "max"} | options))
+        self.retention = Retention(checkpoints, keep, Objective("val_map", mode), **options)
         self.count = 0
-        self.seen = {}
+        self.trials = {}
 
-    def trials(self, name=None, checkpoint=None):
-        """All trials as Tune sees them; the named one has written a checkpoint."""
-        if name:
-            self.seen.setdefault(name, Trial(name)).checkpoint = checkpoint
-        return list(self.seen.values())
-
-    def save(self, trial, value):
+    def save(self, name, value):
         """A trial writes a checkpoint."""
         self.count += 1
-        folder = self.root / trial / f"checkpoint_{self.count:06d}"
+        folder = self.root / name / f"checkpoint_{self.count:06d}"
         folder.mkdir(parents=True)
         (folder / "metrics.json").write_text(json.dumps({"val_map": value}))
-        checkpoint = SimpleNamespace(path=str(folder))
-        self.retention.on_checkpoint(0, self.trials(trial, checkpoint), self.seen[trial], checkpoint)
+        trial = self.trials.setdefault(name, StubTrial(name))
+        trial.checkpoint = SimpleNamespace(path=str(folder))
+        self.retention.on_checkpoint(0, list(self.trials.values()), trial, trial.checkpoint)
 
-    def end(self, trial, result=None):
+    def end(self, name, result=None):
         """A trial ends by itself."""
-        self.seen[trial].last_result, self.seen[trial].ended = result or {}, True
-        self.retention.on_trial_complete(0, self.trials(), self.seen[trial])
+        trial = self.trials[name]
+        trial.last_result, trial.finished = result or {}, True
+        self.retention.on_trial_complete(0, list(self.trials.values()), trial)
 
-    def lose(self, trial):
+    def lose(self, name):
         """Tune gives a trial up."""
-        self.seen[trial].ended = True
-        self.retention.on_trial_error(0, self.trials(), self.seen[trial])
+        self.trials[name].finished = True
+        self.retention.on_trial_error(0, list(self.trials.values()), self.trials[name])
 
     @property
-    def there(self):
-        """The objectives of the checkpoints on disk, best first."""
-        found = [json.loads(file.read_text())["val_map"] for file in self.root.glob("*/*/metrics.json")]
-        return sorted(found, reverse=True)
+    def kept(self):
+        """The objective of each checkpoint on disk, highest first."""
+        values = [json.loads(file.read_text())["val_map"] for file in self.root.glob("*/*/metrics.json")]
+        return sorted(values, reverse=True)
 
 
 @pytest.fixture
-def folder(tmp_path):
-    return lambda **options: Folder(tmp_path, **options)
+def on_disk(tmp_path):
+    return lambda **options: TrialsOnDisk(tmp_path, **options)
 
 
-def test_a_running_trial_has_its_best_and_its_newest(folder):
-    folder = folder()
+def test_a_running_trial_keeps_its_best_and_its_newest_checkpoint(on_disk):
+    disk = on_disk()
     for value in (0.1, 0.3, 0.2):
-        folder.save("a", value)
-    assert folder.there == [0.3, 0.2]
-    folder.save("a", 0.4)
-    assert folder.there == [0.4]
+        disk.save("a", value)
+    assert disk.kept == [0.3, 0.2]
+    disk.save("a", 0.4)
+    assert disk.kept == [0.4]
 
 
-def test_of_the_ended_the_best_stay(folder):
-    folder = folder()
+def test_the_best_ended_trials_keep_their_checkpoint(on_disk):
+    disk = on_disk()
     for trial, value in (("a", 0.3), ("b", 0.1), ("c", 0.2), ("d", 0.4)):
-        folder.save(trial, value)
-        folder.end(trial)
-    assert folder.there == [0.4, 0.3]
+        disk.save(trial, value)
+        disk.end(trial)
+    assert disk.kept == [0.4, 0.3]
 
 
-def test_less_is_more_where_the_objective_is_a_loss(folder):
-    folder = folder(mode="min")
+def test_the_lowest_value_is_the_best_where_the_objective_is_minimised(on_disk):
+    disk = on_disk(mode="min")
     for trial, value in (("a", 0.3), ("b", 0.1), ("c", 0.2)):
-        folder.save(trial, value)
-        folder.end(trial)
-    assert folder.there == [0.2, 0.1]
+        disk.save(trial, value)
+        disk.end(trial)
+    assert disk.kept == [0.2, 0.1]
 
 
-def test_failed_trials_come_last(folder):
-    folder = folder()
+def test_failed_trials_rank_last(on_disk):
+    disk = on_disk()
     for trial, value in (("a", 0.9), ("b", 0.8), ("c", 0.1), ("d", 0.2)):
-        folder.save(trial, value)
-    folder.end("a", {"failed": "the loss is nan"})
-    folder.lose("b")
-    assert folder.there == [0.9, 0.8, 0.2, 0.1]
-    folder.end("c")
-    folder.end("d")
-    assert folder.there == [0.2, 0.1]
+        disk.save(trial, value)
+    disk.end("a", failure_dict("the loss is nan"))
+    disk.lose("b")
+    assert disk.kept == [0.9, 0.8, 0.2, 0.1]
+    disk.end("c")
+    disk.end("d")
+    assert disk.kept == [0.2, 0.1]
 
 
-def test_of_equals_the_first_proposed_stays_as_on_the_leaderboard(folder):
-    folder = folder(keep=1)
+def test_of_equal_trials_the_first_proposed_keeps_its_checkpoint_as_in_the_leaderboard(on_disk):
+    disk = on_disk(keep=1)
     for trial in "badc":
-        folder.save(trial, 1.0)
-        folder.end(trial)
-    assert [f.parent.name for f in folder.root.glob("*/*")] == ["a"]
+        disk.save(trial, 1.0)
+        disk.end(trial)
+    assert [folder.parent.name for folder in disk.root.glob("*/*")] == ["a"]
 
 
-def test_what_another_trial_would_start_again_from_stays(folder):
-    folder = folder(recent=2, keep=1)
+def test_a_checkpoint_that_another_trial_would_restart_from_stays(on_disk):
+    disk = on_disk(recent=2, keep=1)
     for value in (0.5, 0.1, 0.2):
-        folder.save("a", value)
-    folder.save("b", 0.3)
-    donors = folder.seen["a"].checkpoint
-    folder.seen["b"].checkpoint = donors  # as pbt makes it
+        disk.save("a", value)
+    disk.save("b", 0.3)
+    disk.trials["b"].checkpoint = disk.trials["a"].checkpoint  # pbt gives it its donor's
     for value in (0.6, 0.7, 0.8):
-        folder.save("a", value)
-    assert folder.there == [0.8, 0.7, 0.3, 0.2]
-    folder.end("a")
-    assert folder.there == [0.8, 0.3, 0.2]
-    folder.save("b", 0.4)  # from now on it has one of its own
-    assert folder.there == [0.8, 0.4, 0.3]
+        disk.save("a", value)
+    assert disk.kept == [0.8, 0.7, 0.3, 0.2]
+    disk.end("a")
+    assert disk.kept == [0.8, 0.3, 0.2]
+    disk.save("b", 0.4)  # from now on it has one of its own
+    assert disk.kept == [0.8, 0.4, 0.3]
 
 
-def test_trials_that_the_budget_ended_count_as_ended(folder):
-    folder = folder()
+def test_a_requeued_trial_keeps_its_checkpoints(on_disk):
+    requeue = Requeue()
+    disk = on_disk(keep=1, requeue=requeue)
+    disk.save("a", 0.5)
+    disk.end("a")
+    for name, end in (("b", disk.end), ("c", disk.lose)):
+        disk.save(name, 0.1)
+        requeue.mark(name)
+        end(name)
+    assert disk.kept == [0.5, 0.1, 0.1]
+
+
+def test_finish_counts_running_trials_as_ended(on_disk):
+    disk = on_disk()
     for trial, value in (("a", 0.3), ("b", 0.1), ("c", 0.2)):
-        folder.save(trial, value)
-    folder.retention.finish()
-    assert folder.there == [0.3, 0.2]
+        disk.save(trial, value)
+    disk.retention.finish()
+    assert disk.kept == [0.3, 0.2]
+
+
+def test_trials_of_earlier_runs_are_ranked_with_the_others(tmp_path, monkeypatch):
+    """A checkpoint that was not written to the end is deleted."""
+    monkeypatch.setattr(Checkpoints, "is_whole", lambda self, path: "broken" not in path)
+    for trial, name, value in (
+        ("a", "checkpoint_000000", 0.2),
+        ("b", "checkpoint_000000", 0.4),
+        ("c", "checkpoint_000000", 0.9),
+        ("d", "checkpoint_000000", 0.1),
+        ("d", "checkpoint_broken", 1.0),
+    ):
+        folder = tmp_path / "trials" / trial / name
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text(json.dumps({"val_map": value}))
+    earlier = {
+        "a": EarlierTrial(ended=True, succeeded=True),
+        "b": EarlierTrial(ended=True, succeeded=True),
+        "c": EarlierTrial(ended=True, succeeded=False),
+        "d": EarlierTrial(ended=False, succeeded=True),
+    }
+    checkpoints = Checkpoints(folder_at(str(tmp_path)))
+    retention = Retention(checkpoints, 1, Objective("val_map", "max"), earlier=earlier)
+    assert {trial: len(paths) for trial, paths in checkpoints.all().items()} == {"a": 1, "b": 1, "c": 1, "d": 1}
+    retention.finish()
+    assert list(checkpoints.all()) == ["b"]
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 7), st.floats(0, 1), st.booleans()), min_size=1, max_size=40))
-def test_the_best_is_there_and_the_rest_is_bounded(tmp_path_factory, events):
-    """Any order of saves and ends of trials of which at most three run at a time."""
-    folder = Folder(tmp_path_factory.mktemp("r"), keep=2)
+def test_the_best_checkpoint_stays_and_the_number_of_the_others_is_bounded(tmp_path_factory, events):
+    """In any order of saves and ends of trials of which at most three run at the same time."""
+    disk = TrialsOnDisk(tmp_path_factory.mktemp("r"), keep=2)
     running, ended, best = [], set(), 0.0
     for number, value, ends in events:
         trial = str(number)
@@ -154,11 +177,11 @@ def test_the_best_is_there_and_the_rest_is_bounded(tmp_path_factory, events):
             continue
         if trial not in running:
             running.append(trial)
-        folder.save(trial, value)
+        disk.save(trial, value)
         best = max(best, value)
         if ends:
-            folder.end(trial)
+            disk.end(trial)
             running.remove(trial)
             ended.add(trial)
-        assert max(folder.there) == best
-        assert len(folder.there) <= 2 + 2 * len(running)
+        assert max(disk.kept) == best
+        assert len(disk.kept) <= 2 + 2 * len(running)

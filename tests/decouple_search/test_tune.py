@@ -1,0 +1,184 @@
+"""The `tune` command: its flags, its dry run, what it refuses before Ray starts, and how it reports an outcome."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from decouple_search.results.tables import Summary
+from decouple_search.storage.folder import open_folder
+from decouple_search.tune import main, read, report
+from decouplenet.errors import InputError
+
+
+def test_pbt_uses_every_slot(space_file):
+    with pytest.raises(InputError, match="--max-concurrent: pbt trains all trials in turns"):
+        main(["--space", str(space_file()), "--scheduler", "pbt", "--max-concurrent", "1", "--dry-run"])
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(space_file, tmp_path, capsys):
+    flags = ["--dry-run", "--storage", str(tmp_path / "results"), "--max-concurrent", "1"]
+    assert main(["--space", str(space_file()), *flags]) == 0
+    out = capsys.readouterr().out
+    assert "when model.alpha gt 0.3" in out
+    assert "4 trials by gp, at most 3 epochs each; asha rungs at epochs 1" in out
+    assert "at a time  1 trial" in out
+    assert "checkpoints up to" in out
+    assert "decoded images 369 KB" in out
+    assert f"results    {tmp_path / 'results'}/small-" in out
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--trials", "0"], "--trials: 0 is out of range"),
+        (["--sampler", "randon"], r"--sampler: unknown 'randon'; did you mean 'random'\?"),
+        (["--seed", "-1"], "--seed: -1 is out of range"),
+        (["--epoch-budget", "0"], "--epoch-budget: 0 is out of range"),
+        (["--patience", "0"], "--patience: 0 is out of range"),
+        (["--sampler", "nsgaii"], "nsgaii does not go with the scheduler asha"),
+        (["--space", "/none.yaml"], "/none.yaml: cannot be read"),
+        (["--model.alpha", "much"], "model.alpha: much is not float"),
+        (["--model.maps_per_class", "0"], "model.maps_per_class: 0 is out of range"),
+    ],
+)
+def test_wrong_flags_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        main([*arguments, "--dry-run"])
+
+
+def test_a_storage_that_cannot_be_opened_is_refused_before_ray_starts():
+    with pytest.raises(InputError, match="--storage: 'nothing://bucket/x/y' cannot be used"):
+        main(["--storage", "nothing://bucket/x", "--name", "y"])
+
+
+@pytest.mark.parametrize(
+    ("present", "resume", "message"),
+    [
+        (["notes.txt"], "auto", "is there already and is no search's folder"),
+        (["experiment.yaml"], "never", "is there already; give another --name, or --resume auto"),
+        ([], "must", "--resume must: there is no"),
+        ([], "perhaps", "--resume: 'perhaps' is unknown; valid: auto, must, never"),
+    ],
+)
+def test_a_folder_with_other_files_is_never_overwritten(space_file, tmp_path, present, resume, message):
+    for name in present:
+        (tmp_path / "taken").mkdir()
+        (tmp_path / "taken" / name).touch()
+    with pytest.raises(InputError, match=message):
+        main(["--space", str(space_file()), "--storage", str(tmp_path), "--name", "taken", "--resume", resume])
+
+
+def test_a_storage_that_cannot_be_written_is_refused_at_once(space_file, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="--storage: cannot make"):
+        main(["--space", str(space_file()), "--storage", str(tmp_path / "file")])
+
+
+def test_workers_per_trial_is_a_short_form(space_file):
+    assert read(["--space", str(space_file()), "--workers-per-trial", "2"]).config.scaling.workers_per_trial == 2
+
+
+def test_the_number_of_trials_and_of_kept_checkpoints_is_the_spaces_unless_flags_say_otherwise(space_file):
+    file = str(space_file())
+    request = read(["--space", file])
+    assert (request.trials, request.keep_checkpoints, request.sampler) == (4, 3, "gp")
+    request = read(["--space", file, "--trials", "9", "--keep-checkpoints", "2", "--sampler", "random"])
+    assert (request.trials, request.keep_checkpoints, request.sampler) == (9, 2, "random")
+
+
+def test_a_grid_has_at_most_its_number_of_points(space_file):
+    choices = ("{float: [1e-3, 1e-2], log: true}", "{choice: [0.001, 0.01]}")
+    file = space_file(choices, ("{int: [1, 4], log: true}", "{choice: [1, 2]}"))
+    fixed = ["--model.alpha", "0.1", "--model.k_neg", "0.2", "--model.attention", "arch1"]
+    assert read(["--space", str(file), "--sampler", "grid", "--trials", "99", *fixed]).trials == 4
+
+
+def test_paths_of_existing_files_become_absolute(space_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.json").touch()
+    keys = ["--data.train_annotations", "a.json", "--data.val_annotations", "b.json"]
+    config = read(["--space", str(space_file()), *keys]).config
+    assert config.data.train_annotations == str(tmp_path / "a.json")
+    assert config.data.val_annotations == "b.json"
+
+
+def test_an_unknown_key_is_one_line_on_stderr():
+    command = [sys.executable, "-m", "decouple_search.tune", "--model.alpah", "0.5"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == "error: unknown flag '--model.alpah'; did you mean '--model.alpha'?\n"
+    assert ended.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["tune", "train", "evaluate"])
+def test_a_command_imports_nothing_that_takes_seconds(command):
+    code = f"import sys, decouple_search.{command}\nprint(*{{'torch', 'ray', 'optuna', 'scipy'}} & set(sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ended.stdout.split() == []
+
+
+SUMMARY = Summary(
+    trials=4,
+    complete=1,
+    pruned=2,
+    failed=1,
+    epochs=6,
+    wall_seconds=20.4,
+    busy_fraction=0.375,
+    busy_fraction_warm=0.9375,
+    objective="val_loss",
+    best_value=0.25,
+    best_val_map=0.5,
+    best_trial_id="0002",
+)
+
+
+@pytest.fixture
+def make_outcome():
+    """Make the outcome of a search by val_loss."""
+    from decouple_search.search import Outcome
+
+    def make(**changed):
+        best = {"optim.lr": 0.00123456, "model.attention": "arch1"}
+        outcome = Outcome(summary=SUMMARY, best=best, failure=None, interrupted=False, spent="")
+        return replace(outcome, **changed)
+
+    return make
+
+
+def test_the_report_has_the_objective_and_the_best_parameters(make_outcome, tmp_path, capsys):
+    folder = open_folder(str(tmp_path), "x")
+    folder.local.mkdir()
+    (folder.local / "leaderboard.csv").touch()
+    assert report(make_outcome(spent="40 s (--time-budget)"), folder) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "4 trials (1 complete, 2 pruned, 1 failed) in 20 s; workers busy 38%, 94% once warm",
+        "ended      40 s (--time-budget)",
+        "best       trial 0002, val_loss 0.2500",
+        "             optim.lr = 0.001235",
+        "             model.attention = arch1",
+        f"             {tmp_path}/x/leaderboard.csv",
+    ]
+
+
+def test_the_report_of_several_objectives_has_the_pareto_set(make_outcome, tmp_path, capsys):
+    summary = replace(SUMMARY, pareto=("0001", "0002"))
+    assert report(make_outcome(summary=summary), open_folder(str(tmp_path), "x")) == 0
+    assert "pareto     trials 0001, 0002; of these the best in the first objective:" in capsys.readouterr().out
+
+
+def test_the_report_of_an_interrupted_search_says_how_to_resume(make_outcome, tmp_path, capsys):
+    assert report(make_outcome(interrupted=True), open_folder(str(tmp_path), "x")) == 130
+    message = "interrupted; the results so far are above, and the same command resumes the search\n"
+    assert capsys.readouterr().out.endswith(message)
+
+
+@pytest.mark.parametrize(("interrupted", "code"), [(False, 1), (True, 130)])
+def test_a_search_without_a_value_has_failed(make_outcome, tmp_path, capsys, interrupted, code):
+    summary = replace(SUMMARY, best_value=None, best_val_map=None, best_trial_id=None)
+    outcome = make_outcome(summary=summary, best=None, failure="out of memory", interrupted=interrupted)
+    assert report(outcome, open_folder(str(tmp_path), "x")) == code
+    assert capsys.readouterr().err == "failed: no trial ended well: out of memory\n"
