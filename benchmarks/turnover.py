@@ -121,7 +121,7 @@ def gang_arm(base: dict[str, Any], count: int, folder: Path) -> tuple[Any, Any, 
     from decouple_search.samplers.registry import make_sampler
     from decouple_search.space.yaml_file import load_space
     from decouple_search.storage.checkpoints import Checkpoints
-    from decouple_search.storage.folder import folder_at
+    from decouple_search.storage.opening import folder_at
     from decouple_search.study.optuna_storage import open_study
     from decouple_search.study.record import trial_name
 

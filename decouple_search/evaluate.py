@@ -15,7 +15,7 @@ from typing import Any
 
 from decouple_search.evaluation.member import EnsembleMember
 from decouple_search.portable import with_absolute_paths
-from decouple_search.storage.folder import folder_at, open_checkpoint
+from decouple_search.storage.opening import folder_at, open_checkpoint
 from decouplenet.checkpoint_files import CONFIG
 from decouplenet.command_line import CommandParser, flag, parse_config, print_line, run
 from decouplenet.config import FACTS

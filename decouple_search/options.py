@@ -90,5 +90,5 @@ class SearchRequest:
 
     @property
     def definition(self) -> Definition:
-        """What decides the trials, and has to be the same when the search is resumed."""
-        return Definition.of(self.space, self.config, self.scheduler, grid=self.sampler == "grid")
+        """The definition of the search. A resumed search must have the same one."""
+        return Definition.from_search(self.space, self.config, self.scheduler, grid=self.sampler == "grid")

@@ -1,4 +1,4 @@
-"""`python -m decouple_search.report`: what a search has found, as text and as `report.html`; also while it runs.
+"""`python -m decouple_search.report`: the results of a search, as text and as `report.html`, also while it runs.
 
 This module only reads the experiment's folder. `results/html_page.py` makes the page.
 """
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from decouple_search.storage.folder import Folder, folder_at
+from decouple_search.storage.folder import Folder
+from decouple_search.storage.opening import folder_at
 from decouplenet.command_line import CommandParser, flag, print_line, run
 from decouplenet.errors import InputError, one_line
 

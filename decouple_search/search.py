@@ -1,14 +1,11 @@
 """A search: Optuna proposes, Ray Tune schedules the trials on warm gangs, and the results are written.
 
-`open_search` builds a `Search` whole, step by step. `Search.run` drives it.
+`search_setup.open_search` builds a `Search` whole. `Search.run` drives it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,13 +17,8 @@ from decouple_search.machines.capacity import Capacity
 from decouple_search.machines.connection import (
     Connection,
     alive,
-    available,
-    connect,
     sigterm_as_sigint,
-    wait_for_machines,
 )
-from decouple_search.machines.folder_check import check_folder
-from decouple_search.machines.prepare import check_weights, prepare_data
 from decouple_search.machines.ray_watch import ending_with_ray
 from decouple_search.machines.trial_slots import TrialSlots
 from decouple_search.options import SearchRequest
@@ -47,19 +39,16 @@ from decouple_search.results.tables import SUMMARY, Summary, write_tables
 from decouple_search.samplers.registry import make_sampler, make_stop_veto
 from decouple_search.space.space import Space
 from decouple_search.storage.checkpoints import Checkpoints
-from decouple_search.storage.writer import Delete, Writer, exclusive_writer
-from decouple_search.study.experiment import DEFINITION, JOURNAL, check_same, is_resuming
+from decouple_search.storage.writer import Delete, Writer
 from decouple_search.study.ranking import best_trial
 from decouple_search.study.record import StudyRecord, ended_trials
 from decouple_search.study.resume import (
-    create_study,
     earlier_trials,
     resumable_trial,
     resumable_trials,
-    resume_study,
 )
 from decouplenet.command_line import print_line
-from decouplenet.config import FACTS, Config
+from decouplenet.config import Config
 from decouplenet.dotted_keys import flatten
 from decouplenet.errors import InputError
 
@@ -83,89 +72,12 @@ class Outcome:
     """Which limit ended the search, in words; empty if the number of trials did."""
 
 
-@contextlib.contextmanager
-def open_search(request: SearchRequest) -> Iterator[Search]:
-    """A search, ready to run. It lets go of its folder and its Ray when the context ends.
-
-    The order of the steps matters. The folder becomes this search's alone before it is read. The connection gives the
-    machines, and the machines give the config its GPUs. Data and weights are checked before the study is made. The
-    study is complete in storage before Tune writes there, so that a killed search can be resumed.
-
-    Raises:
-        InputError: the folder cannot be written or belongs to another search, no trial fits on the machines, or the
-            data or the weights cannot be read.
-    """
-    started = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(request.folder)
-        writer = stack.enter_context(exclusive_writer(folder))
-        resumed = is_resuming(folder, request.options.resume)
-        checkpoints = Checkpoints(folder)
-        for name in (DEFINITION, JOURNAL, SUMMARY) if resumed else ():
-            folder.pull(name)
-        try:
-            if resumed:
-                check_same(folder, request.definition)
-            connection = connect(request.options.cluster)
-            stack.callback(connection.close)
-            config, slots = _fit(request, connection)
-            if resumed:
-                url = request.options.optuna_storage
-                study, imported = resume_study(folder.local, request.space, checkpoints, url=url), ""
-            else:
-                study, imported = _create_study(request, config)
-            folder.push(last=DEFINITION)
-        except BaseException:
-            if not resumed:
-                shutil.rmtree(folder.local, ignore_errors=True)  # nothing of value is in it, and its name stays free
-            raise
-        yield Search(
-            request=request,
-            config=config,
-            connection=connection,
-            writer=writer,
-            checkpoints=checkpoints,
-            study=study,
-            slots=slots,
-            first_slots=slots(),
-            resumed=resumed,
-            imported=imported,
-            started=started,
-        )
-
-
-def _fit(request: SearchRequest, connection: Connection) -> tuple[Config, TrialSlots]:
-    """The base configuration with its GPUs resolved, and the slots; data and weights are checked."""
-    wait_for_machines(connection.limits())
-    check_folder(request.folder, connection.limits())
-    config, machines, _ = available(request.config, connection.limits())  # else a trial would wait for ever
-    most = min(request.options.max_concurrent or request.trials, request.trials)
-    # The driver decodes only for itself, and only what all trials read.
-    reading = {key for key in request.space.keys if key.startswith("data.") and not FACTS[key].augmentation}
-    if not prepare_data(config, decode=len(machines) == 1 and not reading):
-        raise InputError("data.holdout: 0 leaves no image to measure trials on; give a share, such as 0.1")
-    check_weights(config)
-    return config, TrialSlots(config, connection.limits, most)
-
-
-def _create_study(request: SearchRequest, config: Config) -> tuple[optuna.Study, str]:
-    options = request.options
-    return create_study(
-        request.folder.local,
-        request.space,
-        config,
-        request.definition,
-        url=options.optuna_storage,
-        warm_start=options.warm_start,
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
 class Search:
     """A search that can run: everything that `open_search` has made ready."""
 
     request: SearchRequest
-    """What the user asked for."""
+    """The request of the user."""
     config: Config
     """The base configuration, with its GPUs resolved."""
     connection: Connection
@@ -183,7 +95,7 @@ class Search:
     resumed: bool
     """Whether an earlier search is resumed."""
     imported: str
-    """What was imported from another study, in words."""
+    """A text about the trials that were imported from another study; empty for none."""
     started: float
     """When the command started, on the monotonic clock."""
 
@@ -338,6 +250,8 @@ class Search:
         if not warm and self.resumed and file.exists():  # there was nothing left to train
             warm = Summary.read(file).busy_fraction_warm
         busy = trained / record.slot_seconds
-        summary = Summary.of(self.study, self.space, wall_seconds=record.wall_seconds, busy=busy, busy_warm=warm)
+        summary = Summary.from_study(
+            self.study, self.space, wall_seconds=record.wall_seconds, busy=busy, busy_warm=warm
+        )
         summary.write(file)
         return summary

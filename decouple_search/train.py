@@ -13,7 +13,8 @@ from typing import Any
 from decouple_search.machines.manifest import read_cluster
 from decouple_search.portable import with_absolute_paths
 from decouple_search.ray_train.request import FLAGS, TrainRequest
-from decouple_search.storage.folder import Folder, open_folder
+from decouple_search.storage.folder import Folder
+from decouple_search.storage.opening import open_folder
 from decouplenet.checkpoint_files import CONFIG
 from decouplenet.command_line import CommandParser, flag, parse_config, print_line, run
 from decouplenet.config import FACTS

@@ -18,7 +18,8 @@ from decouple_search.portable import with_absolute_paths
 from decouple_search.samplers.registry import choose_sampler
 from decouple_search.space.yaml_file import load_space
 from decouple_search.stopping.scheduler import make_scheduler
-from decouple_search.storage.folder import Folder, open_folder
+from decouple_search.storage.folder import Folder
+from decouple_search.storage.opening import open_folder
 from decouple_search.study.experiment import is_resuming
 from decouplenet.command_line import CommandParser, parse_config, print_line, run
 from decouplenet.errors import InputError
@@ -97,7 +98,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     is_resuming(folder, options.resume)
 
-    from decouple_search.search import open_search  # Ray takes seconds to import, and nothing before this needs it
+    from decouple_search.search_setup import (
+        open_search,  # Ray takes seconds to import, and nothing before this needs it
+    )
 
     with open_search(request) as search:
         plan = describe(request, search.config, search.first_slots)

@@ -1,4 +1,4 @@
-"""What all commands share: flags from a dataclass, config keys as flags and YAML, one-line errors, exit codes.
+"""The command line of all commands: flags from a dataclass, config keys as flags and YAML, errors, exit codes.
 
 Exit codes: 0 done, 1 a run that failed, 2 bad input, 130 interrupted. Imports neither torch nor Ray.
 """
@@ -26,7 +26,7 @@ def flag(default: Any, *, minimum: float | None = None, names: Iterable[str] = (
     """A field of a command's flags dataclass; the docstring below the field is the help text.
 
     Args:
-        default: the value where the flag is not given; a list makes a flag that takes several values.
+        default: the value without the flag. A list makes a flag that takes several values.
         minimum: the smallest valid number.
         names: the valid values, for the help text.
         positional: whether the value is given without the flag's name.
@@ -39,7 +39,7 @@ def flag(default: Any, *, minimum: float | None = None, names: Iterable[str] = (
 
 @dataclass(frozen=True)
 class CommandLine(Generic[_Flags]):
-    """What a command line says."""
+    """A parsed command line."""
 
     flags: _Flags
     """The command's own flags, defaults filled in."""
@@ -62,7 +62,7 @@ class CommandParser(Generic[_Flags]):
 
     Args:
         prog: the command, for `--help`.
-        description: what it does.
+        description: a description of the command, for `--help`.
         flags: a dataclass of the command's own flags; its fields are made by `flag`.
         config_keys: whether the command takes config keys.
     """
@@ -217,7 +217,7 @@ def parse_config(flat: Mapping[str, Any], where: str = "config") -> Config:
 
     Args:
         flat: values by dotted key; a key that is left out keeps its default.
-        where: what the errors name as their place.
+        where: the place that errors name.
 
     Raises:
         InputError: an unknown key, an ill-typed value, or a value out of range.

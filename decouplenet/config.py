@@ -187,7 +187,7 @@ class TrainConfig:
     strategy: Literal["ddp", "deepspeed"] = config_key("ddp", searchable=False)
     """How several workers train one model: torch's data parallel, or DeepSpeed with ZeRO."""
     zero_stage: Literal[0, 1, 2, 3] = 1
-    """What deepspeed splits over the workers: 0 nothing, 1 optimiser state, 2 also gradients, 3 also weights."""
+    """State that deepspeed splits over the workers: 0 none, 1 the optimiser's, 2 also gradients, 3 also weights."""
     deepspeed_config: str | None = None
     """JSON file (or its content) with more DeepSpeed settings. A setting that contradicts a config key is an error."""
     accumulation: int = 1
@@ -228,7 +228,7 @@ class TrainConfig:
 
 @dataclass(kw_only=True, slots=True)
 class ScalingConfig:
-    """What one training runs on."""
+    """The workers of a training, and their resources."""
 
     FACTS: ClassVar[Facts] = Facts(searchable=False, of_machine=True, measured=True)
 

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = (
     {"tune", "train", "evaluate", "report"},
+    {"search_setup"},
     {"search"},
     {"plan"},
     {"options"},

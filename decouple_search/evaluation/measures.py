@@ -27,7 +27,7 @@ TOP_LABELS = 3
 def measure(
     names: Sequence[str], scored: Scored, *, split: str, thresholds: str | None = None, tune: str | None = None
 ) -> dict[str, Any]:
-    """Measure checkpoints, and several of them as an ensemble too.
+    """Measure checkpoints. Several checkpoints are also measured as an ensemble.
 
     Args:
         names: the names of the checkpoints.

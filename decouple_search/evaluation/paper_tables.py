@@ -211,8 +211,8 @@ def _compared(row: Row, data: str, by_seed: Mapping[int, NDArray[Any]], images: 
     means = {measure: mean(each[measure] for each in measured) for measure in COLUMNS}
     spread = {measure: stdev([each[measure] for each in measured]) for measure in COLUMNS} if measured[1:] else None
     compared = ComparedRow(row, tuple(sorted(by_seed)), means, spread)
-    nearest_first = sorted(OWN[data], key=lambda own: own.backbone != row.backbone)
-    own_row = next((own for own in nearest_first if own[:3] == row[:3]), None)
+    nearest_first = sorted(OWN[data], key=lambda authors: authors.backbone != row.backbone)
+    own_row = next((authors for authors in nearest_first if authors[:3] == row[:3]), None)
     if own_row is None:
         return compared
     table, values = OWN[data][own_row]

@@ -1,4 +1,4 @@
-"""What this room needs of torch without a promise: how to end a collective that another worker will never join."""
+"""Uses of torch that rely on more than its documentation promises: how to end a pending collective."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a gang reports of an epoch."""
+"""A gang's report on an epoch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class EpochResult:
     measures: Mapping[str, float] = field(default_factory=dict)
     """Measures by name, such as `val_map`, `train_loss`, `images_per_second`; empty after a failure."""
     note: str = ""
-    """What the user should know of this training, in one line."""
+    """A remark on this training for the user, in one line; empty for none."""
     lineage: tuple[str, ...] = ()
     """The trials and epochs that the weights came from (pbt), oldest first."""
     failure: str | None = None

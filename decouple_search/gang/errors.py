@@ -1,4 +1,4 @@
-"""What goes wrong in a gang: a lost worker, a failed training, and which of several errors caused the others."""
+"""The errors of a gang: lost workers and failed trainings, and the root cause among several errors."""
 
 from __future__ import annotations
 

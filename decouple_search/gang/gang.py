@@ -19,7 +19,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from decouple_search.gang.epoch_result import EpochResult
 from decouple_search.gang.errors import FAILURES, GangHungError, is_loss, message_of, root_cause
 from decouple_search.gang.worker import Files, GangWorker, WorkerLocation, backend_for, shared_devices
-from decouplenet.config import ScalingConfig
+from decouplenet.config import Config, ScalingConfig
 
 POLL_SECONDS = 5.0
 """Seconds between two looks at the progress of the workers."""
@@ -71,7 +71,7 @@ class Gang:
             self.stop()  # or the workers that did start would keep resources that the next gang needs
             raise
 
-    def start(self, config: dict[str, Any]) -> None:
+    def start(self, config: Config) -> None:
         """Start a configuration on all workers."""
         self._all("start", config)
 

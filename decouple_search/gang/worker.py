@@ -22,6 +22,7 @@ import ray
 from decouple_search.gang.compat import abort_collectives
 from decouple_search.gang.epoch_result import EpochResult
 from decouplenet.checkpoint_files import METRICS, STATE, WEIGHTS
+from decouplenet.config import Config, DataConfig
 
 Files = dict[str, bytes]
 """The files of a checkpoint, name to content. A worker may be on another machine than its caller."""
@@ -101,7 +102,7 @@ class GangWorker:
         self._store: Any = None
         self._engine: Any = None
         self._data: Any = None
-        self._data_config: Any = None
+        self._data_config: DataConfig | None = None
         self._metrics: dict[str, Any] = {}
 
     def location(self) -> WorkerLocation:
@@ -157,7 +158,7 @@ class GangWorker:
         return self.beats + (self._engine.batches_done if self._engine is not None else 0)
 
     @leaves_on_error
-    def start(self, config: dict[str, Any]) -> None:
+    def start(self, config: Config) -> None:
         """Start a configuration. Data that is open already stays open.
 
         Raises:
@@ -165,7 +166,6 @@ class GangWorker:
         """
         import torch
 
-        from decouplenet.config import Config
         from decouplenet.data.augment import without_augmentation
         from decouplenet.data.opened import open_data
         from decouplenet.engine import Engine
@@ -178,12 +178,11 @@ class GangWorker:
         gc.freeze()  # imports are left; collecting them takes 0.2 s, and once is enough
         if self._device != "cpu":
             torch.cuda.empty_cache()
-        wanted = Config.from_dict(config)
-        data_config = without_augmentation(wanted.data)
+        data_config = without_augmentation(config.data)
         if data_config != self._data_config:
             self._data, self._data_config = None, None
             self._data, self._data_config = open_data(data_config, self._beat), data_config
-        self._engine = Engine(wanted, self._data, device=self._device, rank=self._rank, world=self._world)
+        self._engine = Engine(config, self._data, device=self._device, rank=self._rank, world=self._world)
 
     @leaves_on_error
     def train_epoch(self) -> EpochResult:

@@ -1,4 +1,4 @@
-"""The machines that a command runs on: what a cluster file says of them, how many trials fit, and the connection.
+"""The machines that a command runs on: cluster files, the number of trials that fit, and the connection to Ray.
 
 Imports `gang`, `storage` and `decouplenet`, and Ray's core where a machine is asked.
 """

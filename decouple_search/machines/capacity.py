@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from decouple_search.machines.manifest import ClusterLimits
+from decouple_search.machines.manifest import ClusterLimits, MachineType
 from decouplenet.config import Config, ScalingConfig
 from decouplenet.errors import InputError
 
@@ -19,10 +19,10 @@ PLACEMENT_WORDS = {"STRICT_PACK": " all on one machine", "STRICT_SPREAD": " each
 
 @dataclass(frozen=True)
 class Capacity:
-    """What trials of one scaling need, against what machines have. A trial may span several machines."""
+    """Compares the needs of trials with the resources of machines. A trial may span several machines."""
 
     scaling: ScalingConfig
-    """What a trial needs."""
+    """The workers of a trial, and the resources of each."""
 
     def workers_on(self, machine: Resources) -> int:
         """How many workers fit on a machine. A share of a GPU is a share of a single GPU."""
@@ -57,10 +57,10 @@ class Capacity:
             f"{f'{count} × ' if count > 1 else ''}{cpu:g} CPU, {gpu:g} GPU: {workers}"
             for (cpu, gpu, workers), count in alike.items()
         )
-        room = sum(self.workers_on(machine) for machine in machines)
+        fitting = sum(self.workers_on(machine) for machine in machines)
         raise InputError(
-            f"scaling: a trial needs {need}{PLACEMENT_WORDS.get(scaling.placement_strategy, '')}, and room for {room} "
-            f"is there ({have}); "
+            f"scaling: a trial needs {need}{PLACEMENT_WORDS.get(scaling.placement_strategy, '')}, and room for "
+            f"{fitting} is there ({have}); "
             "lower scaling.workers_per_trial, scaling.cpus_per_worker or scaling.gpus_per_worker"
         )
 
@@ -75,19 +75,22 @@ class Capacity:
             worker["GPU"] = self.scaling.gpus_per_worker
         return [dict(worker) for _ in range(self.scaling.workers_per_trial)]
 
-    def launched(self, limits: ClusterLimits) -> list[Resources]:
+    def launched(self, limits: ClusterLimits) -> list[MachineType]:
         """The worker machines of a cluster at its largest; machines that take the most workers come first."""
-        return [kind.resources for kind in limits.launched([self.workers_on(kind.resources) for kind in limits.kinds])]
+        return limits.launched([self.workers_on(each.resources) for each in limits.machine_types])
 
     def grown(self, alive: Sequence[Resources], limits: ClusterLimits, *, head: str) -> list[Resources]:
         """The machines of a cluster once its autoscaler has added those that take the most workers.
 
         Args:
             alive: the machines that are there.
-            limits: what the cluster file says.
+            limits: the machines that the cluster file allows.
             head: the resource that marks the head's machine.
         """
-        grown = [*(machine for machine in alive if head in machine), *self.launched(limits)]
+        grown = [
+            *(machine for machine in alive if head in machine),
+            *(each.resources for each in self.launched(limits)),
+        ]
         workers_now = sum(self.workers_on(machine) for machine in alive)
         return grown if sum(self.workers_on(machine) for machine in grown) > workers_now else list(alive)
 
@@ -115,19 +118,20 @@ def largest_cluster(config: Config, limits: ClusterLimits) -> tuple[Config, list
     """A config with its GPUs resolved, and all machines that a cluster may have.
 
     Args:
-        config: what a trial needs.
-        limits: what the cluster file says.
+        config: its scaling section has the needs of a trial.
+        limits: the machines that the cluster file allows.
 
     Raises:
         InputError: the file does not say what its machines have.
     """
-    bare = next((kind.name for kind in limits.kinds if not kind.resources), None)
+    bare = next((each.name for each in limits.machine_types if not each.resources), None)
     if bare:
         raise InputError(
             f"--cluster: the file does not say what a {bare} has; give its `resources` (CPU, GPU), or plan on it"
         )
-    config = resolve_gpus(config, [kind.resources for kind in limits.kinds])
-    return config, [limits.head.resources, *Capacity(config.scaling).launched(limits)]
+    config = resolve_gpus(config, [each.resources for each in limits.machine_types])
+    workers = Capacity(config.scaling).launched(limits)
+    return config, [limits.head.resources, *(each.resources for each in workers)]
 
 
 def this_machine() -> Resources:

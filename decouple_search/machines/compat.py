@@ -1,4 +1,4 @@
-"""What this room needs of Ray without a promise: its list of machines, and what its session's name says."""
+"""Uses of Ray that rely on more than its documentation promises: its list of machines, its session's name."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Connection(NamedTuple):
 
 
 class Available(NamedTuple):
-    """What a config can run on."""
+    """The machines for a config."""
 
     config: Config
     """The config, with its GPUs per worker resolved."""
@@ -101,15 +101,15 @@ def current_machines(config: Config, limits: ClusterLimits | None) -> tuple[Conf
     """The machines of the connected Ray, with those that its autoscaler may still add.
 
     Args:
-        config: what a trial needs.
-        limits: what the cluster file says, if there is a file.
+        config: its scaling section has the needs of a trial.
+        limits: the machines that the cluster file allows; None without a file.
 
     Returns:
         The config, with one GPU per worker if it leaves that open and there are GPUs; the machines.
     """
     if limits is None:
         return resolve_gpus(config, alive()), alive()
-    config = resolve_gpus(config, [*alive(), *(kind.resources for kind in limits.kinds)])
+    config = resolve_gpus(config, [*alive(), *(machine_type.resources for machine_type in limits.machine_types)])
     return config, Capacity(config.scaling).grown(alive(), limits, head=HEAD_RESOURCE)
 
 
@@ -142,9 +142,9 @@ def wait_for_machines(limits: ClusterLimits | None) -> None:
     """Wait, for at most `JOIN_SECONDS`, until the machines have joined that a cluster always has.
 
     Args:
-        limits: what the cluster file says, if there is a file.
+        limits: the machines that the cluster file allows; None without a file.
     """
-    expected = min(limits.max_workers, sum(kind.minimum for kind in limits.kinds)) if limits else 0
+    expected = min(limits.max_workers, sum(each.minimum for each in limits.machine_types)) if limits else 0
     since, printed = time.monotonic(), 0
     while (missing := expected + 1 - len(alive())) > 0 and time.monotonic() - since < JOIN_SECONDS:
         if missing != printed:
@@ -154,7 +154,7 @@ def wait_for_machines(limits: ClusterLimits | None) -> None:
 
 
 def limits_of_head() -> ClusterLimits | None:
-    """What the file says that `ray up` left on the head, if this machine is the head."""
+    """The limits in the file that `ray up` leaves on the head; None on any other machine."""
     file = Path(BOOTSTRAP_FILE).expanduser()
     return read_cluster(str(file)) if file.exists() else None
 

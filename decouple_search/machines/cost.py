@@ -1,4 +1,4 @@
-"""What a search will cost: hours on its machines, and money where prices are given."""
+"""The cost of a search: hours on its machines, and money if prices are given."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def read_prices(text: str | None, cluster: ClusterLimits | None) -> dict[str, fl
         return {}
     if cluster is None:
         raise InputError("--prices: of which machines? Give --cluster too")
-    names, prices = [cluster.head.name, *(kind.name for kind in cluster.kinds)], {}
-    for part in text.split(","):
-        name, _, price = (side.strip() for side in part.partition("="))
+    names, prices = [cluster.head.name, *(machine_type.name for machine_type in cluster.machine_types)], {}
+    for pair in text.split(","):
+        name, _, price = (side.strip() for side in pair.partition("="))
         try:
             prices[name] = float(price)
         except ValueError:
-            raise InputError(f"--prices: '{part}' is not of the form {names[-1]}=0.35") from None
+            raise InputError(f"--prices: '{pair}' is not of the form {names[-1]}=0.35") from None
         if name not in names:
             raise InputError(f"--prices: the cluster has no type '{name}'; {nearest(name, names)}")
         if prices[name] < 0:
-            raise InputError(f"--prices: {part} is out of range; it must be at least 0")
+            raise InputError(f"--prices: {pair} is out of range; it must be at least 0")
     return prices
 
 
@@ -49,7 +49,7 @@ def describe_cost(
     """Machines, hours and money in words.
 
     Args:
-        config: what a trial needs.
+        config: its scaling section has the needs of a trial.
         cluster: the machines; None for this machine alone.
         epochs: the minimum and the maximum over all trials.
         epoch_seconds: seconds per epoch of a trial; None where this is not known.
@@ -86,12 +86,13 @@ def describe_cost(
 def _used(config: Config, cluster: ClusterLimits, running: int) -> list[str]:
     """The types of the machines that trials run on: as few machines as are enough."""
     capacity = Capacity(config.scaling)
-    machines = cluster.launched([capacity.workers_on(kind.resources) for kind in cluster.kinds])
+    machines = capacity.launched(cluster)
+    resources = [cluster.head.resources, *(machine.resources for machine in machines)]
     for count in range(len(machines) + 1):
-        if capacity.trials([cluster.head.resources, *(kind.resources for kind in machines[:count])]) >= running:
-            return [kind.name for kind in machines[:count]]
-    capacity.require([cluster.head.resources, *(kind.resources for kind in machines)])  # raises if no trial fits
-    return [kind.name for kind in machines]
+        if capacity.trials(resources[: count + 1]) >= running:
+            return [machine.name for machine in machines[:count]]
+    capacity.require(resources)  # raises if no trial fits
+    return [machine.name for machine in machines]
 
 
 def _range(ends: list[float]) -> str:

@@ -24,7 +24,7 @@ def check_folder(folder: Folder, limits: ClusterLimits | None) -> None:
 
     Args:
         folder: the folder of results.
-        limits: what the cluster file says, if there is a file.
+        limits: the machines that the cluster file allows; None without a file.
 
     Raises:
         InputError: which machine cannot write, and why.

@@ -19,9 +19,9 @@ class MachineType(NamedTuple):
     resources: dict[str, float]
     """`CPU` and `GPU`; empty where the file does not say."""
     minimum: int
-    """Machines of this type that are always there."""
+    """The machines of this type that are always there."""
     maximum: int
-    """Machines of this type that may be there."""
+    """The most machines of this type."""
     priority: float
     """Of two types that fit equally well, the one with the higher priority is launched first."""
 
@@ -30,7 +30,7 @@ class ClusterLimits(NamedTuple):
     """The machines that a cluster may have."""
 
     head: MachineType
-    kinds: tuple[MachineType, ...]
+    machine_types: tuple[MachineType, ...]
     """The types of worker machines."""
     max_workers: int
     """Worker machines of all types together."""
@@ -41,15 +41,15 @@ class ClusterLimits(NamedTuple):
         Args:
             fit: for each type, how many workers of a trial fit on a machine of it.
         """
-        by_fit = sorted(zip(fit, self.kinds, strict=True), key=lambda pair: (-pair[0], -pair[1].priority))
-        return [kind for _, kind in by_fit for _ in range(kind.maximum)][: self.max_workers]
+        by_fit = sorted(zip(fit, self.machine_types, strict=True), key=lambda pair: (-pair[0], -pair[1].priority))
+        return [machine_type for _, machine_type in by_fit for _ in range(machine_type.maximum)][: self.max_workers]
 
 
 def read_cluster(file: str) -> ClusterLimits:
     """Read a cluster file.
 
     Raises:
-        InputError: it cannot be read, or is not a file of either kind.
+        InputError: it cannot be read, or is neither of the two kinds of file.
     """
     content = load_yaml(file)
     try:
@@ -65,12 +65,12 @@ def read_cluster(file: str) -> ClusterLimits:
 
 def _ray_up(content: Mapping[str, Any]) -> ClusterLimits:
     max_workers, name = content.get("max_workers", 2), content.get("head_node_type", "")
-    kinds = {key: _type(key, kind, 0 if key == name else max_workers) for key, kind in _types(content).items()}
-    head = kinds.get(name) or MachineType("head", {}, 1, 1, 0)
+    types = {key: _type(key, given, 0 if key == name else max_workers) for key, given in _types(content).items()}
+    head = types.get(name) or MachineType("head", {}, 1, 1, 0)
     addresses = content["provider"].get("worker_ips")
-    if addresses and not kinds:  # the user's own machines; the file gives only their addresses
+    if addresses and not types:  # the user's own machines; the file gives only their addresses
         return ClusterLimits(head, (MachineType("worker", {}, len(addresses), len(addresses), 0),), len(addresses))
-    return ClusterLimits(head, tuple(kind for kind in kinds.values() if kind.maximum), max_workers)
+    return ClusterLimits(head, tuple(each for each in types.values() if each.maximum), max_workers)
 
 
 def _types(content: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -78,10 +78,10 @@ def _types(content: Mapping[str, Any]) -> Mapping[str, Any]:
     return types
 
 
-def _type(name: str, kind: Mapping[str, Any], maximum: int) -> MachineType:
-    resources = {key: float(amount) for key, amount in (kind.get("resources") or {}).items()}
-    limits = kind.get("min_workers", 0), kind.get("max_workers", maximum)
-    return MachineType(name, resources, *limits, kind.get("priority", 0))
+def _type(name: str, given: Mapping[str, Any], maximum: int) -> MachineType:
+    resources = {key: float(amount) for key, amount in (given.get("resources") or {}).items()}
+    limits = given.get("min_workers", 0), given.get("max_workers", maximum)
+    return MachineType(name, resources, *limits, given.get("priority", 0))
 
 
 def _kuberay(spec: Mapping[str, Any]) -> ClusterLimits:
@@ -96,7 +96,7 @@ def _kuberay(spec: Mapping[str, Any]) -> ClusterLimits:
         for group in spec.get("workerGroupSpecs", [])
     )
     return ClusterLimits(
-        MachineType("head", _pod(spec["headGroupSpec"]), 1, 1, 0), groups, sum(kind.maximum for kind in groups)
+        MachineType("head", _pod(spec["headGroupSpec"]), 1, 1, 0), groups, sum(group.maximum for group in groups)
     )
 
 

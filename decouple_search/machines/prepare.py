@@ -1,4 +1,4 @@
-"""What must be ready before the first worker starts: readable data, decoded images, the backbone's weights."""
+"""Preparations before the first worker starts: read the data, decode the images, get the backbone's weights."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def ending_with_ray(
 
     Args:
         processes: Ray's vital processes; none for a Ray that this process did not start.
-        hint: what the user can do, for the message.
+        hint: advice to the user, for the message.
         before_exit: saves what can be saved.
     """
     if not processes:

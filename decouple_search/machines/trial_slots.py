@@ -18,7 +18,7 @@ class TrialSlots:
     """The trials that can run at the same time on the machines that are there or that the autoscaler may add.
 
     Args:
-        config: what a trial needs.
+        config: its scaling section has the needs of a trial.
         limits: gives the machines that may be added.
         maximum: the most trials that may run at the same time.
     """

@@ -1,4 +1,4 @@
-"""What this room needs of Ray Train without a promise. Each name has a contract test."""
+"""Uses of Ray Train that rely on more than its documentation promises. Each has a contract test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SNAPSHOT = "checkpoint_manager_snapshot.json"
 
 
 def cause_of(failure: BaseException) -> BaseException:
-    """What made a training fail: the driver's own error, or the failure itself."""
+    """The cause of a failed training: the driver's own error, or the failure itself."""
     cause: BaseException = getattr(failure, "controller_failure", failure)
     return cause
 

@@ -48,7 +48,7 @@ class Listener(threading.Thread):
     def _show(self, message: TrainReport | WorkerLost) -> None:
         clock = f"{time.monotonic() - self._since:7.1f} s"
         if isinstance(message, WorkerLost):
-            print_line(f"{clock}  lost {message.reason}; what is saved is {self._saved}")
+            print_line(f"{clock}  lost {message.reason}; saved so far: {self._saved}")
             return
         if message.note != self._note and message.note:
             print_line(f"{clock}  {message.note}")

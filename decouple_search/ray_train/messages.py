@@ -1,4 +1,4 @@
-"""What a training's workers report, and what its driver hears of them. The only code that knows Ray Train's dicts."""
+"""The messages between a training's workers and its driver. Only this module knows the dicts of Ray Train."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Reason = Literal["", "notice", "time"]
 
 @dataclass(frozen=True, kw_only=True)
 class LoopSettings:
-    """What each worker of a training gets."""
+    """The settings that each worker of a training gets."""
 
     config: dict[str, Any]
     """The configuration, nested."""
@@ -44,7 +44,7 @@ class TrainReport:
     measures: Mapping[str, Any] = field(default_factory=dict)
     """The measures of the epoch; empty for a part of an epoch."""
     note: str = ""
-    """What the user should know of this training, in one line."""
+    """A remark on this training for the user, in one line; empty for none."""
     saved: Reason = ""
     """Why the epoch was saved before its end."""
 
@@ -56,8 +56,8 @@ class TrainReport:
     def to_ray(self) -> dict[str, Any]:
         """The dict that Ray Train carries, and that metrics.json of the checkpoint holds."""
         about = {"note": self.note} if self.note else {}
-        part = {} if self.is_epoch else {"saved": self.saved}
-        return {"epoch": self.epoch, "step": self.step, "workers": self.workers, **self.measures, **about, **part}
+        reason = {} if self.is_epoch else {"saved": self.saved}
+        return {"epoch": self.epoch, "step": self.step, "workers": self.workers, **self.measures, **about, **reason}
 
     @classmethod
     def from_ray(cls, carried: Mapping[str, Any]) -> TrainReport:

@@ -13,12 +13,12 @@ FLAGS = "flags.yaml"
 
 @dataclass(frozen=True, kw_only=True)
 class TrainRequest:
-    """What the user asked for, checked without Ray."""
+    """A training as the user asked for it. It was checked without Ray."""
 
     folder: Folder
     """The folder to write. It has a config.yaml if the training resumes."""
     config: Config
-    """What to train."""
+    """The configuration to train."""
     min_workers: int
     """Workers that are enough."""
     max_workers: int

@@ -1,4 +1,4 @@
-"""What each worker of a training runs under Ray Train, and how its driver hears of it."""
+"""The loop of each worker of a training under Ray Train, and the callback that reports to the driver."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class SaveSignal:
 
 
 class DriverCallback(UserCallback):
-    """Hands reports and losses to the driver.
+    """Passes reports and losses to the driver.
 
     Args:
         queue: a `ray.util.queue.Queue` of `TrainReport` and `WorkerLost`.
@@ -136,12 +136,12 @@ class DriverCallback(UserCallback):
         self._queue, self._lost = queue, ""
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Checkpoint | None) -> None:
-        """Hand on the first worker's report; all workers report the same."""
+        """Pass the report of the first worker to the driver. All workers report the same."""
         self._lost = ""
         self._queue.put(TrainReport.from_ray(metrics[0]))
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        """Hand on why the workers restart. An error that the user has to fix is raised, which ends the training."""
+        """Report to the driver why the workers restart. An error that the user has to fix ends the training."""
         for error in worker_exceptions.values():
             if isinstance(error, USER_ERRORS):
                 raise error
@@ -152,7 +152,7 @@ class DriverCallback(UserCallback):
 
 
 def first_failure(failures: Mapping[int, Exception]) -> str:
-    """What went wrong, in one line: a worker's death rather than the errors of those that waited for it.
+    """The first failure, in one line: a worker's death, not the errors of the workers that waited for it.
 
     Args:
         failures: errors by rank.

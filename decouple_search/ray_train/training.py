@@ -85,9 +85,9 @@ class Training:
     """A training that can run."""
 
     request: TrainRequest
-    """What the user asked for."""
+    """The request of the user."""
     config: Config
-    """What is trained, with its GPUs resolved."""
+    """The configuration, with its GPUs resolved."""
     connection: Connection
     """The connection to Ray."""
     has_validation: bool
@@ -97,9 +97,9 @@ class Training:
 
     @property
     def objective(self) -> Objective | None:
-        """What the best epoch is chosen by; None where it needs validation images and there are none."""
+        """The objective that chooses the best epoch; None if it needs validation images and there are none."""
         metric = self.config.train.objective
-        return None if metric.startswith("val_") and not self.has_validation else Objective.of(metric)
+        return None if metric.startswith("val_") and not self.has_validation else Objective.natural(metric)
 
     def run(self) -> TrainReport:
         """Train to the last epoch; returns the report of the best epoch, or of the last one without an objective.
@@ -110,8 +110,8 @@ class Training:
         """
         logging.getLogger("ray.train").setLevel(logging.ERROR)
         # On the driver's machine, which stays.
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        queue = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
+        on_driver = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        queue = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": on_driver})
         listener = Listener(queue, self.config.train, self.request.folder)
         listener.start()
         resume = f"python -m decouple_search.train --resume {self.request.folder.flags} resumes it"
@@ -150,7 +150,7 @@ class Training:
             scaling_config=API.ScalingConfig(
                 num_workers=(request.min_workers, request.max_workers) if request.is_elastic else request.max_workers,
                 use_gpu=bool(gpus),
-                resources_per_worker={kind: amount for kind, amount in resources.items() if amount},
+                resources_per_worker={name: amount for name, amount in resources.items() if amount},
                 placement_strategy=scaling.placement_strategy,
             ),
             # A worker that hangs makes the others time out in a collective, and the workers restart.

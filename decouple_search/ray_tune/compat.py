@@ -1,4 +1,4 @@
-"""What this room needs of Ray Tune without a promise. Each name has a contract test in `tests/.../test_compat.py`.
+"""Uses of Ray Tune that rely on more than its documentation promises. Each has a contract test.
 
 Tune's callbacks, schedulers and stoppers are public. The `Trial` objects that they get, the controller, and the state
 of the population scheduler are not.
@@ -73,7 +73,7 @@ def restart_paths(trials: Sequence[Trial]) -> set[str]:
 
 
 def last_failure(trial: Trial) -> str:
-    """What Tune wrote of a trial's last failure into its `error.txt`; empty if nothing."""
+    """The last failure in a trial's `error.txt`, which Tune writes; empty if there is none."""
     file = Path(trial.local_path) / "error.txt"
     return file.read_text().rpartition("Failure # ")[2] if file.exists() else ""
 
@@ -110,7 +110,7 @@ def restore_standing(
         trial: the trial, already added to the scheduler.
         epoch: the epoch of its last comparison.
         utility: the value that it is compared by; more is better.
-        checkpoint: what other trials get when they continue from it.
+        checkpoint: the checkpoint from which other trials may continue.
         result: the result of that epoch.
     """
     state = scheduler._trial_state[trial]

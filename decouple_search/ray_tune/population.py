@@ -1,4 +1,4 @@
-"""Population-based training (Jaderberg et al., 2017) on warm gangs: Tune's scheduler with a searcher, and explore."""
+"""Population-based training (Jaderberg et al., 2017): Tune's scheduler beside a searcher, and the explore step."""
 
 from __future__ import annotations
 
@@ -78,13 +78,13 @@ class Population(RecoveryMixin, PopulationBasedTraining):
             return
         last, start = max(compared), TrialSpec.from_tune(trial.config).checkpoint
         # A checkpoint that the trial wrote in this run replaces the one that it resumed from, which is deleted then.
-        own = restart_checkpoint(trial) or (Checkpoint(start, filesystem=self._filesystem) if start else None)
+        resume_from = restart_checkpoint(trial) or (Checkpoint(start, filesystem=self._filesystem) if start else None)
         restore_standing(
             self,
             trial,
             epoch=last,
             utility=self._space.objective.utility(curve[last]),
-            checkpoint=own,
+            checkpoint=resume_from,
             result=to_tune(EpochResult(epoch=last, measures={self._space.metric: curve[last]})),
         )
 

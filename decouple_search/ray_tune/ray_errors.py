@@ -1,4 +1,4 @@
-"""What Ray says of a lost trial, classified: a worker died, a machine was lost, or it is not known yet."""
+"""Ray's errors for a lost trial, classified: a worker died, a machine was lost, or Ray does not know yet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORKER_DIED = "its worker process has died"
 
 
 class Loss(Enum):
-    """What a trial lost."""
+    """The kinds of loss."""
 
     WORKER = auto()
     """A worker died or hung, or failed in a way that is not the configuration's."""
@@ -27,7 +27,7 @@ class Loss(Enum):
 
 
 def loss_of(trial: Trial) -> Loss:
-    """What one of Tune's trials lost just now."""
+    """The kind of a trial's last loss."""
     text = last_failure(trial)
     if any(sign in text for sign in MACHINE_LOST):
         return Loss.MACHINE

@@ -38,7 +38,7 @@ class LossPolicy:
     """Decides about lost trials.
 
     Args:
-        config: what a trial needs.
+        config: its scaling section has the needs of a trial.
         max_failures: losses that a trial survives. The loss of a whole machine does not count.
         requeue: where trials are marked that have to be proposed once more.
         limits: gives the machines that may be added.
@@ -143,7 +143,7 @@ def workers_that_fit(capacity: Capacity, machines: Sequence[Resources], taken: i
     """The number of workers that a trial continues with: as many as fit beside other trials, at least its minimum.
 
     Args:
-        capacity: what a trial needs; its scaling has a minimum of workers.
+        capacity: the needs of a trial; its scaling has a minimum of workers.
         machines: the machines that are there.
         taken: workers of other trials on these machines.
     """

@@ -1,4 +1,4 @@
-"""What a trial asks Tune for: a placement group with a bundle for the trial itself and one per worker."""
+"""A trial's resources: a placement group with a bundle for the trial itself and one per worker."""
 
 from __future__ import annotations
 

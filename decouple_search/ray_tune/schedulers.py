@@ -17,12 +17,13 @@ from decouple_search.ray_tune.tune_result import from_tune
 from decouple_search.samplers.registry import StopVeto
 from decouple_search.space.space import Space
 from decouple_search.stopping.scheduler import Scheduler
-from decouple_search.study.record import note_stop, own_trials
+from decouple_search.study.record import own_trials
+from decouple_search.study.trial_log import note_stop
 
 
 @dataclass(frozen=True, kw_only=True)
 class SchedulerContext:
-    """What a search gives to its scheduler."""
+    """The parts of a search that its scheduler uses."""
 
     space: Space
     """The searched space."""
@@ -76,7 +77,7 @@ class StoppingScheduler(RecoveryMixin, FIFOScheduler):
 
     Args:
         scheduler: the rule and its options.
-        context: what the search gives.
+        context: the parts of the search that it uses.
     """
 
     def __init__(self, scheduler: Scheduler, context: SchedulerContext) -> None:

@@ -21,8 +21,9 @@ from decouple_search.ray_tune.trial_spec import TrialSpec
 from decouple_search.ray_tune.tune_result import from_tune, result_or_none
 from decouple_search.space.space import Space
 from decouple_search.study.compat import reopen_trial
-from decouple_search.study.record import WORKER_LOST, TrialLog, own_trials
+from decouple_search.study.record import WORKER_LOST, own_trials
 from decouple_search.study.resume import ResumableTrial
+from decouple_search.study.trial_log import TrialLog
 
 
 def _ignore(number: int) -> None:

@@ -21,8 +21,9 @@ from decouple_search.ray_tune.trial_spec import TrialSpec
 from decouple_search.ray_tune.tune_result import to_tune
 from decouple_search.storage.checkpoints import read_files
 from decouplenet.checkpoint_files import METRICS
-from decouplenet.config import ScalingConfig
+from decouplenet.config import Config, ScalingConfig
 from decouplenet.dotted_keys import nest
+from decouplenet.errors import InputError
 
 _T = TypeVar("_T")
 
@@ -111,19 +112,35 @@ class DecoupleTrial(tune.Trainable):
         self._spec, self._epoch, self._best = spec, 0, None
         self._latency, self._lineage = None, ()
         self._failure = self._missing_folder or spec.given_up
-        config = nest(spec.config)
-        placement_group = ray.util.get_current_placement_group()
-        if placement_group is not None:  # one bundle per worker; fewer where machines were lost
-            config["scaling"] |= {"workers_per_trial": placement_group.bundle_count, "min_workers_per_trial": None}
-        self._scaling = ScalingConfig(**config["scaling"])
-        if self._failure is None and not self._started(config):
+        config = self._placed_config()
+        if config is None:
+            return
+        self._scaling = config.scaling
+        if not self._started(config):
             self.cleanup()
             self._guarded(lambda gang: gang.start(config))
         # Retention deletes this checkpoint once the trial has a newer one. Tune then restores the newer one.
         if spec.checkpoint and self._failure is None and (files := read_files(self._filesystem, spec.checkpoint)):
             self._resume_from(files)
 
-    def _started(self, config: dict[str, Any]) -> bool:
+    def _placed_config(self) -> Config | None:
+        """The configuration, with the number of workers that the placement group has; None if it must not be trained.
+
+        There is one bundle per worker, and there are fewer where machines were lost.
+        """
+        if self._failure is not None:
+            return None
+        keys, placement_group = dict(self._spec.config), ray.util.get_current_placement_group()
+        if placement_group is not None:
+            keys["scaling.workers_per_trial"] = placement_group.bundle_count
+            keys["scaling.min_workers_per_trial"] = None
+        try:
+            return Config.from_dict(nest(keys))
+        except InputError as error:
+            self._failure = str(error)
+            return None
+
+    def _started(self, config: Config) -> bool:
         """Start a configuration; False if the gang is lost.
 
         An exception would make Tune give the trial up, because it does not run yet. A lost gang costs only its warmth.

@@ -11,7 +11,7 @@ from decouple_search.space.objective import Objective
 
 @dataclass(frozen=True, kw_only=True)
 class TrialSpec:
-    """What a trial trains, and from where."""
+    """The configuration of a trial, and the checkpoint that it starts from."""
 
     number: int | None
     """The trial's number in the study. None after pbt gave the trial another config: it keeps its name."""

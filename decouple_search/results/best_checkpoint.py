@@ -64,8 +64,8 @@ def export_checkpoint(source: Path, target: Path, metrics: dict[str, Any]) -> No
     with replace_folder(target) as folder:
         for name in CHECKPOINT_FILES:
             shutil.copyfile(source / name, folder / name)
-        known = json.loads((folder / METRICS).read_text())
-        (folder / METRICS).write_text(json.dumps(known | metrics, indent=1) + "\n")
+        content = json.loads((folder / METRICS).read_text())
+        (folder / METRICS).write_text(json.dumps(content | metrics, indent=1) + "\n")
 
 
 def export_best(
@@ -107,7 +107,7 @@ def export_best(
 
 
 def _compare(metric: str, measured: dict[str, Any], trained: dict[str, Any]) -> None:
-    """Warn if a measure, of one that an evaluation has, is not what the trial had."""
+    """Warn if a measure differs from the trial's."""
     if abs(measured[metric] - trained[metric]) > 1e-6:
         print_line(f"warning: {metric} is {measured[metric]:.6f}, its trial had {trained[metric]:.6f}")
 
@@ -116,7 +116,7 @@ def _measured(checkpoint: Path) -> dict[str, Any]:
     config = Config.from_dict(load_yaml(checkpoint / CONFIG))
     gang = Gang(config.scaling)
     try:
-        gang.start(config.to_dict())
+        gang.start(config)
         gang.restore({file.name: file.read_bytes() for file in checkpoint.iterdir()})
         return gang.evaluate()
     finally:

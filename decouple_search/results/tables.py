@@ -133,7 +133,7 @@ class Summary:
     """The Pareto set of a search of several objectives."""
 
     @classmethod
-    def of(
+    def from_study(
         cls, study: optuna.Study, space: Space, *, wall_seconds: float, busy: float, busy_warm: float
     ) -> Summary:
         """The summary of a study.
@@ -147,7 +147,9 @@ class Summary:
         """
         trials, best = ended_trials(study), best_trial(study, space.objectives)
         count = {result: sum(trial.result == result for trial in trials) for result in RESULTS.values()}
-        front = tuple(trial.name for trial in pareto_set(study, space.objectives)) if len(space.objectives) > 1 else None
+        front = (
+            tuple(trial.name for trial in pareto_set(study, space.objectives)) if len(space.objectives) > 1 else None
+        )
         return cls(
             trials=len(trials),
             complete=count["COMPLETE"],
@@ -182,8 +184,8 @@ class Summary:
         """
         try:
             content = json.loads(file.read_text())
-            known = {name: content[name] for name in cls.__dataclass_fields__ if name in content}
+            written = {name: content[name] for name in cls.__dataclass_fields__ if name in content}
             earlier = {"objective": "val_map", "best_value": content.get("best_val_map")}  # before these were written
-            return cls(**earlier | known)
+            return cls(**earlier | written)
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise InputError(f"{file}: not a search's summary ({error})") from None

@@ -68,7 +68,7 @@ class EpochSampler(BaseSampler):
 
 
 def observations_of(trials: Sequence[TrialRecord], space: Space, epochs: int) -> list[Observation]:
-    """What the trials showed, at most `MAX_OBSERVATIONS`.
+    """The observations of trials, at most `MAX_OBSERVATIONS`.
 
     Args:
         trials: the trials of a study.

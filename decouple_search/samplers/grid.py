@@ -1,4 +1,4 @@
-"""An Optuna sampler that proposes all combinations of a space, in order. Optuna's own knows no conditions."""
+"""An Optuna sampler that proposes all combinations of a space, in order. Optuna's grid sampler knows no conditions."""
 
 from __future__ import annotations
 

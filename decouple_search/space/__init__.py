@@ -1,4 +1,4 @@
-"""What a search may vary: one parameter, the whole space, its objectives, and the YAML file that describes them.
+"""The search space: its parameters, its objectives, and the YAML file that describes them.
 
 Imports only `decouplenet`; Optuna only where a parameter is proposed.
 """

@@ -1,4 +1,4 @@
-"""What a search optimises: a measure that an epoch reports, and whether larger or smaller values are better."""
+"""An objective: a measure that an epoch reports, and whether larger or smaller values are better."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Objective(NamedTuple):
     """max or min."""
 
     @classmethod
-    def of(cls, metric: str) -> Objective:
+    def natural(cls, metric: str) -> Objective:
         """The objective that a measure stands for: the lowest loss, size or latency, the highest of all else."""
         return cls(metric, "min" if metric in MINIMISED else "max")
 

@@ -1,4 +1,4 @@
-"""A search space: what is fixed, what is searched under which conditions, and configurations drawn from it."""
+"""A search space: fixed values, searched parameters with their conditions, and random configurations."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Space:
     start: tuple[Mapping[str, Any], ...]
     """Points that are tried first."""
     objectives: tuple[Objective, ...]
-    """What the search optimises. The first objective decides where a single one is needed."""
+    """The objectives. The first one decides where a single objective is needed."""
     scheduler: Mapping[str, Any]
     """`name` of the scheduler and its options."""
     trials: int

@@ -120,7 +120,7 @@ def _objective(spec: Any, where: str) -> Objective:
     metric = spec.get("metric", "val_map")
     if metric not in OBJECTIVES:
         raise InputError(f"{where}: unknown metric '{metric}'; {nearest(metric, OBJECTIVES)}")
-    mode = spec.get("mode", Objective.of(metric).mode)
+    mode = spec.get("mode", Objective.natural(metric).mode)
     if mode not in ("max", "min"):
         raise InputError(f"{where}: mode '{mode}' is unknown; valid: max, min")
     return Objective(metric, mode)

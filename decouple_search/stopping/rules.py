@@ -21,18 +21,20 @@ def rungs(grace: int, factor: float, epochs: int) -> list[int]:
     return [rung for k in range(count) if (rung := int(grace * factor**k)) < epochs]
 
 
-def asha_stops(own: Curve, others: Sequence[Curve], epoch: int, *, at: Sequence[int], factor: float) -> bool:
+def asha_stops(curve: Curve, others: Sequence[Curve], epoch: int, *, rung_epochs: Sequence[int], factor: float) -> bool:
     """ASHA (Li et al., 2020), the stopping variant: at a rung, only the best `1/factor` so far continue.
 
     Args:
-        own: the trial's curve.
+        curve: the trial's curve.
         others: the curves of the trials that it is compared with.
         epoch: the epoch that has just ended.
-        at: the rungs.
+        rung_epochs: the rungs.
         factor: the reduction factor.
     """
     reached = [other[epoch] for other in others if epoch in other]
-    return epoch in at and bool(reached) and own[epoch] < float(np.percentile(reached, 100 * (1 - 1 / factor)))
+    return (
+        epoch in rung_epochs and bool(reached) and curve[epoch] < float(np.percentile(reached, 100 * (1 - 1 / factor)))
+    )
 
 
 def brackets(grace: int, factor: float, epochs: int) -> list[int]:
@@ -47,11 +49,11 @@ def brackets(grace: int, factor: float, epochs: int) -> list[int]:
     return [first for _, first in sorted(places)]
 
 
-def median_stops(own: Curve, others: Sequence[Curve], epoch: int, *, grace: int, min_trials: int = 3) -> bool:
+def median_stops(curve: Curve, others: Sequence[Curve], epoch: int, *, grace: int, min_trials: int = 3) -> bool:
     """Vizier's median rule (Golovin et al., 2017): the best so far is below the median of the others' means so far.
 
     Args:
-        own: the trial's curve.
+        curve: the trial's curve.
         others: the curves of the other trials.
         epoch: the epoch that has just ended.
         grace: the first epoch after which trials are stopped. The means start there.
@@ -60,4 +62,4 @@ def median_stops(own: Curve, others: Sequence[Curve], epoch: int, *, grace: int,
     if epoch < grace:
         return False
     means = [statistics.fmean(v for e, v in other.items() if grace <= e <= epoch) for other in others if epoch in other]
-    return len(means) >= min_trials and max(own.values()) < statistics.median(means)
+    return len(means) >= min_trials and max(curve.values()) < statistics.median(means)

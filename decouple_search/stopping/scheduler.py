@@ -52,9 +52,9 @@ class Scheduler:
         return rungs(self.grace_epochs, self.reduction_factor, epochs) if self.name in ("asha", "hyperband") else []
 
     def describe(self, epochs: int) -> str:
-        """What the scheduler does, as the end of a sentence."""
-        if at := self.rungs(epochs):
-            return f"; {self.name} rungs at epochs {', '.join(map(str, at))}"
+        """A description of the scheduler, as the end of a sentence."""
+        if rung_epochs := self.rungs(epochs):
+            return f"; {self.name} rungs at epochs {', '.join(map(str, rung_epochs))}"
         return {
             "pbt": f"; pbt every {self.interval_epochs} epochs",
             "median": f"; median rule from epoch {self.grace_epochs} on",
@@ -69,19 +69,19 @@ class Scheduler:
             epoch: the epoch that has just ended.
             epochs: the epochs of a full training.
         """
-        at = self.rungs(epochs)
-        if epoch >= epochs or (at and epoch not in at):
+        rung_epochs = self.rungs(epochs)
+        if epoch >= epochs or (rung_epochs and epoch not in rung_epochs):
             return False
-        own = {e: value for e, value in curves[number].items() if e <= epoch}
+        curve = {e: value for e, value in curves[number].items() if e <= epoch}
         others = {other: curve for other, curve in curves.items() if other != number}
         if self.name == "median":
-            return median_stops(own, list(others.values()), epoch, grace=self.grace_epochs)
+            return median_stops(curve, list(others.values()), epoch, grace=self.grace_epochs)
         if self.name == "hyperband":
             firsts = brackets(self.grace_epochs, self.reduction_factor, epochs)
             first = firsts[number % len(firsts)]
-            at = [rung for rung in at if rung >= first]
+            rung_epochs = [rung for rung in rung_epochs if rung >= first]
             others = {other: curve for other, curve in others.items() if firsts[other % len(firsts)] == first}
-        return asha_stops(own, list(others.values()), epoch, at=at, factor=self.reduction_factor)
+        return asha_stops(curve, list(others.values()), epoch, rung_epochs=rung_epochs, factor=self.reduction_factor)
 
     @property
     def recent_checkpoints(self) -> int:

@@ -1,4 +1,4 @@
-"""What this room needs of Ray without a promise: how the driver of a Ray job is told from any other process."""
+"""Uses of Ray that rely on more than its documentation promises: how to recognise the driver of a Ray job."""
 
 from __future__ import annotations
 

@@ -13,9 +13,10 @@ from typing import Protocol
 from filelock import FileLock, Timeout
 
 from decouple_search.storage.checkpoints import Checkpoints
-from decouple_search.storage.folder import Folder, RemoteFolder
+from decouple_search.storage.folder import Folder
 from decouple_search.storage.lease import StorageLease
 from decouple_search.storage.mirror import Mirror
+from decouple_search.storage.remote_folder import RemoteFolder
 from decouplenet.errors import InputError, one_line
 
 Delete = Callable[[str], None]

@@ -1,4 +1,4 @@
-"""What this room needs of Optuna without a promise: a trial of an earlier process as an object, a study's storage."""
+"""Uses of Optuna that rely on more than its documentation promises: reopened trials, a study's storage."""
 
 from __future__ import annotations
 

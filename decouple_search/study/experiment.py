@@ -30,7 +30,7 @@ RESUME_MODES = ("auto", "must", "never")
 
 @dataclass(frozen=True)
 class Definition:
-    """What decides the trials of a search. A search resumes only with the same definition."""
+    """The settings that decide the trials of a search. A search resumes only with the same definition."""
 
     search: dict[str, str]
     """The searched keys, and their values in words."""
@@ -44,7 +44,7 @@ class Definition:
     """The values of the fixed config keys."""
 
     @classmethod
-    def of(cls, space: Space, config: Config, scheduler: Scheduler, *, grid: bool) -> Definition:
+    def from_search(cls, space: Space, config: Config, scheduler: Scheduler, *, grid: bool) -> Definition:
         """The definition of a search.
 
         Args:
@@ -73,7 +73,7 @@ class Definition:
             InputError: the file cannot be read.
         """
         content = load_yaml(file)
-        return cls(**{part.name: content.get(part.name) or {} for part in fields(cls)})
+        return cls(**{field.name: content.get(field.name) or {} for field in fields(cls)})
 
     def write(self, folder: Path) -> None:
         """Write the definition into a search's folder."""
@@ -89,16 +89,15 @@ class Definition:
         """The objectives."""
         return tuple(Objective(metric, mode) for metric, mode in self.objectives.items())  # type: ignore[arg-type]
 
-    def differences(self, here: Definition) -> list[str]:
-        """What another definition has otherwise, each in words."""
+    def differences(self, other: Definition) -> list[str]:
+        """The differences from another definition, in words: `there` is this one, `here` is the other."""
         differences = []
-        for part in fields(self):
-            there_values, here_values = getattr(self, part.name), getattr(here, part.name)
-            for key in sorted(there_values.keys() | here_values.keys()):
-                if there_values.get(key) != here_values.get(key):
-                    name = key if part.name in ("search", "fixed") else f"{part.name} {key}"
-                    there, now = there_values.get(key, "absent"), here_values.get(key, "absent")
-                    differences.append(f"{name}: {there} there, {now} here")
+        for field in fields(self):
+            before, now = getattr(self, field.name), getattr(other, field.name)
+            for key in sorted(before.keys() | now.keys()):
+                if before.get(key) != now.get(key):
+                    name = key if field.name in ("search", "fixed") else f"{field.name} {key}"
+                    differences.append(f"{name}: {before.get(key, 'absent')} there, {now.get(key, 'absent')} here")
         return differences
 
 

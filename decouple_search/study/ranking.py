@@ -31,10 +31,7 @@ def pareto_set(study: optuna.Study, objectives: Sequence[Objective]) -> list[Tri
     utilities = [_utilities(trial, objectives) for trial in trials]
 
     def dominated(values: tuple[float, ...]) -> bool:
-        return any(
-            other != values and all(theirs >= mine for theirs, mine in zip(other, values, strict=True))
-            for other in utilities
-        )
+        return any(other != values and all(a >= b for a, b in zip(other, values, strict=True)) for other in utilities)
 
     return [trial for trial, values in zip(trials, utilities, strict=True) if not dominated(values)]
 

@@ -1,21 +1,16 @@
-"""What the study records of each trial and of the search: the only module that knows the names of the attributes.
+"""The study's record of each trial and of the search. Only this module and `trial_log.py` know the attributes.
 
 All files of an experiment are written from the study, and a killed search resumes from it. Optuna's own tools open it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
-
-from decouple_search.gang.epoch_result import EpochResult
-from decouple_search.space.objective import Objective
-from decouple_search.study.compat import reopen_trial
 
 NO_EPOCH = "stopped before its first epoch ended"
 """The failure of a trial that a budget ended before it had a value."""
@@ -32,7 +27,7 @@ def trial_name(number: int) -> str:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """What the study knows of a trial. Attributes of the trial's best epoch are by the first objective."""
+    """A trial's record in the study. The first objective decides which epoch is the best."""
 
     frozen: FrozenTrial
     """Optuna's record."""
@@ -137,105 +132,6 @@ class TrialRecord:
         return self.frozen.user_attrs.get(name, default)
 
 
-class TrialLog:
-    """Writes what happens to a running trial into the study.
-
-    Args:
-        study: the search's study.
-        trial: the trial, as `study.ask` or `reopen_trial` gave it.
-    """
-
-    def __init__(self, study: optuna.Study, trial: optuna.Trial) -> None:
-        self._study, self.trial = study, trial
-
-    @property
-    def record(self) -> TrialRecord:
-        """What the study knows of the trial now."""
-        return TrialRecord(self._study.get_trials(deepcopy=False)[self.trial.number])
-
-    def epoch(self, result: EpochResult, objectives: Sequence[Objective], parameters: Mapping[str, Any] | None) -> None:
-        """Record an epoch. An epoch that was trained before, until a worker was lost, counts once.
-
-        Args:
-            result: a result that has all objectives.
-            objectives: the search's objectives.
-            parameters: the searched parameters that trained the epoch; None for the proposed ones.
-        """
-        known, first, set_attribute = self.record, objectives[0], self.trial.set_user_attr
-        value, is_new = result.measures[first.metric], result.epoch > known.epochs
-        if is_new:
-            self._report(known, result.epoch, value, several=len(objectives) > 1)
-        if result.lineage and result.lineage != known.lineage:
-            set_attribute("lineage", list(result.lineage))
-        size = result.measures.get("parameters")
-        if size and size != known.frozen.user_attrs.get("parameters"):  # pbt gives a trial its donor's network
-            set_attribute("parameters", size)
-        if first.better(value, than=known.best_value):
-            for name in ("val_map", "images_per_second"):
-                if name in result.measures:
-                    set_attribute(name, result.measures[name])
-            set_attribute("objectives", [result.measures[metric] for metric, _ in objectives])
-            set_attribute("best_value", value)
-            set_attribute("best_epoch", result.epoch)
-            if parameters is not None and parameters != known.frozen.params:
-                set_attribute("in_force", dict(parameters))
-        if is_new:  # last, so that an epoch that counts is recorded in full
-            set_attribute("seconds", round(known.seconds + result.seconds, 3))
-            set_attribute("epochs", result.epoch)
-
-    def end(self, failure: str | None, epochs: int) -> None:
-        """Record how the trial ended: COMPLETE after all epochs, PRUNED before, FAIL with a failure or no epoch.
-
-        Args:
-            failure: why the trial failed, if it did.
-            epochs: the epochs of a full training.
-        """
-        known = self.record
-        if failure or not known.epochs:
-            self.trial.set_user_attr("failure", failure or NO_EPOCH)
-            self._study.tell(self.trial, state=TrialState.FAIL)
-        elif known.epochs < epochs:
-            self._study.tell(self.trial, state=TrialState.PRUNED)
-        else:
-            self._study.tell(self.trial, list(known.objectives))
-
-    def _report(self, known: TrialRecord, epoch: int, value: float, *, several: bool) -> None:
-        if several:  # Optuna takes no intermediate values then
-            self.trial.set_user_attr("curve", {str(e): v for e, v in (known.curve | {epoch: value}).items()})
-        else:
-            self.trial.report(value, epoch)
-
-
-def note_stop(study: optuna.Study, number: int, epoch: int) -> None:
-    """Record the epoch after which the scheduler stops a trial."""
-    _note(study, number, "stopped", epoch)
-
-
-def note_checkpoint(study: optuna.Study, number: int, path: str | None) -> None:
-    """Record a trial's newest checkpoint; None if it has none."""
-    _note(study, number, "checkpoint", path)
-
-
-def _note(study: optuna.Study, number: int, name: str, value: Any) -> None:
-    if not study.get_trials(deepcopy=False)[number].state.is_finished():  # Optuna refuses it for an ended trial
-        reopen_trial(study, number).set_user_attr(name, value)
-
-
-def copy_of(
-    trial: FrozenTrial, parameters: dict[str, Any], distributions: dict[str, BaseDistribution], origin: str
-) -> FrozenTrial:
-    """A copy of another study's trial, marked with its origin, to add to a study."""
-    complete = trial.state == TrialState.COMPLETE
-    return optuna.trial.create_trial(
-        state=trial.state,
-        values=trial.values if complete else None,
-        params=parameters,
-        distributions=distributions,
-        intermediate_values=trial.intermediate_values,
-        user_attrs={**trial.user_attrs, "taken_from": origin},
-    )
-
-
 def all_trials(study: optuna.Study) -> list[TrialRecord]:
     """All trials of a study, with imported ones and start points that wait."""
     return [TrialRecord(trial) for trial in study.get_trials(deepcopy=False)]
@@ -260,7 +156,7 @@ def ended_trials(study: optuna.Study) -> list[TrialRecord]:
 
 
 class StudyRecord:
-    """What the study knows of the search as a whole.
+    """The study's record of the search as a whole.
 
     Args:
         study: the search's study.

@@ -13,7 +13,8 @@ from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.study.compat import storage_of
 from decouple_search.study.experiment import JOURNAL, Definition
 from decouple_search.study.optuna_storage import open_study
-from decouple_search.study.record import StudyRecord, TrialRecord, note_checkpoint, own_trials
+from decouple_search.study.record import StudyRecord, TrialRecord, own_trials
+from decouple_search.study.trial_log import note_checkpoint
 from decouple_search.study.warm_start import import_trials
 from decouplenet.config import Config
 from decouplenet.data.places import shown
@@ -55,7 +56,7 @@ def create_study(
         experiment: the search's folder on this machine.
         space: the searched space.
         config: the base configuration.
-        definition: what decides the trials; written last, because a folder with it counts as complete.
+        definition: the search's definition. It is written last, because a folder with it counts as complete.
         url: a database for the study.
         warm_start: the folder of a search whose trials are imported.
 

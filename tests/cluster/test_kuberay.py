@@ -305,11 +305,11 @@ def test_the_search_outlives_submitter_and_head_and_the_cluster_does_not_outlive
 def test_the_entrypoint_is_a_search_that_can_be_run_again():
     python, flag, module, *arguments = shlex.split(JOB["spec"]["entrypoint"])
     assert (python, flag, module) == ("python", "-m", "decouple_search.tune")
-    own, keys = parser().given(arguments)
-    assert own["name"]
-    assert "://" in own["storage"]
-    assert keys == {}
-    in_image = Path(own["cluster"])
+    line = parser().given(arguments)
+    assert line.flags.name
+    assert "://" in line.flags.storage
+    assert line.keys == {}
+    in_image = Path(line.flags.cluster)
     assert ROOT / in_image.relative_to("/app") == FOLDER / "rayjob.yaml"
 
 

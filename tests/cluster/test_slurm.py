@@ -149,16 +149,16 @@ def test_the_nodes_run_one_ray_and_the_first_the_search(job, tmp_path):
 
     flag, module, *of_search = run.logged("python")
     assert (flag, module) == ("-m", "decouple_search.tune")
-    own, keys = parser().given(of_search)
-    assert (own["space"], own["trials"], keys) == (space, 3, {})
-    assert (own["storage"], own["name"]) == (f"{tmp_path}/results", "decouple_search-4711")
+    line = parser().given(of_search)
+    assert (line.flags.space, line.flags.trials, line.keys) == (space, 3, {})
+    assert (line.flags.storage, line.flags.name) == (f"{tmp_path}/results", "decouple_search-4711")
 
 
 def test_the_users_flags_win(job):
     run = job("0", "--name", "coco", "--storage", "s3://bucket/searches")
     assert run.code() == 0
-    own, _ = parser().given(run.logged("python")[2:])
-    assert (own["name"], own["storage"]) == ("coco", "s3://bucket/searches")
+    flags = parser().given(run.logged("python")[2:]).flags
+    assert (flags.name, flags.storage) == ("coco", "s3://bucket/searches")
 
 
 def test_ray_asks_for_a_token_that_is_the_jobs_alone(job, tmp_path):

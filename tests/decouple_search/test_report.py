@@ -25,7 +25,7 @@ def make_experiment(space_file, tmp_path):
         space = load_space(space_file(*replacements))
         config, folder = parse_config(space.base), tmp_path / "a<b"
         folder.mkdir()
-        Definition.of(space, config, Scheduler("asha"), grid=False).write(folder)
+        Definition.from_search(space, config, Scheduler("asha"), grid=False).write(folder)
         study, rng = open_study(folder / "study.log", space), np.random.default_rng(0)
         for i in range(12):
             study.sampler = optuna.samplers.RandomSampler(i)

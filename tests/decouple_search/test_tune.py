@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from decouple_search.results.tables import Summary
-from decouple_search.storage.folder import open_folder
+from decouple_search.storage.opening import open_folder
 from decouple_search.tune import main, read, report
 from decouplenet.errors import InputError
 

@@ -47,7 +47,7 @@ def gang(ray_cluster):
 
 def train(gang, config, count=2):
     """The measures of a configuration on a gang, by epoch, without those that depend on the machine's speed."""
-    gang.start(config.to_dict())
+    gang.start(config)
     results = [gang.train_epoch() for _ in range(count)]
     return [{name: value for name, value in each.measures.items() if name not in SECONDS} for each in results]
 
@@ -153,13 +153,13 @@ def gang_processes():
 def test_an_epoch_may_take_longer_than_the_timeout(gang, config):
     """The timeout counts from the last progress, not from the call."""
     single = gang(1, hang_timeout=0.5)
-    single.start(config(data__synthetic_images=1600, data__image_size=96).to_dict())
+    single.start(config(data__synthetic_images=1600, data__image_size=96))
     assert single.train_epoch().measures["train_seconds"] > 1
 
 
 def test_a_worker_that_dies_in_an_epoch_is_the_cause_of_the_calls_error(warm, config):
     """The other worker's collective fails before Ray knows of the death."""
-    warm.start(config(data__synthetic_images=1600, data__image_size=96).to_dict())
+    warm.start(config(data__synthetic_images=1600, data__image_size=96))
     victim, before = pids(warm)[0], warm.progress(5)
 
     def kill_in_the_middle():

@@ -8,7 +8,7 @@ from pyarrow.fs import FileSelector
 
 from decouple_search import evaluate, report
 from decouple_search.storage import lease
-from decouple_search.storage.folder import folder_at, open_folder
+from decouple_search.storage.opening import folder_at, open_folder
 from decouple_search.tune import main
 from tests.integration.searches import (
     FILES,

@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from decouple_search.evaluate import main as evaluate
 from decouple_search.gang.gang import Gang
-from decouple_search.storage.folder import open_checkpoint
+from decouple_search.storage.opening import open_checkpoint
 from decouple_search.train import main
 from decouple_search.tune import main as tune
 from decouplenet.checkpoint import read_checkpoint
@@ -209,7 +209,7 @@ def test_an_announced_loss_of_a_machine_saves_a_part_of_the_epoch(ray_cluster, c
     saved = re.search(r"(epoch (\d+), step (\d+)): saved, because a machine", "".join(lines))
     assert max(steps) == int(saved[3])
     assert 0 < int(saved[3]) < 400
-    assert sum(f"; what is saved is {saved[1]}" in line for line in lines) == 1
+    assert sum(f"; saved so far: {saved[1]}" in line for line in lines) == 1
     assert [sum(f"epoch {epoch}/10" in line for line in lines) for epoch in range(1, 11)] == [1] * 10
     rate = 0.05 * lr_factor("cosine", int(saved[2]) * 400 - 1, 10 * 400)
     assert scalars(tmp_path / "x", "train/lr")[int(saved[2])] == pytest.approx(rate, rel=1e-5)

@@ -1,1 +1,1 @@
-"""Tune's callbacks: what is printed, plotted, written and deleted while a search runs."""
+"""Tune's callbacks. They print, plot, write and delete while a search runs."""

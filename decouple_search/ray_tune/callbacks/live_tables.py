@@ -11,7 +11,7 @@ from ray.tune import Callback
 from decouple_search.ray_tune.callbacks.utilisation import SearchClock
 from decouple_search.results.tables import write_tables
 from decouple_search.space.space import Space
-from decouple_search.study.record import note_checkpoint
+from decouple_search.study.trial_log import note_checkpoint
 from decouplenet.command_line import print_line
 from decouplenet.config import Config
 

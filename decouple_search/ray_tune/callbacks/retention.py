@@ -84,7 +84,7 @@ class Retention(Callback):
         self._delete(trials)
 
     def finish(self) -> None:
-        """Count running trials as ended. Not to be called if they will be resumed."""
+        """Count running trials as ended. Do not call it if they will be resumed."""
         for name in list(self._running):
             self._end(name, succeeded=True)
         self._delete([])

@@ -40,10 +40,10 @@ def test_a_head_has_the_machines_of_its_file_and_a_ray_of_this_process_has_none(
     answer_with_session(joined)
     connection = connect()
     assert connection.owned
-    assert [kind.name for kind in connection.limits().kinds] == ["gpu_spot", "gpu_on_demand"]
+    assert [kind.name for kind in connection.limits().machine_types] == ["gpu_spot", "gpu_on_demand"]
     assert connection.processes == ()
     named = connect(str(FOLDER / "local.yaml")).limits()
-    assert [kind.name for kind in named.kinds] == ["worker"]  # the named file wins
+    assert [kind.name for kind in named.machine_types] == ["worker"]  # the named file wins
     answer_with_session(started)  # on a machine that was a cluster's head once
     connection = connect()
     assert (connection.owned, connection.limits()) == (True, None)

@@ -4,7 +4,7 @@ import pytest
 
 from decouple_search.machines.folder_check import _try_folder, check_folder
 from decouple_search.machines.manifest import ClusterLimits, MachineType
-from decouple_search.storage.folder import open_folder
+from decouple_search.storage.opening import open_folder
 from decouplenet.errors import InputError
 
 GROWING = ClusterLimits(

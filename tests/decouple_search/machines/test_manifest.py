@@ -23,7 +23,7 @@ def plan(space_file, capsys):
 def test_a_file_of_ray_up():
     limits = read_cluster(str(FOLDER / "aws.yaml"))
     assert limits.head == MachineType("head", {"CPU": 0}, 0, 0, 0)
-    assert limits.kinds == (
+    assert limits.machine_types == (
         MachineType("gpu_spot", {"CPU": 4, "GPU": 1}, 0, 8, 10),
         MachineType("gpu_on_demand", {"CPU": 4, "GPU": 1}, 0, 8, 0),
     )
@@ -34,7 +34,7 @@ def test_the_two_manifests_of_kuberay_have_the_same_machines():
     job, cluster = (read_cluster(str(FOLDER / "kuberay" / f"{name}.yaml")) for name in ("rayjob", "raycluster"))
     assert job == cluster
     assert job.head.resources == {"CPU": 0, "GPU": 0}
-    assert [(kind.resources, kind.minimum, kind.maximum) for kind in job.kinds] == [
+    assert [(kind.resources, kind.minimum, kind.maximum) for kind in job.machine_types] == [
         ({"CPU": 8, "GPU": 1}, 0, 8),
         ({"CPU": 8, "GPU": 1}, 0, 4),
     ]
@@ -54,7 +54,7 @@ def test_the_resources_of_a_pod(tmp_path, start_params, limits, expected):
     group = {"groupName": "w", "maxReplicas": 2, "rayStartParams": start_params, "template": pod}
     spec = {"headGroupSpec": {"template": pod}, "workerGroupSpecs": [group]}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump({"kind": "RayCluster", "spec": spec}))
-    assert read_cluster(str(tmp_path / "c.yaml")).kinds == (MachineType("w", expected, 0, 2, 0),)
+    assert read_cluster(str(tmp_path / "c.yaml")).machine_types == (MachineType("w", expected, 0, 2, 0),)
 
 
 def test_hours_and_money_follow_from_the_seconds_and_prices_that_are_given(plan):

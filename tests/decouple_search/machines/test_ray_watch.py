@@ -18,7 +18,8 @@ COMMAND = """
             raise InputError("--storage: away")
 
     ray_watch.LOOK_SECONDS = 0.05
-    child, other = (subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) for _ in range(2))
+    line = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    child, other = (subprocess.Popen(line, stdin=subprocess.PIPE) for _ in range(2))
     print(other.pid)
     with ray_watch.ending_with_ray([psutil.Process(child.pid)], "the same command resumes the search", save):
         if "fast" in sys.argv:  # as Ray itself ends a process

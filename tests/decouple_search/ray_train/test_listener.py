@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from decouple_search.ray_train.listener import Listener
 from decouple_search.ray_train.messages import TrainReport, WorkerLost
-from decouple_search.storage.folder import open_folder
+from decouple_search.storage.opening import open_folder
 from decouplenet.errors import InputError
 
 
@@ -61,7 +61,7 @@ def test_a_loss_says_what_is_saved(listen):
     part = TrainReport(epoch=1, step=7, workers=2, saved="notice")
     late = TrainReport(epoch=2, step=9, workers=2, saved="time")
     lines = listen(lost, epoch_report(1), lost, part, lost, late)
-    prefix = "lost worker 1: The actor died unexpectedly.; what is saved is "
+    prefix = "lost worker 1: The actor died unexpectedly.; saved so far: "
     assert [line for line in lines if line.startswith("lost")] == [
         f"{prefix}the beginning",
         f"{prefix}the end of epoch 1",
@@ -74,7 +74,7 @@ def test_a_loss_says_what_is_saved(listen):
 def test_a_resumed_training_has_a_checkpoint_saved(listen, folder):
     (folder.local / "checkpoints").mkdir()
     [line] = listen(WorkerLost("worker 0: x"))
-    assert line.endswith("; what is saved is its last checkpoint")
+    assert line.endswith("; saved so far: its last checkpoint")
 
 
 def test_a_note_is_printed_once(listen):

@@ -9,7 +9,7 @@ from decouple_search.ray_train import retrain
 from decouple_search.ray_train.messages import TrainReport
 from decouple_search.ray_train.retrain import full_config, retrain_best, workers_for_batch
 from decouple_search.results.tables import write_config
-from decouple_search.storage.folder import open_folder
+from decouple_search.storage.opening import open_folder
 
 
 def test_held_out_images_are_trained_on(config):

@@ -13,7 +13,7 @@ from decouple_search.ray_train.messages import TrainReport
 from decouple_search.ray_train.request import TrainRequest
 from decouple_search.ray_train.training import Training, interruptible, newest_checkpoint
 from decouple_search.space.objective import Objective
-from decouple_search.storage.folder import open_folder
+from decouple_search.storage.opening import open_folder
 
 
 @pytest.fixture

@@ -4,17 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import check_grad
 
-from decouple_search.samplers.gaussian_process import (
-    EpochModel,
-    Hyperparameters,
-    Observation,
-    Prior,
-    distances,
-    encode,
-    kernel,
-    posterior_loss,
-    typical_curve,
-)
+from decouple_search.samplers.gaussian_process import EpochModel, Observation, distances, encode, typical_curve
+from decouple_search.samplers.kernel import Hyperparameters, Prior, kernel, posterior_loss
 from tests.decouple_search.formula import formula_value
 
 
@@ -54,7 +45,7 @@ def test_a_covariance_that_is_not_positive_definite_has_a_very_high_loss():
 
 
 def test_hyperparameters_are_read_from_a_vector_on_their_scales():
-    hyperparameters = Hyperparameters.of(np.log([0.5, 2.0, 0.01, 3.0, 0.7, 4.0]))
+    hyperparameters = Hyperparameters.from_vector(np.log([0.5, 2.0, 0.01, 3.0, 0.7, 4.0]))
     assert hyperparameters.log_lengths == pytest.approx(np.log([0.5, 2.0]))
     assert hyperparameters.noise == pytest.approx(0.01)
     assert hyperparameters.floor == pytest.approx(0.75)
@@ -65,7 +56,7 @@ def test_hyperparameters_are_read_from_a_vector_on_their_scales():
 def test_the_kernel_falls_with_the_distance_and_over_epochs_to_its_floor(space):
     points = [each.point for each in observe(space, 2) if each.epoch == 1]
     x = np.stack([encode(space, point) for point in points])
-    hyperparameters = Hyperparameters.of(np.log([1.0] * x.shape[1] + [0.01, 3.0, 0.1, 2.0]))
+    hyperparameters = Hyperparameters.from_vector(np.log([1.0] * x.shape[1] + [0.01, 3.0, 0.1, 2.0]))
     near, far = np.zeros((2, 2)), np.full((2, 2), 100.0)
     covariance = kernel(hyperparameters, distances(space, x, x), near).covariance
     assert np.diag(covariance) == pytest.approx(2.0)

@@ -14,7 +14,7 @@ MAP, LOSS = Objective("val_map", "max"), Objective("val_loss", "min")
 @pytest.mark.parametrize("metric", OBJECTIVES)
 def test_losses_sizes_and_latencies_are_minimised_and_all_else_is_maximised(metric):
     mode = "min" if metric.endswith("loss") or metric in ("parameters", "latency_ms") else "max"
-    assert Objective.of(metric) == Objective(metric, mode)
+    assert Objective.natural(metric) == Objective(metric, mode)
 
 
 def test_each_minimised_measure_is_an_objective():

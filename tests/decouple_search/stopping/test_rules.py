@@ -36,7 +36,7 @@ def test_asha_stops_the_trials_that_tunes_asha_stops(curves, grace, factor, rand
         epoch = len(reported[i]) + 1
         curve = reported[i] | {epoch: curves[i][epoch - 1]}
         others = [other for j, other in reported.items() if j != i]
-        stops = asha_stops(curve, others, epoch, at=rungs(grace, factor, 9), factor=factor)
+        stops = asha_stops(curve, others, epoch, rung_epochs=rungs(grace, factor, 9), factor=factor)
         reported[i] = curve
         if epoch < 9:
             decision = tunes.on_trial_result(None, trials[i], {"epoch": epoch, "v": curve[epoch]})

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from decouple_search.storage import lease, mirror
-from decouple_search.storage.folder import open_folder
+from decouple_search.storage.opening import open_folder
 
 
 @pytest.fixture

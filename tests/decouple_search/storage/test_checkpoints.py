@@ -3,7 +3,7 @@
 import pytest
 
 from decouple_search.storage.checkpoints import Checkpoints, age_key
-from decouple_search.storage.folder import open_folder
+from decouple_search.storage.opening import open_folder
 from decouplenet.errors import InputError
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from decouple_search.storage.folder import LocalFolder, RemoteFolder, folder_at, open_checkpoint, open_folder
+from decouple_search.storage.local_folder import LocalFolder
+from decouple_search.storage.opening import folder_at, open_checkpoint, open_folder
+from decouple_search.storage.remote_folder import RemoteFolder
 from decouplenet.checkpoint_files import CHECKPOINT_FILES
 from decouplenet.errors import InputError
 

@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from decouple_search.storage import lease as lease_module
-from decouple_search.storage.folder import open_folder
 from decouple_search.storage.lease import LEASE, StorageLease
+from decouple_search.storage.opening import open_folder
 from decouplenet.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("short_seconds")

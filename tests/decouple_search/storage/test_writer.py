@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from decouple_search.storage.checkpoints import Checkpoints
-from decouple_search.storage.folder import LocalFolder, open_folder
 from decouple_search.storage.lease import LEASE
+from decouple_search.storage.local_folder import LocalFolder
+from decouple_search.storage.opening import open_folder
 from decouple_search.storage.writer import exclusive_lock, exclusive_writer
 from decouplenet.errors import InputError
 

@@ -5,7 +5,7 @@ import pytest
 from decouple_search.space.objective import Objective
 from decouple_search.space.yaml_file import load_space
 from decouple_search.stopping.scheduler import Scheduler
-from decouple_search.storage.folder import folder_at
+from decouple_search.storage.opening import folder_at
 from decouple_search.study.experiment import DEFINITION, Definition, check_same, is_resuming
 from decouplenet.command_line import parse_config
 from decouplenet.errors import InputError
@@ -13,7 +13,7 @@ from decouplenet.errors import InputError
 
 def definition_of(space, scheduler=None, *, grid=False, **keys):
     config = parse_config({**space.base, **{key.replace("__", "."): value for key, value in keys.items()}})
-    return Definition.of(space, config, scheduler or Scheduler("asha"), grid=grid)
+    return Definition.from_search(space, config, scheduler or Scheduler("asha"), grid=grid)
 
 
 def test_the_same_search_resumes_and_another_is_refused_with_all_differences(space_file, space, tmp_path):

@@ -6,17 +6,8 @@ from decouple_search.gang.epoch_result import EpochResult
 from decouple_search.space.objective import Objective
 from decouple_search.space.yaml_file import load_space
 from decouple_search.study.optuna_storage import open_study
-from decouple_search.study.record import (
-    NO_EPOCH,
-    WORKER_LOST,
-    StudyRecord,
-    TrialLog,
-    all_trials,
-    ended_trials,
-    note_checkpoint,
-    note_stop,
-    own_trials,
-)
+from decouple_search.study.record import NO_EPOCH, WORKER_LOST, StudyRecord, all_trials, ended_trials, own_trials
+from decouple_search.study.trial_log import TrialLog, note_checkpoint, note_stop
 
 MAP = Objective("val_map", "max")
 

@@ -11,10 +11,10 @@ from safetensors.torch import save_file
 from decouple_search.space.yaml_file import load_space
 from decouple_search.stopping.scheduler import Scheduler
 from decouple_search.storage.checkpoints import Checkpoints
-from decouple_search.storage.folder import RemoteFolder, folder_at, open_folder
+from decouple_search.storage.opening import folder_at, open_folder
+from decouple_search.storage.remote_folder import RemoteFolder
 from decouple_search.study.experiment import Definition
 from decouple_search.study.optuna_storage import open_study
-from decouple_search.study.record import note_checkpoint
 from decouple_search.study.resume import (
     EarlierTrial,
     ResumableTrial,
@@ -24,6 +24,7 @@ from decouple_search.study.resume import (
     resumable_trials,
     resume_study,
 )
+from decouple_search.study.trial_log import note_checkpoint
 from decouplenet.command_line import parse_config
 from decouplenet.errors import InputError
 
@@ -125,7 +126,7 @@ def test_a_search_without_trials_resumes_and_a_search_without_its_study_does_not
     start = "start:\n  - {model.maps_per_class: 2, model.alpha: 0.1, model.k_neg: 0.2}\n"
     space = load_space(space_file((start, "")))
     config = parse_config(space.base)
-    create_study(tmp_path, space, config, Definition.of(space, config, Scheduler("asha"), grid=False))
+    create_study(tmp_path, space, config, Definition.from_search(space, config, Scheduler("asha"), grid=False))
     checkpoints = Checkpoints(folder_at(str(tmp_path)))
     assert resume_study(tmp_path, space, checkpoints).user_attrs["runs"] == 1
     (tmp_path / "trials" / "0000").mkdir(parents=True)
@@ -140,7 +141,7 @@ def test_a_search_without_trials_resumes_and_a_search_without_its_study_does_not
 def test_start_points_are_enqueued_once_although_an_earlier_start_was_killed(space, tmp_path):
     database = f"sqlite:///{tmp_path / 'studies.db'}"
     config = parse_config(space.base)
-    definition = Definition.of(space, config, Scheduler("asha"), grid=False)
+    definition = Definition.from_search(space, config, Scheduler("asha"), grid=False)
     create_study(tmp_path, space, config, definition, url=database)
     study, _ = create_study(tmp_path, space, config, definition, url=database)
     assert [trial.state.name for trial in study.get_trials()] == ["WAITING"] * len(space.start)
@@ -151,7 +152,7 @@ def test_start_points_are_enqueued_once_although_an_earlier_start_was_killed(spa
 
 def test_a_grid_takes_no_start_points(space, tmp_path):
     config = parse_config(space.base)
-    definition = Definition.of(space, config, Scheduler("asha"), grid=True)
+    definition = Definition.from_search(space, config, Scheduler("asha"), grid=True)
     study, imported = create_study(tmp_path, space, config, definition)
     assert (study.get_trials(), imported) == ([], "")
     assert Definition.read(tmp_path / "experiment.yaml") == definition

@@ -5,7 +5,7 @@ from optuna.trial import TrialState
 
 from decouple_search.space.yaml_file import load_space
 from decouple_search.stopping.scheduler import Scheduler
-from decouple_search.storage.folder import open_folder
+from decouple_search.storage.opening import open_folder
 from decouple_search.storage.writer import exclusive_lock
 from decouple_search.study.experiment import Definition
 from decouple_search.study.optuna_storage import open_study
@@ -18,7 +18,7 @@ from decouplenet.errors import InputError
 def make_experiment(space, folder):
     """An experiment of three trials: one complete, one stopped, one failed."""
     folder.mkdir()
-    Definition.of(space, parse_config(space.base), Scheduler("asha"), grid=False).write(folder)
+    Definition.from_search(space, parse_config(space.base), Scheduler("asha"), grid=False).write(folder)
     study = open_study(folder / "study.log", space)
     for alpha, state in ((0.1, TrialState.COMPLETE), (0.9, TrialState.PRUNED), (0.2, TrialState.FAIL)):
         study.enqueue_trial({"model.alpha": alpha})

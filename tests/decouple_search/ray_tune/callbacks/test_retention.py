@@ -11,7 +11,7 @@ from decouple_search.ray_tune.callbacks.retention import Retention
 from decouple_search.ray_tune.requeue import Requeue
 from decouple_search.space.objective import Objective
 from decouple_search.storage.checkpoints import Checkpoints
-from decouple_search.storage.folder import folder_at
+from decouple_search.storage.opening import folder_at
 from decouple_search.study.resume import EarlierTrial
 from tests.decouple_search.ray_tune.stubs import StubTrial, failure_dict
 

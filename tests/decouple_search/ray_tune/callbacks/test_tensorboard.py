@@ -28,6 +28,7 @@ def test_a_run_has_the_searched_parameters_from_the_start_and_the_measures_of_ea
     assert given["optim.lr"].number_value == 0.25
     runs.on_trial_result(0, [], trial, epoch_dict(1, 0.5, train_loss=2.0))
     runs.on_trial_start(0, [], trial)  # it restarts after a loss
+    assert len(list((tmp_path / "0004").iterdir())) == 1, "a restarted trial writes another event file"
     runs.on_trial_result(0, [], trial, epoch_dict(2, 0.75, train_loss=1.0))
     runs.on_trial_result(0, [], trial, failure_dict("the loss is nan", epoch=2))
     runs.on_trial_complete(0, [], trial)

@@ -1,0 +1,108 @@
+"""A search as one HTML page that needs no network: figures, facts and the leaderboard; also while the search runs."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+
+from decouple_search.results.figures import curves, history, importances, parallel, pareto
+from decouple_search.results.tables import LEADERBOARD, SUMMARY, LeaderboardRow, read_leaderboard
+from decouple_search.space.objective import Objective
+from decouple_search.storage.folder import Folder
+from decouple_search.study.experiment import DEFINITION, Definition
+from decouple_search.study.ranking import measured_trials, pareto_set
+from decouplenet.atomic_files import replace_file
+from decouplenet.errors import InputError
+
+PAGE = "report.html"
+STYLE = """
+body { font: 15px system-ui, sans-serif; margin: 2em auto; max-width: 75em; padding: 0 1em; color: #222 }
+table { border-collapse: collapse; font-size: 13px } td, th { padding: .2em .7em; text-align: right }
+tr:nth-child(even) { background: #f4f4f4 } .wide { overflow-x: auto }
+"""
+
+
+def write_page(search: Folder, study: optuna.Study) -> list[LeaderboardRow]:
+    """Write `report.html` from a study and the tables in its folder on this machine.
+
+    Args:
+        search: the search's folder.
+        study: the search's study.
+
+    Returns:
+        The leaderboard's rows.
+
+    Raises:
+        InputError: no trial has ended yet, or the page cannot be written.
+    """
+    folder = search.local
+    try:
+        rows = read_leaderboard(folder / LEADERBOARD)
+    except OSError:
+        raise InputError(f"'{search.shown}' has no {LEADERBOARD}; no trial has ended yet") from None
+    summary = folder / SUMMARY  # written when the search ends
+    facts = json.loads(summary.read_text()) if summary.is_file() else {"trials": len(rows)}
+    objectives = Definition.read(folder / DEFINITION).ordered_objectives
+    try:
+        replace_file(folder / PAGE, render(study, folder.name, objectives, facts, rows))
+    except OSError as error:
+        raise InputError(f"'{folder / PAGE}' cannot be written ({error.strerror})") from None
+    return rows
+
+
+def render(
+    study: optuna.Study,
+    name: str,
+    objectives: Sequence[Objective],
+    facts: Mapping[str, Any],
+    rows: Sequence[LeaderboardRow],
+) -> str:
+    """The page.
+
+    Args:
+        study: the search's study.
+        name: the search's name.
+        objectives: the search's objectives.
+        facts: shown in a table at the top.
+        rows: the leaderboard's rows.
+    """
+    trials, first = measured_trials(study), objectives[0]
+    metrics = [objective.metric for objective in objectives]
+    figures = [history(trials, first), curves(trials, first.metric), importances(study, first.metric)]
+    figures += [parallel(trials, first.metric), *pareto(trials, pareto_set(study, objectives), metrics)]
+    parts, script = [], True
+    for figure in figures:
+        if figure is not None:
+            parts.append(figure.to_html(full_html=False, include_plotlyjs=script, config={"displaylogo": False}))
+            script = False  # plotly's own script, once
+    table = "".join(f"<tr><th>{_text(key)}</th><td>{_text(value)}</td></tr>" for key, value in facts.items())
+    return (
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{_text(name)}</title><style>{STYLE}</style>"
+        f"<h1>{_text(name)}</h1><table>{table}</table>{''.join(parts)}<h2>Leaderboard</h2>{_table(rows)}</html>\n"
+    )
+
+
+def _table(rows: Sequence[LeaderboardRow]) -> str:
+    if not rows:
+        return "<p>no trial has ended</p>"
+    head = "".join(f"<th>{_text(name)}</th>" for name in rows[0].cells)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{_text(short_number(cell))}</td>' for cell in row.cells.values())}</tr>" for row in rows
+    )
+    return f"<div class='wide'><table><tr>{head}</tr>{body}</table></div>"
+
+
+def short_number(cell: str) -> str:
+    """A number with four significant digits; any other text as it is."""
+    try:
+        return cell if cell.isdigit() else f"{float(cell):.4g}"
+    except ValueError:
+        return cell
+
+
+def _text(value: Any) -> str:
+    return html.escape(str(value))

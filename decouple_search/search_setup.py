@@ -1,0 +1,109 @@
+"""A search made ready, step by step: its folder, its Ray, its data and its study."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator
+
+import optuna
+
+from decouple_search.machines.connection import (
+    Connection,
+    available,
+    connect,
+    wait_for_machines,
+)
+from decouple_search.machines.folder_check import check_folder
+from decouple_search.machines.prepare import check_weights, prepare_data
+from decouple_search.machines.trial_slots import TrialSlots
+from decouple_search.options import SearchRequest
+from decouple_search.results.tables import SUMMARY
+from decouple_search.search import Search
+from decouple_search.storage.checkpoints import Checkpoints
+from decouple_search.storage.writer import exclusive_writer
+from decouple_search.study.experiment import DEFINITION, JOURNAL, check_same, is_resuming
+from decouple_search.study.resume import (
+    create_study,
+    resume_study,
+)
+from decouplenet.config import FACTS, Config
+from decouplenet.errors import InputError
+
+
+@contextlib.contextmanager
+def open_search(request: SearchRequest) -> Iterator[Search]:
+    """A search, ready to run. It lets go of its folder and its Ray when the context ends.
+
+    The order of the steps matters. The folder becomes this search's alone before it is read. The connection gives the
+    machines, and the machines give the config its GPUs. Data and weights are checked before the study is made. The
+    study is complete in storage before Tune writes there, so that a killed search can be resumed.
+
+    Raises:
+        InputError: the folder cannot be written or belongs to another search, no trial fits on the machines, or the
+            data or the weights cannot be read.
+    """
+    started = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(request.folder)
+        writer = stack.enter_context(exclusive_writer(folder))
+        resumed = is_resuming(folder, request.options.resume)
+        checkpoints = Checkpoints(folder)
+        for name in (DEFINITION, JOURNAL, SUMMARY) if resumed else ():
+            folder.pull(name)
+        try:
+            if resumed:
+                check_same(folder, request.definition)
+            connection = connect(request.options.cluster)
+            stack.callback(connection.close)
+            config, slots = _fit(request, connection)
+            if resumed:
+                url = request.options.optuna_storage
+                study, imported = resume_study(folder.local, request.space, checkpoints, url=url), ""
+            else:
+                study, imported = _create_study(request, config)
+            folder.push(last=DEFINITION)
+        except BaseException:
+            if not resumed:
+                shutil.rmtree(folder.local, ignore_errors=True)  # nothing of value is in it, and its name stays free
+            raise
+        yield Search(
+            request=request,
+            config=config,
+            connection=connection,
+            writer=writer,
+            checkpoints=checkpoints,
+            study=study,
+            slots=slots,
+            first_slots=slots(),
+            resumed=resumed,
+            imported=imported,
+            started=started,
+        )
+
+
+def _fit(request: SearchRequest, connection: Connection) -> tuple[Config, TrialSlots]:
+    """The base configuration with its GPUs resolved, and the slots; data and weights are checked."""
+    wait_for_machines(connection.limits())
+    check_folder(request.folder, connection.limits())
+    config, machines, _ = available(request.config, connection.limits())  # else a trial would wait for ever
+    max_slots = min(request.options.max_concurrent or request.trials, request.trials)
+    # The driver decodes only for itself, and only what all trials read.
+    reading = {key for key in request.space.keys if key.startswith("data.") and not FACTS[key].augmentation}
+    if not prepare_data(config, decode=len(machines) == 1 and not reading):
+        raise InputError("data.holdout: 0 leaves no image to measure trials on; give a share, such as 0.1")
+    check_weights(config)
+    return config, TrialSlots(config, connection.limits, max_slots)
+
+
+def _create_study(request: SearchRequest, config: Config) -> tuple[optuna.Study, str]:
+    options = request.options
+    return create_study(
+        request.folder.local,
+        request.space,
+        config,
+        request.definition,
+        url=options.optuna_storage,
+        warm_start=options.warm_start,
+    )

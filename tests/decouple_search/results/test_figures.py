@@ -1,0 +1,82 @@
+"""The figures of a search's page."""
+
+import numpy as np
+import optuna
+import pytest
+
+from decouple_search.results.figures import curves, history, importances, parallel, pareto
+from decouple_search.space.objective import Objective
+from decouple_search.space.yaml_file import load_space
+from decouple_search.study.optuna_storage import open_study
+from decouple_search.study.ranking import measured_trials, pareto_set
+from tests.decouple_search.results.studies import run_trial
+
+VAL_MAP, VAL_LOSS = Objective("val_map", "max"), Objective("val_loss", "min")
+
+
+@pytest.fixture
+def space(space_file):
+    return load_space(space_file())
+
+
+@pytest.fixture
+def study(space, tmp_path):
+    """A study of twelve trials, of which every third one is stopped after an epoch."""
+    study, rng = open_study(tmp_path / "study.log", space), np.random.default_rng(0)
+    for i in range(12):
+        study.sampler = optuna.samplers.RandomSampler(i)
+        epochs, best = (1 if i % 3 == 2 else 3), 0.5 + 0.1 * rng.random()
+        run_trial(study, space, [best - 0.1 * (epochs - epoch) for epoch in range(1, epochs + 1)])
+    return study
+
+
+def test_the_history_has_the_best_value_so_far_in_the_objectives_direction(study):
+    trials = measured_trials(study)
+    values = [trial.best_value for trial in trials]
+    figure = history(trials, VAL_MAP)
+    assert list(figure.data[-1].y) == np.maximum.accumulate(values).tolist()
+    assert [len(trace.x) for trace in figure.data] == [8, 4, 12]
+    assert list(history(trials, VAL_LOSS).data[-1].y) == np.minimum.accumulate(values).tolist()
+
+
+def test_each_trial_has_a_curve(study):
+    assert [len(trace.x) for trace in curves(measured_trials(study), "val_map").data] == [3, 3, 1] * 4
+
+
+def test_importances_are_sorted_so_that_the_highest_is_on_top(study):
+    bars = importances(study, "val_map").data[0]
+    assert list(bars.x) == sorted(bars.x)
+
+
+def test_the_parallel_plot_has_all_parameters_and_the_objective(study):
+    figure = parallel(measured_trials(study), "val_map")
+    dimensions = {dimension.label: dimension for dimension in figure.data[0].dimensions}
+    assert {"model.alpha", "val_map"} <= dimensions.keys()
+    assert list(dimensions["model.attention"].ticktext) == ["arch1", "none"]
+    assert len(dimensions["log10 model.k_neg"].values) == 12  # absent ones too
+
+
+def test_a_single_objective_has_no_pareto_figure(study):
+    trials = measured_trials(study)
+    assert pareto(trials, trials, ["val_map"]) == []
+
+
+def test_the_pareto_set_is_marked(space_file, tmp_path):
+    objectives = "[{metric: val_map}, {metric: parameters}]"
+    space = load_space(space_file(("scheduler: {", f"objective: {objectives}\nscheduler: {{")))
+    study = open_study(tmp_path / "several.log", space)
+    for value, size in ((0.5, 10), (0.4, 5), (0.4, 7), (0.6, 10)):
+        run_trial(study, space, (value,), parameters=size)
+    trials = measured_trials(study)
+    [figure] = pareto(trials, pareto_set(study, space.objectives), ["val_map", "parameters"])
+    assert {trace.name: list(trace.text) for trace in figure.data} == {
+        "Pareto set": ["0001", "0003"],
+        "others": ["0000", "0002"],
+    }
+    assert (list(figure.data[0].x), list(figure.data[0].y)) == ([5, 10], [0.4, 0.6])
+
+
+def test_without_trials_nothing_is_drawn(space, tmp_path):
+    empty = open_study(tmp_path / "empty.log", space)
+    assert history([], VAL_MAP) is curves([], "val_map") is parallel([], "val_map") is None
+    assert importances(empty, "val_map") is None
