@@ -61,19 +61,22 @@ class Definition:
             fixed={
                 key: value
                 for key, value in without_secrets(config).items()
-                if key not in space.keys and not FACTS[key].of_machine
+                if key not in space.keys and _is_defining(key)
             },
         )
 
     @classmethod
     def read(cls, file: Path) -> Definition:
-        """The definition in a file.
+        """The definition in a file. A config key that is newer than the file had its default.
 
         Raises:
             InputError: the file cannot be read.
         """
         content = load_yaml(file)
-        return cls(**{field.name: content.get(field.name) or {} for field in fields(cls)})
+        parts: dict[str, Any] = {field.name: content.get(field.name) or {} for field in fields(cls)}
+        defaults = flatten(Config().to_dict())
+        newer = {key: value for key, value in defaults.items() if key not in parts["search"] and _is_defining(key)}
+        return cls(**parts | {"fixed": newer | parts["fixed"]})
 
     def write(self, folder: Path) -> None:
         """Write the definition into a search's folder."""
@@ -99,6 +102,11 @@ class Definition:
                     name = key if field.name in ("search", "fixed") else f"{field.name} {key}"
                     differences.append(f"{name}: {before.get(key, 'absent')} there, {now.get(key, 'absent')} here")
         return differences
+
+
+def _is_defining(key: str) -> bool:
+    """Whether a config key belongs to the definition of a search."""
+    return not FACTS[key].of_machine
 
 
 def is_resuming(folder: Folder, resume: str) -> bool:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 
 import pytest
 import ray
@@ -100,7 +101,15 @@ def test_a_signal_is_a_keyboard_interrupt_and_the_handlers_are_restored(number):
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
-def test_rays_own_exit_is_a_keyboard_interrupt():
-    """Ray Train's handler of SIGINT ends the process."""
+def test_rays_own_handler_is_removed_and_its_exit_is_a_keyboard_interrupt():
+    """Ray Train replaces the handler of SIGINT by one that ends the process."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def training_with_rays_handler():
+        signal.signal(signal.SIGINT, lambda *_: sys.exit(1))
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.pause()
+
     with pytest.raises(KeyboardInterrupt), interruptible():
-        raise SystemExit(1)
+        training_with_rays_handler()
+    assert signal.getsignal(signal.SIGINT) == before

@@ -117,11 +117,11 @@ def test_resumed_trials_are_compared_with_their_earlier_standing(space, tmp_path
     assert pbt.on_trial_result(controller, worst, result) == "CONTINUE"
     # A trial that is lost and queued again keeps its standing, with the checkpoint that it wrote in this run: the
     # checkpoint that it resumed from is deleted by then.
-    own = Checkpoint("own", filesystem=filesystem)
-    best.run_metadata.checkpoint_manager.register_checkpoint(_TrainingResult(own, {"epoch": 5}))
+    newer = Checkpoint("newer", filesystem=filesystem)
+    best.run_metadata.checkpoint_manager.register_checkpoint(_TrainingResult(newer, {"epoch": 5}))
     pbt.on_trial_add(controller, best)
     assert pbt._trial_state[best].last_score == state.last_score
-    assert pbt._trial_state[best].last_checkpoint.path == "own"
+    assert pbt._trial_state[best].last_checkpoint.path == "newer"
 
 
 def test_a_trial_is_paused_for_a_waiting_one_only_if_no_slot_is_free(space, tmp_path, monkeypatch):

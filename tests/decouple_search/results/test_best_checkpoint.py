@@ -139,6 +139,9 @@ def test_a_measurement_that_is_cut_off_leaves_the_exported_checkpoint(
 
     write_checkpoint(tmp_path, "0000", 0, {"epoch": 2, "val_map": 0.7})
     monkeypatch.setattr(module, "_measured", measured)
-    export_best(tmp_path, checkpoints, *search, measure=True)
+    try:
+        export_best(tmp_path, checkpoints, *search, measure=True)
+    except KeyboardInterrupt:
+        pytest.fail("the interrupted measurement ends the search")  # rather than pytest
     assert f"warning: the best checkpoint was not measured ({error.__name__})" in capsys.readouterr().out
     assert json.loads((tmp_path / "best_checkpoint" / "metrics.json").read_text()) == {"epoch": 2, "val_map": 0.7}

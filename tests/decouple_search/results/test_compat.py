@@ -49,6 +49,8 @@ def test_close(tmp_path):
     writer = EventWriter(tmp_path)
     writer.scalars({"val/map": 0.5}, step=1)
     writer.close()
+    with pytest.raises(OSError, match="closed"):  # else its thread and its file stay open
+        writer.scalars({"val/map": 0.5}, step=2)
     files = [file.name for file in tmp_path.iterdir()]
     assert len(files) == 1, f"a run is not one event file but {files}"
     assert ".tfevents." in files[0], "TensorBoard looks for event files by .tfevents. in their names"

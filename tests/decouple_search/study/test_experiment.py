@@ -1,5 +1,7 @@
 """The folder of a search: the definition in it, and whether a search resumes there."""
 
+from dataclasses import replace
+
 import pytest
 
 from decouple_search.space.objective import Objective
@@ -72,3 +74,13 @@ def test_a_search_that_was_killed_before_it_was_complete_starts_anew(tmp_path):
     (tmp_path / "experiment.yaml").touch()
     assert is_resuming(folder_at(str(tmp_path)), "auto")
     assert is_resuming(folder_at(str(tmp_path)), "must")
+
+
+def test_a_search_of_an_earlier_version_resumes_although_its_file_lacks_a_newer_key(space, tmp_path):
+    definition = definition_of(space)
+    older = {key: value for key, value in definition.fixed.items() if key != "train.objective"}
+    replace(definition, fixed=older).write(tmp_path)
+    assert "train.objective" not in (tmp_path / DEFINITION).read_text()
+    check_same(folder_at(str(tmp_path)), definition)
+    with pytest.raises(InputError, match="train.objective: val_map there, val_loss here"):
+        check_same(folder_at(str(tmp_path)), definition_of(space, train__objective="val_loss"))
