@@ -92,8 +92,9 @@ def test_a_killed_training_is_resumed_and_ends_with_the_weights_of_one_without_i
 
     folder = tmp_path / "killed"
     settings = load_yaml(folder / "config.yaml")
-    gang = Gang(replace(Config.from_dict(settings).scaling, gpus_per_worker=0.0))
-    gang.start(settings)
+    config = Config.from_dict(settings)
+    gang = Gang(replace(config.scaling, gpus_per_worker=0.0))
+    gang.start(config)
     maps = {epoch: gang.train_epoch().measures["val_map"] for epoch in range(1, 5)}
     uninterrupted = load(gang.checkpoint({})["model.safetensors"])
     gang.stop()
