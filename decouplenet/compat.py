@@ -49,7 +49,7 @@ def initialize_engine(
 
 
 def set_last_micro_batch(engine: Any, last: bool) -> None:
-    """Say whether the next backward pass is the last of its step. Gradients are averaged after the last."""
+    """Say whether the next backward pass is the last of its step. Gradients are averaged after the last micro-batch."""
     engine.set_gradient_accumulation_boundary(last)
 
 

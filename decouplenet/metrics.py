@@ -191,7 +191,12 @@ class ScoreAccumulator:
         return scores, np.concatenate([batch[2] for batch in self._batches])[order]
 
     def metrics(self, expected: int | None = None, ignored: Flags | None = None) -> dict[str, Any]:
-        """`multilabel_metrics` of all samples. Arguments and errors as there and in `arrays`."""
+        """`multilabel_metrics` of all samples.
+
+        Args:
+            expected: as for `arrays`.
+            ignored: as for `multilabel_metrics`.
+        """
         return multilabel_metrics(*self.arrays(expected), ignored=ignored)
 
 

@@ -1,7 +1,7 @@
 """Uses of Ray Tune that rely on more than its documentation promises. Each has a contract test.
 
-Tune's callbacks, schedulers and stoppers are public. The `Trial` objects that they get, the controller, and the state
-of the population scheduler are not.
+Callbacks, schedulers and stoppers are public. Three things that they handle are not: `Trial` objects, the controller,
+and the state of the population scheduler.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ def is_running(trial: Trial) -> bool:
 
 
 def replace_config(trial: Trial, config: dict[str, Any]) -> None:
-    """Give a trial another config, which its next start gets."""
+    """Replace the config of a trial. Its next start uses the new one."""
     trial.set_config(config)
 
 
 def replace_resources(trial: Trial, resources: tune.PlacementGroupFactory) -> None:
-    """Give a trial other resources, which its next start asks for."""
+    """Replace the resources of a trial. Its next start asks for the new ones."""
     trial.update_resources(resources)
 
 

@@ -37,7 +37,7 @@ def make_tuner(
     Args:
         folder: the search's folder.
         checkpoints: the checkpoints of its trials, which Tune writes.
-        config: the base configuration, for what a trial needs.
+        config: the base configuration; its scaling section has the needs of a trial.
         searcher: proposes trials.
         scheduler: stops trials.
         stop: stops the search.
