@@ -1,4 +1,4 @@
-"""The study's record of each trial and of the search. Only this module and `trial_log.py` know the attributes.
+"""The study's record of each trial and of the search. `attributes.py` has the names, `trial_log.py` writes.
 
 All files of an experiment are written from the study, and a killed search resumes from it. Optuna's own tools open it.
 """
@@ -11,6 +11,8 @@ from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
+
+from decouple_search.study import attributes
 
 NO_EPOCH = "stopped before its first epoch ended"
 """The failure of a trial that a budget ended before it had a value."""
@@ -55,32 +57,32 @@ class TrialRecord:
     @property
     def epochs(self) -> int:
         """Epochs that were reported."""
-        return int(self._attribute("epochs", 0))
+        return int(self._attribute(attributes.EPOCHS, 0))
 
     @property
     def seconds(self) -> float:
         """Seconds of training and evaluation."""
-        return float(self._attribute("seconds", 0.0))
+        return float(self._attribute(attributes.SECONDS, 0.0))
 
     @property
     def best_epoch(self) -> int | None:
         """The best epoch."""
-        return self._attribute("best_epoch")  # type: ignore[no-any-return]
+        return self._attribute(attributes.BEST_EPOCH)  # type: ignore[no-any-return]
 
     @property
     def best_value(self) -> float | None:
         """The first objective in the best epoch."""
-        return self._attribute("best_value")  # type: ignore[no-any-return]
+        return self._attribute(attributes.BEST_VALUE)  # type: ignore[no-any-return]
 
     @property
     def objectives(self) -> tuple[float, ...]:
         """All objectives in the best epoch; empty before the first epoch."""
-        return tuple(self._attribute("objectives", ()))
+        return tuple(self._attribute(attributes.OBJECTIVES, ()))
 
     @property
     def val_map(self) -> float | None:
         """val_map in the best epoch; None where there is no validation."""
-        return self._attribute("val_map")  # type: ignore[no-any-return]
+        return self._attribute(attributes.VAL_MAP)  # type: ignore[no-any-return]
 
     @property
     def measured(self) -> bool:
@@ -90,38 +92,38 @@ class TrialRecord:
     @property
     def parameters(self) -> dict[str, Any]:
         """The searched parameters that trained the best epoch; pbt may have changed the proposed ones."""
-        return dict(self._attribute("in_force", self.frozen.params))
+        return dict(self._attribute(attributes.IN_FORCE, self.frozen.params))
 
     @property
     def lineage(self) -> tuple[str, ...]:
         """The trials and epochs that the weights came from (pbt), oldest first."""
-        return tuple(self._attribute("lineage", ()))
+        return tuple(self._attribute(attributes.LINEAGE, ()))
 
     @property
     def curve(self) -> dict[int, float]:
         """The first objective by epoch. Optuna keeps no intermediate values where there are several objectives."""
-        kept: dict[str, float] = self._attribute("curve") or {}
+        kept: dict[str, float] = self._attribute(attributes.CURVE) or {}
         return {int(epoch): value for epoch, value in kept.items()} or self.frozen.intermediate_values
 
     @property
     def checkpoint(self) -> str | None:
         """The newest checkpoint's path when it was written."""
-        return self._attribute("checkpoint")  # type: ignore[no-any-return]
+        return self._attribute(attributes.CHECKPOINT)  # type: ignore[no-any-return]
 
     @property
     def stopped_after(self) -> int | None:
         """The epoch after which the scheduler stopped the trial."""
-        return self._attribute("stopped")  # type: ignore[no-any-return]
+        return self._attribute(attributes.STOPPED)  # type: ignore[no-any-return]
 
     @property
     def failure(self) -> str | None:
         """Why the trial failed."""
-        return self._attribute("failure")  # type: ignore[no-any-return]
+        return self._attribute(attributes.FAILURE)  # type: ignore[no-any-return]
 
     @property
     def imported(self) -> bool:
         """Whether the trial is a copy from another study (`--warm-start`)."""
-        return self._attribute("taken_from") is not None
+        return self._attribute(attributes.TAKEN_FROM) is not None
 
     @property
     def cannot_be_trained(self) -> bool:
@@ -168,32 +170,32 @@ class StudyRecord:
     @property
     def runs(self) -> int | None:
         """How often the search was resumed; None before the study is complete."""
-        return self._study.user_attrs.get("runs")
+        return self._study.user_attrs.get(attributes.RUNS)
 
     @runs.setter
     def runs(self, count: int) -> None:
-        self._study.set_user_attr("runs", count)
+        self._study.set_user_attr(attributes.RUNS, count)
 
     @property
     def interrupted(self) -> bool:
         """Whether the search was interrupted, so that running trials wait until it is resumed."""
-        return bool(self._study.user_attrs.get("interrupted"))
+        return bool(self._study.user_attrs.get(attributes.INTERRUPTED))
 
     @interrupted.setter
     def interrupted(self, interrupted: bool) -> None:
-        self._study.set_user_attr("interrupted", interrupted)
+        self._study.set_user_attr(attributes.INTERRUPTED, interrupted)
 
     @property
     def wall_seconds(self) -> float:
         """Seconds that the search has taken in all its runs."""
-        return float(self._study.user_attrs.get("wall_seconds", 0.0))
+        return float(self._study.user_attrs.get(attributes.WALL_SECONDS, 0.0))
 
     @property
     def slot_seconds(self) -> float:
         """Slots times seconds in all runs."""
-        return float(self._study.user_attrs.get("slot_seconds", 0.0))
+        return float(self._study.user_attrs.get(attributes.SLOT_SECONDS, 0.0))
 
     def set_seconds(self, wall: float, slots: float) -> None:
         """Record the time of all runs."""
-        self._study.set_user_attr("wall_seconds", round(wall, 2))
-        self._study.set_user_attr("slot_seconds", round(slots, 2))
+        self._study.set_user_attr(attributes.WALL_SECONDS, round(wall, 2))
+        self._study.set_user_attr(attributes.SLOT_SECONDS, round(slots, 2))

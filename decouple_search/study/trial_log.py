@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from decouple_search.gang.epoch_result import EpochResult
 from decouple_search.space.objective import Objective
+from decouple_search.study import attributes
 from decouple_search.study.compat import reopen_trial
 from decouple_search.study.record import NO_EPOCH, TrialRecord
 
@@ -44,22 +45,24 @@ class TrialLog:
         if is_new:
             self._report(before, result.epoch, value, several=len(objectives) > 1)
         if result.lineage and result.lineage != before.lineage:
-            set_attribute("lineage", list(result.lineage))
+            set_attribute(attributes.LINEAGE, list(result.lineage))
         size = result.measures.get("parameters")
-        if size and size != before.frozen.user_attrs.get("parameters"):  # pbt gives a trial its donor's network
-            set_attribute("parameters", size)
+        if size and size != before.frozen.user_attrs.get(
+            attributes.PARAMETERS
+        ):  # pbt gives a trial its donor's network
+            set_attribute(attributes.PARAMETERS, size)
         if first.better(value, than=before.best_value):
-            for name in ("val_map", "images_per_second"):
+            for name in attributes.KEPT_MEASURES:
                 if name in result.measures:
                     set_attribute(name, result.measures[name])
-            set_attribute("objectives", [result.measures[metric] for metric, _ in objectives])
-            set_attribute("best_value", value)
-            set_attribute("best_epoch", result.epoch)
+            set_attribute(attributes.OBJECTIVES, [result.measures[metric] for metric, _ in objectives])
+            set_attribute(attributes.BEST_VALUE, value)
+            set_attribute(attributes.BEST_EPOCH, result.epoch)
             if parameters is not None and parameters != before.frozen.params:
-                set_attribute("in_force", dict(parameters))
+                set_attribute(attributes.IN_FORCE, dict(parameters))
         if is_new:  # last, so that an epoch that counts is recorded in full
-            set_attribute("seconds", round(before.seconds + result.seconds, 3))
-            set_attribute("epochs", result.epoch)
+            set_attribute(attributes.SECONDS, round(before.seconds + result.seconds, 3))
+            set_attribute(attributes.EPOCHS, result.epoch)
 
     def end(self, failure: str | None, epochs: int) -> None:
         """Record how the trial ended: COMPLETE after all epochs, PRUNED before, FAIL with a failure or no epoch.
@@ -70,7 +73,7 @@ class TrialLog:
         """
         before = self.record
         if failure or not before.epochs:
-            self.trial.set_user_attr("failure", failure or NO_EPOCH)
+            self.trial.set_user_attr(attributes.FAILURE, failure or NO_EPOCH)
             self._study.tell(self.trial, state=TrialState.FAIL)
         elif before.epochs < epochs:
             self._study.tell(self.trial, state=TrialState.PRUNED)
@@ -79,19 +82,19 @@ class TrialLog:
 
     def _report(self, before: TrialRecord, epoch: int, value: float, *, several: bool) -> None:
         if several:  # Optuna takes no intermediate values then
-            self.trial.set_user_attr("curve", {str(e): v for e, v in (before.curve | {epoch: value}).items()})
+            self.trial.set_user_attr(attributes.CURVE, {str(e): v for e, v in (before.curve | {epoch: value}).items()})
         else:
             self.trial.report(value, epoch)
 
 
 def note_stop(study: optuna.Study, number: int, epoch: int) -> None:
     """Record the epoch after which the scheduler stops a trial."""
-    _note(study, number, "stopped", epoch)
+    _note(study, number, attributes.STOPPED, epoch)
 
 
 def note_checkpoint(study: optuna.Study, number: int, path: str | None) -> None:
     """Record a trial's newest checkpoint; None if it has none."""
-    _note(study, number, "checkpoint", path)
+    _note(study, number, attributes.CHECKPOINT, path)
 
 
 def _note(study: optuna.Study, number: int, name: str, value: Any) -> None:
@@ -110,5 +113,5 @@ def copy_of(
         params=parameters,
         distributions=distributions,
         intermediate_values=trial.intermediate_values,
-        user_attrs={**trial.user_attrs, "taken_from": origin},
+        user_attrs={**trial.user_attrs, attributes.TAKEN_FROM: origin},
     )
