@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+import tempfile
 
 import psutil
 import pytest
@@ -12,7 +13,14 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 @pytest.fixture
-def search(tmp_path, space_file):
+def ray_folder():
+    """A folder for Ray's sessions, with a short path for its sockets. A Ray of another test is not found from there."""
+    with tempfile.TemporaryDirectory(prefix="ray") as folder:
+        yield folder
+
+
+@pytest.fixture
+def search(tmp_path, space_file, ray_folder):
     """A function that starts a search of four trials in a process of its own, with a home of its own."""
     (tmp_path / "home").mkdir()
     names = ("RAY_ADDRESS", "RAY_AUTH_MODE")
@@ -25,7 +33,7 @@ def search(tmp_path, space_file):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**environment, "HOME": str(tmp_path / "home"), "RAY_AUTH_MODE": "disabled"},
+            env={**environment, "HOME": str(tmp_path / "home"), "RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": ray_folder},
         )
 
     return start, tmp_path / "x"
