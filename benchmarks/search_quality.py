@@ -75,7 +75,7 @@ def read_table(file: Path) -> Table:
     except OSError as error:
         raise InputError(f"--table: '{file}' cannot be read ({error.strerror})") from None
     if not rows or not {"epoch", "val_map"} <= rows[0].keys():
-        raise InputError(f"--table: '{file}' needs a row an epoch with epoch, val_map and the parameters")
+        raise InputError(f"--table: '{file}' needs one row per epoch, with epoch, val_map and the parameters")
     # Parameters are the columns with dotted names. If there are none, they are all columns outside NO_PARAMETERS.
     names = [name for name in rows[0] if "." in name] or [name for name in rows[0] if name not in NO_PARAMETERS]
     grouped: dict[tuple[str, ...], dict[int, float]] = {}

@@ -55,8 +55,7 @@ def open_search(request: SearchRequest) -> Iterator[Search]:
         try:
             if resumed:
                 check_same(folder, request.definition)
-            connection = connect(request.options.cluster)
-            stack.callback(connection.close)
+            connection = stack.enter_context(connect(request.options.cluster))
             config, slots = _fit(request, connection)
             if resumed:
                 url = request.options.optuna_storage

@@ -48,14 +48,6 @@ class CommandLine(Generic[_Flags]):
     config_file: str | None
     """The file that `--config` names."""
 
-    def config(self) -> Config:
-        """The config of the given keys; the others keep their defaults.
-
-        Raises:
-            InputError: a value out of range.
-        """
-        return parse_config(self.keys, self.config_file or "config")
-
 
 class CommandParser(Generic[_Flags]):
     """Reads a command's own flags and every config key, from the command line and from the file of `--config`.

@@ -36,7 +36,7 @@ def upsample(maps: Tensor, width: int, height: int) -> Tensor:
 
 
 def overlay(image: NDArray[np.uint8], class_map: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    """An image H×W×3 with a class map H×W drawn over it."""
+    """Draw a class map (H×W) over an image (H×W×3)."""
     low, high = float(class_map.min()), float(class_map.max())
     strength = (class_map - low) / (high - low) if high > low else np.zeros_like(class_map)
     steps = np.linspace(0, 1, len(COLOURS))

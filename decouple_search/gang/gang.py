@@ -143,7 +143,7 @@ class Gang:
                 raise GangHungError(f"no worker made progress for {hang_timeout:g} s (scaling.hang_timeout): {where}")
 
     def progress(self, timeout: float) -> list[int]:
-        """How far each worker is, by rank: a number that grows; -1 for a worker that does not answer in time."""
+        """The progress of each worker, by rank, as a growing number; -1 if the worker does not answer in time."""
         questions = [worker.progress.remote() for worker in self._workers]
         answered = set(ray.wait(questions, num_returns=len(questions), timeout=timeout)[0])
         return [ray.get(question) if question in answered else -1 for question in questions]

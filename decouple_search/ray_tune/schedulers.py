@@ -103,6 +103,8 @@ class StoppingScheduler(RecoveryMixin, FIFOScheduler):
         return str(TrialScheduler.STOP if stops else TrialScheduler.CONTINUE)
 
     def _stops(self, number: int, epoch: int, epochs: int, value: float) -> bool:
+        if not self._scheduler.compares(epoch, epochs):  # before all curves are read
+            return False
         objective = self._context.space.objective
         curves = {
             record.number: {e: objective.utility(v) for e, v in record.curve.items()}

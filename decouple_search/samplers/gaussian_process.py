@@ -47,7 +47,7 @@ class EpochModel:
     """
 
     def __init__(self, space: Space, observations: Sequence[Observation], epochs: int) -> None:
-        self._space, self._epochs = space, epochs
+        self._space = space
         self._points = [dict(each.point) for each in observations]
         self._x = np.stack([encode(space, point) for point in self._points])
         self._t = np.log([each.epoch for each in observations]) / math.log(max(epochs, 2))

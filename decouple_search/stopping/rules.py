@@ -10,8 +10,6 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 Curve = Mapping[int, float]
 
 
@@ -32,9 +30,11 @@ def asha_stops(curve: Curve, others: Sequence[Curve], epoch: int, *, rung_epochs
         factor: the reduction factor.
     """
     reached = [other[epoch] for other in others if epoch in other]
-    return (
-        epoch in rung_epochs and bool(reached) and curve[epoch] < float(np.percentile(reached, 100 * (1 - 1 / factor)))
-    )
+    if epoch not in rung_epochs or not reached:
+        return False
+    import numpy as np  # here, because `--help` imports this module
+
+    return curve[epoch] < float(np.percentile(reached, 100 * (1 - 1 / factor)))
 
 
 def brackets(grace: int, factor: float, epochs: int) -> list[int]:

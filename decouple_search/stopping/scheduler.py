@@ -60,6 +60,11 @@ class Scheduler:
             "median": f"; median rule from epoch {self.grace_epochs} on",
         }.get(self.name, "")
 
+    def compares(self, epoch: int, epochs: int) -> bool:
+        """Whether trials are compared after this epoch of a full training of `epochs`."""
+        rung_epochs = self.rungs(epochs)
+        return epoch < epochs and (not rung_epochs or epoch in rung_epochs)
+
     def stops(self, number: int, curves: Mapping[int, Curve], epoch: int, epochs: int) -> bool:
         """Whether a trial is stopped after an epoch before the last.
 
@@ -69,9 +74,9 @@ class Scheduler:
             epoch: the epoch that has just ended.
             epochs: the epochs of a full training.
         """
-        rung_epochs = self.rungs(epochs)
-        if epoch >= epochs or (rung_epochs and epoch not in rung_epochs):
+        if not self.compares(epoch, epochs):
             return False
+        rung_epochs = self.rungs(epochs)
         curve = {e: value for e, value in curves[number].items() if e <= epoch}
         others = {other: curve for other, curve in curves.items() if other != number}
         if self.name == "median":

@@ -1,6 +1,6 @@
 """The right to write in a folder of results: one search at a time, and what happens to checkpoints it deletes.
 
-On a disk a file lock gives the right. In object storage a lease does, and a mirror copies the files.
+A disk has a file lock for this. Object storage has no locks, so a lease takes its place, and a mirror copies the files.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def test_tables_of_other_forms(tmp_path, change, shape):
     [
         (ROWS[:45], "5 whole configurations of 9 epochs"),
         ([row | {"epoch": "x"} for row in ROWS], "table.csv:2: epoch and val_map must be numbers"),
-        ([{"epoch": 1, "map": 0.5}], "needs a row an epoch"),
+        ([{"epoch": 1, "map": 0.5}], "needs one row per epoch"),
     ],
 )
 def test_other_files_are_refused(tmp_path, rows, message):
