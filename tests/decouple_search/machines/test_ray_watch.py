@@ -5,6 +5,7 @@ import sys
 import textwrap
 
 from decouple_search.machines.ray_watch import ending_with_ray, vital_processes
+from tests.integration.searches import wait_for_end
 
 COMMAND = """
     import os, subprocess, sys, threading
@@ -44,7 +45,7 @@ def test_the_death_of_ray_ends_the_command_with_a_line_and_exit_code_1(tmp_path)
     assert done.stderr.count("\n") == 1
     other, saved = done.stdout.split()
     assert saved == "saved"
-    assert not psutil_knows(int(other))  # nothing of Ray lives on
+    wait_for_end([int(other)])  # nothing of Ray lives on
 
 
 def test_what_could_not_be_saved_is_named():
@@ -69,9 +70,3 @@ def test_a_ray_that_lives_and_a_ray_of_another_process_change_nothing():
     assert vital_processes() == []
     with ending_with_ray([], "no hint"):
         pass
-
-
-def psutil_knows(pid):
-    import psutil
-
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
