@@ -112,7 +112,7 @@ def gang_arm(base: dict[str, Any], count: int, folder: Path) -> tuple[Any, Any, 
     """The same for our search, including its work between trials: study, TensorBoard, deletion of old checkpoints."""
     from ray import tune
 
-    import decouple_search.search  # noqa: F401 - applies its settings of Tune
+    import decouple_search.search_run  # noqa: F401 - applies its settings of Tune
     from decouple_search.ray_tune.callbacks.retention import Retention
     from decouple_search.ray_tune.callbacks.tensorboard import TensorBoardRuns
     from decouple_search.ray_tune.searcher import Proposals, StudySearcher

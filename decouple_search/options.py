@@ -9,7 +9,7 @@ from decouple_search.samplers.registry import SAMPLERS
 from decouple_search.space.space import Space
 from decouple_search.stopping.scheduler import SCHEDULERS, Scheduler
 from decouple_search.storage.folder import Folder
-from decouple_search.study.experiment import RESUME_MODES, Definition
+from decouple_search.study.definition import RESUME_MODES, Definition
 from decouplenet.command_line import flag
 from decouplenet.config import Config
 

@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     from decouple_search.results.html_page import PAGE, write_page
     from decouple_search.results.tables import LEADERBOARD, SUMMARY
-    from decouple_search.study.experiment import DEFINITION, JOURNAL, Definition
+    from decouple_search.study.definition import DEFINITION, JOURNAL, Definition
 
     with folder_at(flags.experiment) as folder, tempfile.TemporaryDirectory() as scratch:
         definition_file = folder.pull(DEFINITION)
@@ -84,7 +84,7 @@ def _study(folder: Folder, url: str | None, scratch: Path) -> optuna.Study:
     """The study, from a copy of its journal: a search may be writing it."""
     import optuna
 
-    from decouple_search.study.experiment import JOURNAL
+    from decouple_search.study.definition import JOURNAL
     from decouple_search.study.optuna_storage import load_journal
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)

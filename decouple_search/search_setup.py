@@ -20,10 +20,10 @@ from decouple_search.machines.prepare import check_weights, prepare_data
 from decouple_search.machines.trial_slots import TrialSlots
 from decouple_search.options import SearchRequest
 from decouple_search.results.tables import SUMMARY
-from decouple_search.search import Search
+from decouple_search.search_run import Search
 from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.storage.writer import exclusive_writer
-from decouple_search.study.experiment import DEFINITION, JOURNAL, check_same, is_resuming
+from decouple_search.study.definition import DEFINITION, JOURNAL, check_same, is_resuming
 from decouple_search.study.resume import (
     create_study,
     resume_study,

@@ -1,6 +1,6 @@
 """`python -m decouple_search.tune`: search the space of a YAML file, and write what was found.
 
-This module reads the command line and prints the plan and the outcome. `search.py` does the work.
+This module reads the command line and prints the plan and the outcome. `search_run.py` does the work.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from decouple_search.machines.capacity import Capacity, largest_cluster, resolve_gpus, this_machine
-from decouple_search.machines.cost import describe_cost, read_prices
+from decouple_search.dry_run import dry_run
+from decouple_search.machines.cost import read_prices
 from decouple_search.machines.manifest import read_cluster
 from decouple_search.options import Options, SearchRequest
-from decouple_search.plan import describe, disk_use, epochs_in_all
+from decouple_search.plan import describe
 from decouple_search.portable import with_absolute_paths
 from decouple_search.samplers.registry import choose_sampler
 from decouple_search.space.yaml_file import load_space
 from decouple_search.stopping.scheduler import make_scheduler
 from decouple_search.storage.folder import Folder
 from decouple_search.storage.opening import open_folder
-from decouple_search.study.experiment import is_resuming
+from decouple_search.study.definition import is_resuming
 from decouplenet.command_line import CommandParser, parse_config, print_line, run
 from decouplenet.errors import InputError
 
 if TYPE_CHECKING:
-    from decouple_search.search import Outcome
+    from decouple_search.search_run import Outcome
 
 
 def parser() -> CommandParser[Options]:
@@ -77,25 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     limits = read_cluster(options.cluster) if options.cluster else None
     prices = read_prices(options.prices, limits)
     if options.dry_run:
-        machines = [this_machine()]
-        config, machines = largest_cluster(request.config, limits) if limits else (request.config, machines)
-        config = resolve_gpus(config, machines)
-        fitting = Capacity(config.scaling).require(machines)
-        slots = min(fitting, options.max_concurrent or request.trials, request.trials)
-        print_line(describe(request, config, slots))
-        cost = describe_cost(
-            config,
-            limits,
-            epochs=epochs_in_all(config, request.scheduler, request.trials),
-            epoch_seconds=options.epoch_seconds,
-            time_budget=options.time_budget,
-            running=slots,
-            prices=prices,
-        )
-        print_line(cost)
-        print_line(disk_use(request, config, slots))
-        print_line(f"results    {folder.shown}")
-        return 0
+        return dry_run(request, limits, prices)
     is_resuming(folder, options.resume)
 
     from decouple_search.search_setup import (

@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = (
     {"tune", "train", "evaluate", "report"},
-    {"search_setup"},
-    {"search"},
+    {"dry_run", "search_setup"},
+    {"search_run"},
     {"plan"},
     {"options"},
     {"ray_tune", "ray_train"},

@@ -15,7 +15,7 @@ from decouple_search.ray_tune.trainable import DecoupleTrial
 from decouple_search.ray_tune.trial_spec import TrialSpec
 from decouple_search.storage.checkpoints import TRIALS, Checkpoints
 from decouple_search.storage.folder import Folder
-from decouple_search.study.experiment import DEFINITION
+from decouple_search.study.definition import DEFINITION
 from decouple_search.study.record import trial_name
 from decouplenet.config import Config
 

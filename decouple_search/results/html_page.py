@@ -13,7 +13,7 @@ from decouple_search.results.figures import curves, history, importances, parall
 from decouple_search.results.tables import LEADERBOARD, SUMMARY, LeaderboardRow, read_leaderboard
 from decouple_search.space.objective import Objective
 from decouple_search.storage.folder import Folder
-from decouple_search.study.experiment import DEFINITION, Definition
+from decouple_search.study.definition import DEFINITION, Definition
 from decouple_search.study.ranking import measured_trials, pareto_set
 from decouplenet.atomic_files import replace_file
 from decouplenet.errors import InputError

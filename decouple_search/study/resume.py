@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from decouple_search.space.space import Space
 from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.study.compat import storage_of
-from decouple_search.study.experiment import JOURNAL, Definition
+from decouple_search.study.definition import JOURNAL, Definition
 from decouple_search.study.optuna_storage import open_study
 from decouple_search.study.record import StudyRecord, TrialRecord, own_trials
 from decouple_search.study.trial_log import note_checkpoint

@@ -14,7 +14,7 @@ from decouple_search.storage.folder import Folder
 from decouple_search.storage.opening import folder_at
 from decouple_search.storage.remote_folder import RemoteFolder
 from decouple_search.storage.writer import exclusive_lock
-from decouple_search.study.experiment import DEFINITION, JOURNAL, Definition, without_secrets
+from decouple_search.study.definition import DEFINITION, JOURNAL, Definition, without_secrets
 from decouple_search.study.optuna_storage import load_journal
 from decouple_search.study.record import TrialRecord, own_trials
 from decouple_search.study.trial_log import copy_of

@@ -139,7 +139,7 @@ SUMMARY = Summary(
 @pytest.fixture
 def make_outcome():
     """Make the outcome of a search by val_loss."""
-    from decouple_search.search import Outcome
+    from decouple_search.search_run import Outcome
 
     def make(**changed):
         best = {"optim.lr": 0.00123456, "model.attention": "arch1"}

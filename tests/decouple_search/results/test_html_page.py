@@ -7,7 +7,7 @@ from decouple_search.results.tables import LeaderboardRow, write_tables
 from decouple_search.space.yaml_file import load_space
 from decouple_search.stopping.scheduler import Scheduler
 from decouple_search.storage.opening import folder_at
-from decouple_search.study.experiment import Definition
+from decouple_search.study.definition import Definition
 from decouple_search.study.optuna_storage import open_study
 from decouplenet.command_line import parse_config
 from decouplenet.errors import InputError

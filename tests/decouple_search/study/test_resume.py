@@ -13,7 +13,7 @@ from decouple_search.stopping.scheduler import Scheduler
 from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.storage.opening import folder_at, open_folder
 from decouple_search.storage.remote_folder import RemoteFolder
-from decouple_search.study.experiment import Definition
+from decouple_search.study.definition import Definition
 from decouple_search.study.optuna_storage import open_study
 from decouple_search.study.resume import (
     EarlierTrial,

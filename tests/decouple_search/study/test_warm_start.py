@@ -7,7 +7,7 @@ from decouple_search.space.yaml_file import load_space
 from decouple_search.stopping.scheduler import Scheduler
 from decouple_search.storage.opening import open_folder
 from decouple_search.storage.writer import exclusive_lock
-from decouple_search.study.experiment import Definition
+from decouple_search.study.definition import Definition
 from decouple_search.study.optuna_storage import open_study
 from decouple_search.study.record import ended_trials, own_trials
 from decouple_search.study.warm_start import import_trials

@@ -8,7 +8,7 @@ from decouple_search.space.objective import Objective
 from decouple_search.space.yaml_file import load_space
 from decouple_search.stopping.scheduler import Scheduler
 from decouple_search.storage.opening import folder_at
-from decouple_search.study.experiment import DEFINITION, Definition, check_same, is_resuming
+from decouple_search.study.definition import DEFINITION, Definition, check_same, is_resuming
 from decouplenet.command_line import parse_config
 from decouplenet.errors import InputError
 
