@@ -96,7 +96,7 @@ def read_table(file: Path) -> Table:
     columns = [column for column in parsed if column is not None]
     points = [{p.key: column[i] for p, column in columns if column[i] is not None} for i in range(len(complete))]
     parameters = tuple(parameter for parameter, _ in columns)
-    space = Space(file.stem, {}, parameters, (), (Objective("val_map", "max"),), {"name": "asha"}, 1)
+    space = Space.of_parameters(file.stem, parameters, Objective("val_map", "max"))
     return Table(space, points, np.array(list(complete.values())))
 
 

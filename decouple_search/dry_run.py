@@ -1,19 +1,39 @@
-"""`tune --dry-run`: the whole plan of a search, and what the machines lack for it. Starts nothing."""
+"""`tune --dry-run`: the whole plan of a search, and then what the machines lack for it. Starts nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from decouple_search.machines.capacity import Capacity, largest_cluster, resolve_gpus, this_machine
+from decouple_search.machines.capacity import Capacity, Resources, largest_cluster, resolve_gpus, this_machine
 from decouple_search.machines.cost import describe_cost
 from decouple_search.machines.manifest import ClusterLimits
 from decouple_search.options import SearchRequest
-from decouple_search.plan import describe, disk_use, epochs_in_all
+from decouple_search.plan import DataCount, describe, disk_use, epochs_in_all
 from decouplenet.command_line import print_line
+from decouplenet.config import Config, DataConfig, ScalingConfig
+from decouplenet.errors import InputError, UnreadableError
+
+IMAGE_KEYS = ("data.train_images:", "data.val_images:")
+"""How the messages begin that are about files of images, not about labels."""
+MAX_FAULTS = 3
+"""The most faults of the labels, and the most of the images, that are printed."""
+
+
+class DataState(NamedTuple):
+    """What is known of the data on this machine."""
+
+    counted: DataCount
+    """The numbers of images and classes."""
+    problems: list[str]
+    """What is missing or damaged."""
+    notes: list[str]
+    """What is missing and need not be on this machine."""
 
 
 def dry_run(request: SearchRequest, limits: ClusterLimits | None, prices: Mapping[str, float]) -> int:
-    """Print the plan of a search.
+    """Print the plan of a search to stdout, and then each problem as a line to stderr.
 
     Args:
         request: the search.
@@ -21,15 +41,17 @@ def dry_run(request: SearchRequest, limits: ClusterLimits | None, prices: Mappin
         prices: per hour, by type of machine.
 
     Returns:
-        The command's exit code.
+        The command's exit code: 2 if no trial fits on the machines, if the data is damaged, or if it is planned for
+        this machine and is not there; else 0.
+
+    Raises:
+        InputError: the cluster file does not say what its machines have, or a price is missing.
     """
     options = request.options
-    machines = [this_machine()]
-    config, machines = largest_cluster(request.config, limits) if limits else (request.config, machines)
+    config, machines = largest_cluster(request.config, limits) if limits else (request.config, [this_machine()])
     config = resolve_gpus(config, machines)
-    fitting = Capacity(config.scaling).require(machines)
+    fitting = Capacity(config.scaling).trials(machines)
     slots = min(fitting, options.max_concurrent or request.trials, request.trials)
-    print_line(describe(request, config, slots))
     cost = describe_cost(
         config,
         limits,
@@ -39,7 +61,92 @@ def dry_run(request: SearchRequest, limits: ClusterLimits | None, prices: Mappin
         running=slots,
         prices=prices,
     )
-    print_line(cost)
-    print_line(disk_use(request, config, slots))
-    print_line(f"results    {request.folder.shown}")
-    return 0
+    data = _examine(config.data, elsewhere=limits is not None)
+    problems = [] if fitting else [_shortage(config, machines, on_cluster=limits is not None)]
+    problems += data.problems
+    try:
+        disk = disk_use(request, config, slots, data.counted)
+    except InputError as error:  # the head of an extension
+        disk = "disk       not known, as the network cannot be built"
+        problems.append(str(error))
+    results = f"results    {request.folder.shown}"
+    print_line("\n".join([describe(request, config, slots), cost, disk, results]))
+    for note in data.notes:
+        print_line(f"note       {note}")
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)  # noqa: T201
+    return 2 if problems else 0
+
+
+def _shortage(config: Config, machines: Sequence[Resources], *, on_cluster: bool) -> str:
+    """Why no trial fits, and what to change, in a line."""
+    capacity = Capacity(config.scaling)
+    needs_gpus = bool(config.scaling.gpus_per_worker) and not any(machine.get("GPU") for machine in machines)
+    fitting = capacity.largest_fitting(machines)
+    advice = f"a trial fits with {_flags(config.scaling, fitting)}" if fitting else "no smaller trial fits either"
+    if needs_gpus:
+        where = "no machine of the cluster has a GPU" if on_cluster else "this machine has no GPU"
+        advice = f"{where}; on CPUs {advice}"
+    return (
+        f"{capacity.shortage(machines)}; {advice}{'' if on_cluster else ', or plan on a cluster with --cluster FILE'}"
+    )
+
+
+def _flags(scaling: ScalingConfig, fitting: ScalingConfig) -> str:
+    """The flags that turn the need of a trial into a smaller one."""
+    names = ("gpus_per_worker", "cpus_per_worker", "workers_per_trial")
+    values = {name: getattr(fitting, name) for name in names}
+    return " ".join(f"--scaling.{name} {value:g}" for name, value in values.items() if value != getattr(scaling, name))
+
+
+def _examine(config: DataConfig, *, elsewhere: bool) -> DataState:
+    """What is known of the data on this machine. Nothing is drawn or decoded.
+
+    Args:
+        config: the config of the data.
+        elsewhere: whether the search runs on other machines, so that this machine need not have the data.
+    """
+    if config.format == "synthetic":
+        from decouplenet.data.synthetic import CLASS_NAMES
+
+        return DataState(DataCount(config.synthetic_images, len(CLASS_NAMES)), [], [])
+    from decouplenet.data.absent import absent_data, labels_alone
+
+    absent = absent_data(config)
+    if absent.labels:
+        state = DataState(DataCount(None, None, absent.labels[0].problem), [], [])
+    else:
+        state = _read(labels_alone(config) if absent.images else config, elsewhere=elsewhere)
+    if not elsewhere:
+        lacking = [f"{place.problem}; {place.advice}" for place in (*absent.labels, *absent.images)]
+        return state._replace(problems=lacking + state.problems)
+    notes = [f"the images are not counted, as {place.problem}" for place in absent.labels]
+    notes += [place.problem for place in absent.images]
+    return state._replace(notes=[f"{note}; the machines of the cluster need it" for note in notes] + state.notes)
+
+
+def _read(config: DataConfig, *, elsewhere: bool) -> DataState:
+    """What is known of the data whose labels are on this machine or at an address."""
+    from decouplenet.data.formats import load_image_sets
+
+    faults: list[str] = []
+    counted = DataCount(None, None, "the labels cannot be read")
+    try:
+        train, val = load_image_sets(config, faults.append)
+        counted = DataCount(len(train) + len(val), len(train.class_names))
+    except UnreadableError as error:
+        if elsewhere:
+            return DataState(counted, [], [f"the images are not counted: {error}"])
+        faults.append(str(error))
+    except InputError as error:
+        faults.append(str(error))
+    missing = _first([fault for fault in faults if fault.startswith(IMAGE_KEYS)])
+    damaged = _first([fault for fault in faults if not fault.startswith(IMAGE_KEYS)])
+    return DataState(counted, damaged, missing) if elsewhere else DataState(counted, [*missing, *damaged], [])
+
+
+def _first(faults: list[str]) -> list[str]:
+    """The first of the faults, and the number of the others."""
+    others = len(faults) - MAX_FAULTS
+    rest = [f"data: {others} more faults of this kind; `python -m decouplenet.data check` names them"]
+    return faults[:MAX_FAULTS] + (rest if others > 0 else [])

@@ -11,14 +11,10 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from decouple_search.evaluation.member import EnsembleMember
-from decouple_search.portable import with_absolute_paths
-from decouple_search.storage.opening import folder_at, open_checkpoint
+from decouple_search.evaluation.member import EnsembleMember, kept_checkpoints, open_member
 from decouplenet.checkpoint_files import CONFIG
-from decouplenet.command_line import CommandParser, flag, parse_config, print_line, run
-from decouplenet.config import FACTS
+from decouplenet.command_line import CommandParser, command_name, flag, parse_config, print_line, run
 from decouplenet.dotted_keys import flatten
 from decouplenet.errors import InputError
 from decouplenet.yaml_text import load_yaml
@@ -51,7 +47,7 @@ class Flags:
 def parser() -> CommandParser[Flags]:
     """The command's flags and all config keys."""
     return CommandParser(
-        "python -m decouple_search.evaluate",
+        command_name("evaluate", "decouple_search.evaluate"),
         "Measure checkpoints on the data of their own config, unless data keys given here say otherwise. Several "
         "checkpoints are an ensemble: its scores are the mean of theirs.",
         Flags,
@@ -66,11 +62,11 @@ def read(arguments: list[str] | None, stack: contextlib.ExitStack) -> tuple[list
     """
     line = parser().given(arguments)
     flags, keys = line.flags, line.keys
-    places = flags.checkpoint + _kept(flags.experiment, stack)
+    places = flags.checkpoint + kept_checkpoints(flags.experiment, stack)
     if not places:
         raise InputError("--checkpoint: not given; name the folder of a checkpoint, or several")
     _check_flags(flags)
-    members = [_member(place, keys, stack) for place in places]
+    members = [open_member(place, keys, stack) for place in places]
     _check_files(members, flags)
     return members, flags
 
@@ -84,24 +80,6 @@ def _check_flags(flags: Flags) -> None:
         raise InputError("--tune-thresholds: --thresholds is given too; tune on one set of images and use on another")
     if flags.split not in ("val", "train"):
         raise InputError(f"--split: '{flags.split}' is neither val nor train")
-
-
-def _member(place: str, keys: dict[str, Any], stack: contextlib.ExitStack) -> EnsembleMember:
-    """A checkpoint, measured by its own config with the given keys."""
-    name, folder = open_checkpoint(place, stack)
-    file = folder / CONFIG
-    if not file.is_file():
-        raise InputError(f"--checkpoint: '{name}' has no {CONFIG}; give a folder that a search or training wrote")
-    trained = flatten(load_yaml(file))
-    for key, value in keys.items():
-        if not FACTS[key].measured and (key not in trained or value != trained[key]):
-            raise InputError(
-                f"{key}: is the checkpoint's own ({trained.get(key)} in {name}); an evaluation cannot change it"
-            )
-    # The hardware of the training does not bind: a cluster's checkpoint is measured on a laptop too.
-    portable = {key: value for key, value in trained.items() if key not in FACTS or not FACTS[key].hardware}
-    used = {key: value for key, value in keys.items() if FACTS[key].measured}
-    return EnsembleMember(name, folder, with_absolute_paths(parse_config(portable | used, f"{name}/{CONFIG}")))
 
 
 def _check_files(members: list[EnsembleMember], flags: Flags) -> None:
@@ -122,21 +100,6 @@ def _check_files(members: list[EnsembleMember], flags: Flags) -> None:
         if flags.compare:
             configs = [parse_config(flatten(load_yaml(member.folder / CONFIG))) for member in members]
             check_comparable(configs, len(names))
-
-
-def _kept(experiment: str | None, stack: contextlib.ExitStack) -> list[str]:
-    """The newest complete checkpoint of each trial of a search; of an ended trial this is its best."""
-    if experiment is None:
-        return []
-    from decouple_search.storage.checkpoints import Checkpoints
-
-    folder = stack.enter_context(folder_at(experiment))
-    checkpoints = Checkpoints(folder)
-    complete = [[path for path in paths if checkpoints.is_whole(path)] for paths in checkpoints.all().values()]
-    newest = [paths[-1] for paths in complete if paths]
-    if not newest:
-        raise InputError(f"--experiment: '{folder.shown}' has no checkpoints in trials/; give the folder of a search")
-    return [folder.child(path.removeprefix(f"{folder.opened[1]}/")).uri for path in newest]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,28 +1,30 @@
-"""The flags of `tune`, and a search as the user asked for it. Needs neither Ray nor torch."""
+"""The flags of `tune`, and a search as the user asked for it, checked. Needs neither Ray nor torch."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-from decouple_search.samplers.registry import SAMPLERS
+from decouple_search.portable import with_absolute_paths
+from decouple_search.samplers.registry import EXTENSIONS, choose_sampler
 from decouple_search.space.space import Space
-from decouple_search.stopping.scheduler import SCHEDULERS, Scheduler
+from decouple_search.stopping.scheduler import SCHEDULERS, Scheduler, make_scheduler
 from decouple_search.storage.folder import Folder
+from decouple_search.storage.opening import open_folder
 from decouple_search.study.definition import RESUME_MODES, Definition
-from decouplenet.command_line import flag
+from decouplenet.command_line import flag, parse_config
 from decouplenet.config import Config
-
-DEMO = Path(__file__).parent.parent / "search_spaces" / "demo.yaml"
-"""The space that is searched by default."""
+from decouplenet.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """The command's own flags."""
 
-    space: str = flag(str(DEMO))
-    """Search space, a YAML file."""
+    space: str = flag("demo")
+    """Search space: a YAML file, or the name of a shipped space."""
     trials: int | None = flag(None, minimum=1)
     """Trials in all; default: the space's own number."""
     time_budget: float | None = flag(None, minimum=1)
@@ -45,7 +47,7 @@ class Options:
     """Short form of --scaling.workers_per_trial."""
     max_concurrent: int | None = flag(None, minimum=1)
     """Trials that may run at the same time; default: all that fit."""
-    sampler: str | None = flag(None, names=SAMPLERS)
+    sampler: str | None = flag(None, names=EXTENSIONS.names())
     """How configurations are proposed; default: the space's own sampler."""
     scheduler: str | None = flag(None, names=SCHEDULERS)
     """When trials are stopped; default: the space's own scheduler."""
@@ -66,6 +68,11 @@ class Options:
     prices: str | None = flag(None)
     """Prices per hour by type of machine, for the plan: head=0.10,gpu_spot=0.35."""
 
+    def keys_given(self, keys: Mapping[str, Any]) -> dict[str, Any]:
+        """The config keys that the user gave, dotted, with the key that `--workers-per-trial` stands for."""
+        workers = self.workers_per_trial
+        return {**keys, **({} if workers is None else {"scaling.workers_per_trial": workers})}
+
 
 @dataclass(frozen=True, kw_only=True)
 class SearchRequest:
@@ -80,7 +87,7 @@ class SearchRequest:
     scheduler: Scheduler
     """When trials are stopped."""
     sampler: str
-    """How configurations are proposed: a name of `SAMPLERS`."""
+    """How configurations are proposed: a name of `--sampler`."""
     trials: int
     """Trials in all."""
     keep_checkpoints: int
@@ -92,3 +99,34 @@ class SearchRequest:
     def definition(self) -> Definition:
         """The definition of the search. A resumed search must have the same one."""
         return Definition.from_search(self.space, self.config, self.scheduler, grid=self.sampler == "grid")
+
+
+def request_search(space: Space, options: Options) -> SearchRequest:
+    """The search of a space that options ask for, checked.
+
+    Args:
+        space: the searched space. It replaces `options.space`.
+        options: the other options.
+
+    Raises:
+        InputError: what is wrong, and where.
+    """
+    config = with_absolute_paths(parse_config(space.base, space.where))
+    scheduler = make_scheduler(space.scheduler, options.scheduler, config.train.epochs, space)
+    sampler = choose_sampler(options.sampler, scheduler.name, space, options.seed)
+    trials = options.trials or space.trials
+    if scheduler.name == "pbt" and options.max_concurrent:
+        raise InputError(
+            "--max-concurrent: pbt trains all trials in turns on every slot; leave it out, or let a worker need more "
+            "(scaling.cpus_per_worker)"
+        )
+    return SearchRequest(
+        folder=open_folder(options.storage, options.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}"),
+        space=space,
+        config=config,
+        scheduler=scheduler,
+        sampler=sampler,
+        trials=min(trials, len(space.grid())) if sampler == "grid" else trials,
+        keep_checkpoints=options.keep_checkpoints or space.keep_checkpoints,
+        options=options,
+    )

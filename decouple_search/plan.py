@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
+from typing import Any, NamedTuple
 
 from decouple_search.machines.capacity import count_of
 from decouple_search.options import SearchRequest
 from decouple_search.space.space import Space
 from decouple_search.stopping.scheduler import Scheduler
 from decouplenet.config import Config
+
+ASSUMED_CLASSES = 80
+"""The number of classes, COCO's, that the size of a checkpoint is computed for where the number is not known."""
+
+
+class DataCount(NamedTuple):
+    """The numbers of images and classes of a search's data."""
+
+    images: int | None
+    """The number of images; None where it is not known."""
+    classes: int | None
+    """The number of classes; None where it is not known."""
+    reason: str = ""
+    """Why the numbers are not known, as a clause."""
 
 
 def describe(request: SearchRequest, config: Config, slots: int) -> str:
@@ -17,7 +33,7 @@ def describe(request: SearchRequest, config: Config, slots: int) -> str:
     Args:
         request: the search.
         config: the base configuration, with its GPUs resolved.
-        slots: trials that run at the same time.
+        slots: trials that run at the same time; 0 where none fits.
     """
     space, options, scheduler = request.space, request.options, request.scheduler
     epochs, scaling = config.train.epochs, config.scaling
@@ -29,11 +45,14 @@ def describe(request: SearchRequest, config: Config, slots: int) -> str:
     limits += [f"{options.epoch_budget} epochs"] if options.epoch_budget else []
     limits += [f"{options.patience} without a better one"] if options.patience else []
     budget = " or ".join([f"{request.trials} trials", *limits])
+    low, high = epochs_in_all(config, scheduler, request.trials)
+    sizes = image_sizes(space, config)
+    size = f"{min(sizes)} to {max(sizes)}" if len(set(sizes)) > 1 else f"{sizes[0]}"
     gpu = f" and {scaling.gpus_per_worker:g} GPU" if scaling.gpus_per_worker else ""
     lines += [
-        f"data       {config.data.format}, {config.data.image_size} px",
+        f"data       {config.data.format}, {size} px",
         f"budget     {budget} by {request.sampler}, at most {epochs} epochs each{scheduler.describe(epochs)}",
-        "           between {} and {} epochs in all".format(*epochs_in_all(config, scheduler, request.trials)),
+        f"           {f'between {low} and {high}' if low < high else high} epochs in all",
         f"workers    {scaling.workers_per_trial} per trial, {scaling.cpus_per_worker:g} CPU{gpu} each",
         f"at a time  {count_of(slots, 'trial')}",
     ]
@@ -49,61 +68,84 @@ def epochs_in_all(config: Config, scheduler: Scheduler, trials: int) -> tuple[in
     return round(total), trials * epochs
 
 
-def disk_use(request: SearchRequest, config: Config, slots: int) -> str:
+def disk_use(request: SearchRequest, config: Config, slots: int, data: DataCount) -> str:
     """The bytes that a search needs, in words: the checkpoints that exist at any time, and the decoded images.
 
     Args:
         request: the search.
         config: the base configuration.
-        slots: trials that run at the same time.
+        slots: trials that run at the same time; 0 where none fits.
+        data: the numbers of images and classes, as far as they are known.
+
+    Raises:
+        InputError: a network cannot be built.
     """
-    images, classes = _count(config)
-    checkpoint, scheduler = checkpoint_bytes(request.space, config, classes), request.scheduler
+    checkpoint = checkpoint_bytes(request.space, config, data.classes or ASSUMED_CLASSES)
+    scheduler = request.scheduler
     # The kept ones, those of each started trial while its next one is written, and the exported best one.
-    started = request.trials if scheduler.name == "pbt" else slots
+    started = request.trials if scheduler.name == "pbt" else max(slots, 1)
     count = min(request.keep_checkpoints, request.trials) + started * (scheduler.checkpoints_at_a_time + 1) + 1
     text = f"disk       checkpoints up to {_size(checkpoint)} each, {_size(checkpoint * count)} at any time"
+    if data.classes is None:
+        text += f" (for {ASSUMED_CLASSES} classes, as their number is not known)"
     if config.data.cache == "none":
         return text
-    pixels = images * 3 * config.data.image_size**2
+    if data.images is None:
+        return f"{text}\n           decoded images not known, as {data.reason}"
+    # The cache has a file per size. A search of n trials uses at most n sizes.
+    sizes = sorted(image_sizes(request.space, config), reverse=True)[: request.trials]
+    pixels = sum(data.images * 3 * size**2 for size in sizes)
     return f"{text}\n           decoded images {_size(pixels)} in {config.data.cache}"
 
 
 def checkpoint_bytes(space: Space, config: Config, classes: int) -> int:
-    """The size of a checkpoint with its optimiser's state, for the largest network of a search."""
+    """The size of a checkpoint with its optimiser's state, for the largest network of a search.
+
+    Raises:
+        InputError: a network cannot be built.
+    """
     import torch
 
     from decouplenet.model import build_model
 
-    searched = {parameter.key.removeprefix("model."): parameter.values for parameter in space.parameters}
+    model = config.model
+    # More maps, a transposed convolution and both attention layers make a head larger.
+    largest = replace(
+        model,
+        maps_per_class=max(_values(space, "model.maps_per_class", model.maps_per_class)),
+        upsampling="transposed" if "model.upsampling" in space.keys else model.upsampling,
+        attention="joint" if "model.attention" in space.keys else model.attention,
+        pretrained=False,
+    )
+    backbones = _values(space, "model.backbone", model.backbone)
     size = 0
-    for backbone in searched.get("backbone", [config.model.backbone]):
-        # More maps, a transposed convolution and both attention layers make a head larger.
-        largest = replace(config.model, backbone=backbone, pretrained=False)
-        maps = max([config.model.maps_per_class, *searched.get("maps_per_class", [])])
-        largest = replace(largest, maps_per_class=maps)
-        if "upsampling" in searched:
-            largest = replace(largest, upsampling="transposed")
-        if "attention" in searched:
-            largest = replace(largest, attention="joint")
-        if "head" in searched:
-            largest = replace(largest, head="decouplenet")
+    for backbone, head in product(backbones, _values(space, "model.head", model.head)):
         with torch.device("meta"):  # shapes without memory
-            size = max(size, sum(weight.numel() for weight in build_model(largest, classes).parameters()))
-    copies = (3 if config.optim.name == "adamw" else 2) + (config.train.ema_decay > 0)
+            network = build_model(replace(largest, backbone=backbone, head=head), classes)
+        size = max(size, sum(weight.numel() for weight in network.parameters()))
+    copies = 3 if "adamw" in _values(space, "optim.name", config.optim.name) else 2
+    if max(_values(space, "train.ema_decay", config.train.ema_decay)) > 0:
+        copies += 1
     return 4 * size * copies
 
 
-def _count(config: Config) -> tuple[int, int]:
-    """The numbers of images and of classes. Nothing is drawn or decoded."""
-    if config.data.format == "synthetic":
-        from decouplenet.data.synthetic import CLASS_NAMES
+def image_sizes(space: Space, config: Config) -> tuple[int, ...]:
+    """The sizes of images that a search may train on, in pixels."""
+    return _values(space, "data.image_size", config.data.image_size)
 
-        return config.data.synthetic_images, len(CLASS_NAMES)
-    from decouplenet.data.formats import load_image_sets
 
-    train, val = load_image_sets(config.data)
-    return len(train) + len(val), len(train.class_names)
+def _values(space: Space, key: str, base: Any) -> tuple[Any, ...]:
+    """The values that a key may have in a search. The ends stand for a range without steps.
+
+    Args:
+        space: the searched space.
+        key: the key, dotted.
+        base: its value where it is not searched.
+    """
+    parameter = next((parameter for parameter in space.parameters if parameter.key == key), None)
+    if parameter is None:
+        return (base,)
+    return (*(parameter.steps() or parameter.values), *((base,) if parameter.when else ()))
 
 
 def _size(count: float) -> str:

@@ -16,11 +16,12 @@ from decouple_search.machines.connection import (
     wait_for_machines,
 )
 from decouple_search.machines.folder_check import check_folder
-from decouple_search.machines.prepare import check_weights, prepare_data
+from decouple_search.machines.prepare import check_networks, prepare_data
 from decouple_search.machines.trial_slots import TrialSlots
 from decouple_search.options import SearchRequest
 from decouple_search.results.tables import SUMMARY
 from decouple_search.search_run import Search
+from decouple_search.space.space import Space
 from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.storage.writer import exclusive_writer
 from decouple_search.study.definition import DEFINITION, JOURNAL, check_same, is_resuming
@@ -29,7 +30,9 @@ from decouple_search.study.resume import (
     resume_study,
 )
 from decouplenet.config import FACTS, Config
+from decouplenet.dotted_keys import flatten, nest
 from decouplenet.errors import InputError
+from decouplenet.extensions import BACKBONES, HEADS, LOSSES
 
 
 @contextlib.contextmanager
@@ -92,8 +95,15 @@ def _fit(request: SearchRequest, connection: Connection) -> tuple[Config, TrialS
     reading = {key for key in request.space.keys if key.startswith("data.") and not FACTS[key].augmentation}
     if not prepare_data(config, decode=len(machines) == 1 and not reading):
         raise InputError("data.holdout: 0 leaves no image to measure trials on; give a share, such as 0.1")
-    check_weights(config)
+    check_networks([config, *_with_extensions(config, request.space)])
     return config, TrialSlots(config, connection.limits, max_slots)
+
+
+def _with_extensions(config: Config, space: Space) -> list[Config]:
+    """The config with each searched name that is not the project's own."""
+    flat = flatten(config.to_dict())
+    own = [(kind, set(space.values_of(kind.key)) - set(kind.builtin)) for kind in (BACKBONES, HEADS, LOSSES)]
+    return [Config.from_dict(nest(flat | {kind.key: name})) for kind, names in own for name in sorted(names)]
 
 
 def _create_study(request: SearchRequest, config: Config) -> tuple[optuna.Study, str]:

@@ -8,22 +8,49 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from decouplenet.config import Config as Config
+    from decouplenet.data.image_set import ImageSet as ImageSet
     from decouplenet.layers import spatial_pool as spatial_pool
     from decouplenet.metrics import multilabel_metrics as multilabel_metrics
     from decouplenet.model import DecoupleNet as DecoupleNet
     from decouplenet.model import build_model as build_model
+    from decouplenet.registration import register_backbone as register_backbone
+    from decouplenet.registration import register_format as register_format
+    from decouplenet.registration import register_head as register_head
+    from decouplenet.registration import register_loss as register_loss
+
+    __version__: str
 
 _MODULES = {
     "Config": "config",
     "DecoupleNet": "model",
+    "ImageSet": "data.image_set",
     "build_model": "model",
     "multilabel_metrics": "metrics",
+    "register_backbone": "registration",
+    "register_format": "registration",
+    "register_head": "registration",
+    "register_loss": "registration",
     "spatial_pool": "layers",
 }
-__all__ = ["Config", "DecoupleNet", "build_model", "multilabel_metrics", "spatial_pool"]
+__all__ = [
+    "Config",
+    "DecoupleNet",
+    "ImageSet",
+    "build_model",
+    "multilabel_metrics",
+    "register_backbone",
+    "register_format",
+    "register_head",
+    "register_loss",
+    "spatial_pool",
+]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version  # takes longer to import than all else here
+
+        return version("decouple-search")
     if name not in _MODULES:
         raise AttributeError(f"module 'decouplenet' has no attribute '{name}'; public: {', '.join(_MODULES)}")
     return getattr(import_module(f"decouplenet.{_MODULES[name]}"), name)

@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
 
-from decouplenet.config import Backbone
-from decouplenet.dotted_keys import nearest
 from decouplenet.errors import InputError
+from decouplenet.extensions import BACKBONES
 
 
 def _resnet(network: nn.Module) -> tuple[nn.Module, int]:
@@ -37,7 +36,7 @@ def build_backbone(name: str, pretrained: bool | str) -> tuple[nn.Module, int]:
     """A feature extractor and its number of channels D.
 
     Args:
-        name: a name in `decouplenet.config.Backbone`.
+        name: a name of `model.backbone`, also of an extension.
         pretrained: True for torchvision's ImageNet weights, False for random weights, or a weight file
             (`.pth`, `.safetensors`) with torchvision's key names.
 
@@ -48,8 +47,8 @@ def build_backbone(name: str, pretrained: bool | str) -> tuple[nn.Module, int]:
         if pretrained:
             raise InputError("model.pretrained: backbone 'tiny' has no ImageNet weights; set it to false")
         return _tiny(), 128
-    if name not in get_args(Backbone):
-        raise InputError(f"model.backbone: unknown '{name}'; {nearest(name, get_args(Backbone))}")
+    if name not in BACKBONES.builtin:
+        return _extension(name, pretrained)
     from torchvision import models  # costs seconds to import
 
     network = models.get_model(name, weights=None)
@@ -58,6 +57,16 @@ def build_backbone(name: str, pretrained: bool | str) -> tuple[nn.Module, int]:
         state = _download(models.get_model_weights(name).IMAGENET1K_V1, name) if pretrained is True else None
         _load(backbone, state or read_weights(str(pretrained)), source=str(pretrained), name=name)
     return backbone, channels
+
+
+def _extension(name: str, pretrained: bool | str) -> tuple[nn.Module, int]:
+    built = BACKBONES.call(name, pretrained)
+    match built:
+        case (nn.Module() as backbone, int(channels)):
+            return backbone, channels
+    raise InputError(
+        f"model.backbone: '{name}' made {type(built).__name__}; it must make a pair of an nn.Module and its channels D"
+    )
 
 
 def read_weights(path: str) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ class PooledClassifier(nn.Module):
 
     Args:
         num_classes: C.
-        backbone: a name in `decouplenet.config.Backbone`.
+        backbone: a name of `model.backbone`.
         pooling: `gap` (average) or `gmp` (maximum).
         pretrained: True, False or a weight file.
     """
@@ -60,7 +60,7 @@ class Wildcat(nn.Module):
 
     Args:
         num_classes: C.
-        backbone: a name in `decouplenet.config.Backbone`.
+        backbone: a name of `model.backbone`.
         maps_per_class: m.
         k_pos: number (int) or share (float) of the highest pixels to pool.
         k_neg: the same for the lowest pixels; 0 leaves their term out.

@@ -10,13 +10,14 @@ import functools
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, Generic, NoReturn, TypeVar, get_type_hints
+from pathlib import Path
+from typing import Any, Generic, Literal, NoReturn, TypeVar, get_type_hints
 
-from decouplenet.config import KEYS, SECTIONS, Config, check_keys
+from decouplenet.config import FACTS, KEYS, SECTIONS, Config, check_keys
 from decouplenet.config_facts import attribute_docs
 from decouplenet.dotted_keys import flatten, nearest, nest
 from decouplenet.errors import InputError, TrainingFailed
-from decouplenet.typed_values import describe, typed_value
+from decouplenet.typed_values import check_type, describe, typed_value
 from decouplenet.yaml_text import load_yaml
 
 _Flags = TypeVar("_Flags")
@@ -64,7 +65,7 @@ class CommandParser(Generic[_Flags]):
         self._fields: dict[str, Field[Any]] = {each.name: each for each in fields(flags)}  # type: ignore[arg-type]
         self._sections = SECTIONS if config_keys else {}
         self._keys = KEYS if config_keys else ()
-        self._kinds = {**get_type_hints(flags), **_key_types()}
+        self._kinds = {**get_type_hints(flags), **{key: key_type(key) for key in self._keys}}
         usage = f"{prog} [flags]{' [--section.key VALUE ...]' if config_keys else ''}"
         self._parser = _Parser(prog=prog, usage=usage, description=description, exit_on_error=False, allow_abbrev=False)
         config_help = "YAML file of config keys and flags; the command line wins"
@@ -161,9 +162,7 @@ class CommandParser(Generic[_Flags]):
 
     def _check_minimums(self, flags: Mapping[str, Any]) -> None:
         for name, value in flags.items():
-            minimum = self._fields[name].metadata["minimum"]
-            if minimum is not None and value is not None and value < minimum:
-                raise InputError(f"{_flag_name(name)}: {value} is out of range; it must be at least {minimum:g}")
+            _check_minimum(_flag_name(name), value, self._fields[name].metadata["minimum"])
 
 
 class _Parser(argparse.ArgumentParser):
@@ -194,14 +193,50 @@ def _checked(name: str, kind: Any, value: Any, where: str) -> Any:
     try:
         return typed_value(kind, value)
     except ValueError:
-        raise InputError(f"{where}{name}: {value} is not {describe(kind)}") from None
+        hint = "; a name of your own needs its package, or a registration first" if _takes_names(name) else ""
+        raise InputError(f"{where}{name}: {value} is not {describe(kind)}{hint}") from None
+
+
+def _takes_names(key: str) -> bool:
+    return key in FACTS and FACTS[key].names is not None
+
+
+def key_type(key: str) -> Any:
+    """The type of a config key. A key that takes names is a Literal of all that are valid now."""
+    names = FACTS[key].names
+    return Literal.__getitem__(names()) if names else _declared_types()[key]
 
 
 @functools.cache
-def _key_types() -> dict[str, Any]:
-    """The type of every config key."""
+def _declared_types() -> dict[str, Any]:
+    """The declared type of every config key."""
     hints = {name: get_type_hints(section) for name, section in SECTIONS.items()}
     return {key: hints[section][name] for key in KEYS for section, _, name in [key.partition(".")]}
+
+
+def check_flags(flags: _Flags) -> _Flags:
+    """The flags of a command, given in Python, if each has a valid value.
+
+    Args:
+        flags: an instance of a dataclass whose fields are made by `flag`.
+
+    Raises:
+        InputError: a value of another type, or below its minimum.
+    """
+    kinds = get_type_hints(type(flags))
+    for each in fields(flags):  # type: ignore[arg-type]
+        value, minimum = getattr(flags, each.name), each.metadata["minimum"]
+        try:
+            check_type(kinds[each.name], value)
+        except ValueError:
+            raise InputError(f"{each.name}: {value!r} is not {describe(kinds[each.name])}") from None
+        _check_minimum(each.name, value, minimum)
+    return flags
+
+
+def _check_minimum(name: str, value: Any, minimum: float | None) -> None:
+    if minimum is not None and value is not None and value < minimum:
+        raise InputError(f"{name}: {value} is out of range; it must be at least {minimum:g}")
 
 
 def parse_config(flat: Mapping[str, Any], where: str = "config") -> Config:
@@ -215,11 +250,26 @@ def parse_config(flat: Mapping[str, Any], where: str = "config") -> Config:
         InputError: an unknown key, an ill-typed value, or a value out of range.
     """
     check_keys(flat, where)
-    typed = {key: _checked(key, _key_types()[key], value, f"{where}: ") for key, value in flat.items()}
+    typed = {key: _checked(key, key_type(key), value, f"{where}: ") for key, value in flat.items()}
     try:
         return Config.from_dict(nest(typed))
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
+
+
+def command_name(command: str, module: str) -> str:
+    """A command as the user started it, for its usage line.
+
+    Args:
+        command: its name after `decouple-search`.
+        module: the words after `python -m` that start the command alone.
+    """
+    program = Path(sys.argv[0])
+    if program.stem == "decouple-search":
+        return f"decouple-search {command}"
+    if program.parts[-2:] == ("decouple_search", "__main__.py"):
+        return f"python -m decouple_search {command}"
+    return f"python -m {module}"
 
 
 def print_line(text: str) -> None:

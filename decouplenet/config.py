@@ -13,20 +13,7 @@ from typing import Any, ClassVar, Literal, SupportsIndex
 from decouplenet.config_facts import Facts, config_key, facts_of
 from decouplenet.dotted_keys import flatten, nearest
 from decouplenet.errors import InputError
-
-Backbone = Literal[
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "resnet101",
-    "resnet152",
-    "mobilenet_v2",
-    "convnext_tiny",
-    "convnext_small",
-    "efficientnet_b0",
-    "tiny",
-]
-
+from decouplenet.extensions import BACKBONES, FORMATS, HEADS, LOSSES
 
 EpochMeasure = Literal[
     "val_map",
@@ -53,11 +40,11 @@ class ModelConfig:
 
     FACTS: ClassVar[Facts] = Facts(bound=True)
 
-    backbone: Backbone = "resnet101"
+    backbone: str = config_key("resnet101", names=BACKBONES.names)
     """Feature extractor: a network of torchvision by its name, or tiny for small synthetic images."""
     pretrained: bool | str = config_key(True, bound=False)
     """ImageNet weights: true (torchvision's, downloaded once), false, or a .pth or .safetensors file."""
-    head: Literal["decouplenet", "wildcat", "gap", "gmp"] = "decouplenet"
+    head: str = config_key("decouplenet", names=HEADS.names)
     """DecoupleNet, or a baseline: WILDCAT, or a linear layer after average (gap) or max (gmp) pooling."""
     maps_per_class: int = config_key(4, heads=POOLING_HEADS)
     """m: maps that the group convolution learns for each class (section 2.1)."""
@@ -87,7 +74,7 @@ class DataConfig:
 
     FACTS: ClassVar[Facts] = Facts(bound=True, measured=True)
 
-    format: Literal["synthetic", "coco", "nuswide", "voc", "table"] = "synthetic"
+    format: str = config_key("synthetic", names=FORMATS.names)
     """Format of the labels: COCO's JSON, NUS-WIDE's lists, VOC's XML, a csv or parquet table, or drawn scenes."""
     train_annotations: str | None = config_key(None, path=True)
     """Labels of the training images: a JSON, a folder of NUS-WIDE's lists, a VOC image list, or a table."""
@@ -198,7 +185,7 @@ class TrainConfig:
     """Decay per step of a moving average of the weights, which is evaluated and saved in their place; 0 for none."""
     compile: bool = False
     """Compile the network with torch.compile. A test at the start leaves it out if steps get no faster, and says so."""
-    loss: Literal["bce", "asl", "warp"] = "bce"
+    loss: str = config_key("bce", names=LOSSES.names)
     """Binary cross-entropy (section 2.2), the asymmetric loss, or WARP's ranking loss, over all classes."""
     asl_gamma_pos: float = config_key(0.0, changeable=True)
     """asl: focusing exponent of positives; the higher it is, the less easy positives count."""

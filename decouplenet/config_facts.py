@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
+from collections.abc import Callable
 from dataclasses import Field, dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -33,6 +34,8 @@ class Facts:
     """The value is a path or an address of the user's data."""
     augmentation: bool = False
     """The key changes training images after they were read from the cache."""
+    names: Callable[[], tuple[str, ...]] | None = None
+    """The valid values of a key that takes names, also those of extensions. None means that its type says them."""
     heads: tuple[str, ...] | None = None
     """The heads (`model.head`) that use the key. None means all heads."""
 

@@ -25,7 +25,7 @@ from decouplenet.data.augment import make_augment
 from decouplenet.data.batches import Batch, Batches
 from decouplenet.data.opened import Data
 from decouplenet.errors import TrainingFailed
-from decouplenet.losses import LOSSES
+from decouplenet.losses import make_loss
 from decouplenet.metrics import ScoreAccumulator
 from decouplenet.model import build_model
 from decouplenet.optim import lr_factor, make_optimizer, set_lr
@@ -69,7 +69,7 @@ class Engine:
         torch.manual_seed(config.train.seed)  # the same weights on every rank
         with memory_errors(config):
             self._prepare(build_model(config.model, len(data.train.class_names)).to(self.device))
-        self._loss, self._augment = LOSSES[config.train.loss](config.train), make_augment(config.data)
+        self._loss, self._augment = make_loss(config.train), make_augment(config.data)
         self._inputs = Inputs(self.model, config.train.precision, self.device)
         sharing = {"rank": rank, "world": world, "threads": config.data.workers}
         self._train = Batches(data.train, data.train_pixels, config.train.batch_size, **sharing)

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from decouplenet.config import TrainConfig
-
-Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+from decouplenet.extensions import LOSSES
+from decouplenet.registration import LossFunction
 
 
 def bce_loss(logits: Tensor, targets: Tensor, ignored: Tensor | None = None) -> Tensor:
@@ -69,10 +69,19 @@ def _sum_counted(terms: Tensor, ignored: Tensor | None) -> Tensor:
     return terms.sum() if ignored is None else terms.masked_fill(ignored, 0.0).sum()
 
 
-LOSSES: dict[str, Callable[[TrainConfig], Loss]] = {
+BUILT_IN: dict[str, Callable[[TrainConfig], LossFunction]] = {
     "bce": lambda config: bce_loss,
     "asl": lambda config: partial(
         asymmetric_loss, gamma_pos=config.asl_gamma_pos, gamma_neg=config.asl_gamma_neg, margin=config.asl_margin
     ),
     "warp": lambda config: warp_loss,
 }
+
+
+def make_loss(config: TrainConfig) -> LossFunction:
+    """The loss of a config: built in, or an extension's.
+
+    Raises:
+        InputError: the loss is unknown.
+    """
+    return BUILT_IN[config.loss](config) if config.loss in BUILT_IN else LOSSES.get(config.loss)

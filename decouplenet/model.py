@@ -5,12 +5,15 @@ Shapes: B images, D backbone channels, C classes, m maps per class; H=W=14 for a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from decouplenet.backbones import build_backbone
 from decouplenet.baselines import BASELINES
 from decouplenet.config import ModelConfig
 from decouplenet.errors import InputError
+from decouplenet.extensions import HEADS
 from decouplenet.layers import Attention, SpaceToDepth, SpatialPool, class_max, make_upsampling
 
 
@@ -19,7 +22,7 @@ class DecoupleNet(nn.Module):
 
     Args:
         num_classes: C.
-        backbone: a name in `decouplenet.config.Backbone`.
+        backbone: a name of `model.backbone`.
         maps_per_class: m, the maps that the group convolution learns for each class.
         upsampling: `transposed`, `bilinear` or `none` (Table 4).
         attention: `arch1` (from the class maps), `arch2` (from the backbone's features), `none`, or `joint`
@@ -77,14 +80,46 @@ class DecoupleNet(nn.Module):
         return class_max(maps, self.maps_per_class)
 
 
+class ExtensionNet(nn.Module):
+    """A backbone and the head of an extension (`register_head`).
+
+    Args:
+        config: its `head` is the extension's name.
+        num_classes: C.
+    """
+
+    def __init__(self, config: ModelConfig, num_classes: int) -> None:
+        super().__init__()
+        self._name, self._num_classes = config.head, num_classes
+        self.backbone, channels = build_backbone(config.backbone, config.pretrained)
+        self.head = HEADS.call(config.head, channels, num_classes, config)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """B×3×S×S -> logits B×C."""
+        logits: Tensor = self.head(self.backbone(images))
+        if logits.shape != (len(images), self._num_classes):
+            wanted = (len(images), self._num_classes)
+            raise InputError(f"model.head: '{self._name}' gives logits of {tuple(logits.shape)}, not {wanted}")
+        return logits
+
+    def class_maps(self, images: Tensor) -> Tensor:
+        """The head's own maps: B×3×S×S -> B×C×H×W."""
+        class_maps: Callable[[Tensor], Tensor] | None = getattr(self.head, "class_maps", None)
+        if class_maps is None:
+            raise InputError(f"model.head: '{self._name}' has no method class_maps, so it has no heat maps")
+        return class_maps(self.backbone(images))
+
+
 def build_model(config: ModelConfig, num_classes: int) -> nn.Module:
-    """The network of a config: DecoupleNet or a baseline, B×3×S×S -> logits B×C.
+    """The network of a config: DecoupleNet, a baseline or an extension's head, B×3×S×S -> logits B×C.
 
     Raises:
-        InputError: the backbone is unknown, or the weights do not load.
+        InputError: the backbone or the head is unknown, or the weights do not load.
     """
     if config.head in BASELINES:
         return BASELINES[config.head](config, num_classes)
+    if config.head != "decouplenet":
+        return ExtensionNet(config, num_classes)
     return DecoupleNet(
         num_classes,
         backbone=config.backbone,

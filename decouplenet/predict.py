@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from decouplenet.command_line import CommandParser, flag, print_line, run
+from decouplenet.command_line import CommandParser, command_name, flag, print_line, run
 from decouplenet.dotted_keys import nearest
 from decouplenet.errors import InputError
 
@@ -44,7 +44,7 @@ class Flags:
 def parser() -> CommandParser[Flags]:
     """The command's flags and all config keys. `data.*` keys say where the labels for `--truth` are."""
     return CommandParser(
-        "python -m decouplenet.predict",
+        command_name("predict", "decouplenet.predict"),
         "Label photos with a checkpoint. A photo gets each class with a probability above 0.5, or above the class's "
         "threshold.",
         Flags,

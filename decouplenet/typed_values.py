@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 import types
-from typing import Any, Literal, Union, get_args, get_origin
-
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from decouplenet.yaml_text import parse_value
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 @functools.cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
+    from pydantic import ConfigDict, TypeAdapter  # takes 0.2 s to import, and --help needs none of it
+
     return TypeAdapter(kind, config=ConfigDict(strict=True))
 
 
@@ -36,9 +39,21 @@ def typed_value(kind: Any, value: Any) -> Any:
     for candidate in candidates:
         try:
             return _adapter(kind).validate_python(candidate)
-        except ValidationError:
+        except ValueError:  # pydantic's ValidationError is one
             continue
     raise ValueError(f"{value!r} is not {describe(kind)}")
+
+
+def check_type(kind: Any, value: Any) -> None:
+    """Refuse a value that is not of the type `kind`. Nothing is converted, but an int is a float.
+
+    Raises:
+        ValueError: the value is not of that type.
+    """
+    try:
+        _adapter(kind).validate_python(value)
+    except ValueError:  # pydantic's ValidationError is one
+        raise ValueError(f"{value!r} is not {describe(kind)}") from None
 
 
 def describe(kind: Any) -> str:

@@ -1,5 +1,7 @@
 """Fixtures of all tests: small data that is drawn here, a small space, and the shared data where there is any."""
 
+import importlib
+import sys
 from pathlib import Path
 from urllib.parse import quote_plus
 
@@ -99,3 +101,39 @@ def space_file(tmp_path, small_space):
         return file
 
     return write
+
+
+@pytest.fixture
+def registries(monkeypatch):
+    """Extensions that the test registers are forgotten after it."""
+    from decouple_search.samplers.registry import EXTENSIONS
+    from decouplenet.extensions import KINDS
+
+    for kind in (*KINDS, EXTENSIONS):
+        monkeypatch.setattr(kind, "_registered", kind.registered)
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """A function that installs a package until the test ends: its module, and the metadata of its entry points."""
+    from decouplenet import extensions
+
+    site, modules = tmp_path / "site", []
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+
+    def install(module, source, group, **entry_points):
+        (site / f"{module}.py").write_text(source)
+        metadata = site / f"{module}-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+        lines = [f"{name} = {value}" for name, value in entry_points.items()]
+        (metadata / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
+        modules.append(module)
+        importlib.invalidate_caches()
+        extensions._entry_points.cache_clear()
+
+    yield install
+    extensions._entry_points.cache_clear()
+    for module in modules:
+        sys.modules.pop(module, None)

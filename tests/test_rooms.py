@@ -9,13 +9,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = (
+    {"__main__"},
     {"tune", "train", "evaluate", "report"},
-    {"dry_run", "search_setup"},
+    {"api"},
+    {"runs", "dry_run"},
+    {"search_setup"},
     {"search_run"},
     {"plan"},
     {"options"},
     {"ray_tune", "ray_train"},
-    {"portable"},
     {"results"},
     {"samplers", "evaluation"},
     {"study"},
@@ -23,6 +25,7 @@ LAYERS = (
     {"gang"},
     {"storage"},
     {"space"},
+    {"portable"},
 )
 """The rooms and modules of decouple_search, top to bottom. Those in one layer do not import each other."""
 MODULES = {

@@ -18,6 +18,7 @@ import ray
 from numpy.typing import NDArray
 
 from decouple_search.evaluation.member import EnsembleMember
+from decouple_search.gang.carried import pack_extensions, unpack_extensions
 from decouple_search.gang.errors import is_loss, message_of
 from decouple_search.machines.connection import available, connect
 from decouple_search.machines.prepare import open_split
@@ -99,7 +100,7 @@ def _scoring_config(config: Config, resolved: Config, workers: int, images: int,
     return replace(config, scaling=scaling, train=replace(config.train, batch_size=share * world))
 
 
-def score_share(checkpoint: Checkpoint, config: Config, split: str, rank: int) -> ScoreAccumulator:
+def score_share(checkpoint: Checkpoint, config: Config, split: str, rank: int, extensions: bytes) -> ScoreAccumulator:
     """Score a worker's share of the images; a Ray task.
 
     Args:
@@ -107,6 +108,7 @@ def score_share(checkpoint: Checkpoint, config: Config, split: str, rank: int) -
         config: data, precision, and the number of workers.
         split: train or val.
         rank: the number of this share.
+        extensions: the packed extensions of the driver.
     """
     import torch
 
@@ -115,6 +117,7 @@ def score_share(checkpoint: Checkpoint, config: Config, split: str, rank: int) -
     from decouplenet.data.formats import load_image_sets
     from decouplenet.scoring import memory_errors, score
 
+    unpack_extensions(extensions)
     torch.set_num_threads(max(1, int(config.scaling.cpus_per_worker)))
     data, world = config.data, config.scaling.workers_per_trial
     images = load_image_sets(data)[split == "val"]
@@ -135,8 +138,8 @@ def _start(checkpoint: Checkpoint, config: Config, split: str) -> list[Any]:
     task: Callable[..., Any] = ray.remote(num_cpus=scaling.cpus_per_worker, num_gpus=scaling.gpus_per_worker or 0)(
         score_share
     ).remote
-    stored = ray.put(checkpoint)
-    return [task(stored, config, split, rank) for rank in range(scaling.workers_per_trial)]
+    stored, extensions = ray.put(checkpoint), pack_extensions()
+    return [task(stored, config, split, rank, extensions) for rank in range(scaling.workers_per_trial)]
 
 
 def _gather(shares: Sequence[Any], images: int, name: str) -> NDArray[np.float32]:

@@ -37,6 +37,7 @@ class Gang:
     Args:
         scaling: the number of workers, what each needs, and for how long a call may make no progress.
         placement_group: where the workers run, one bundle each, in order; None for anywhere.
+        extensions: the packed extensions of the driver.
 
     Raises:
         ray.exceptions.RayError: in any call, a worker died. The gang must not be used any more.
@@ -45,7 +46,9 @@ class Gang:
             start another configuration unless it is `broken`. (`is_loss` tells it from other RayErrors.)
     """
 
-    def __init__(self, scaling: ScalingConfig, placement_group: PlacementGroup | None = None) -> None:
+    def __init__(
+        self, scaling: ScalingConfig, placement_group: PlacementGroup | None = None, extensions: bytes = b""
+    ) -> None:
         self.broken = False
         """Whether some workers do not answer after another worker failed."""
         self._hang_timeout = scaling.hang_timeout
@@ -57,7 +60,7 @@ class Gang:
                 placement_group, placement_group_bundle_index=rank
             )
             options: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "scheduling_strategy": where or "DEFAULT"}
-            self._workers.append(remote.options(**options).remote(rank, world, cpus, gpus))
+            self._workers.append(remote.options(**options).remote(rank, world, cpus, gpus, extensions))
         self.locations: list[WorkerLocation] = []
         """Where the workers run, by rank."""
         try:

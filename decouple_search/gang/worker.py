@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import ray
 
+from decouple_search.gang.carried import unpack_extensions
 from decouple_search.gang.compat import abort_collectives
 from decouple_search.gang.epoch_result import EpochResult
 from decouplenet.checkpoint_files import METRICS, STATE, WEIGHTS
@@ -90,11 +91,13 @@ class GangWorker:
         world: the number of workers in the gang.
         cpus: the cores that torch may use.
         gpus: GPUs or the share of a GPU; 0 for none.
+        extensions: the packed extensions of the driver.
     """
 
-    def __init__(self, rank: int, world: int, cpus: float, gpus: float) -> None:
+    def __init__(self, rank: int, world: int, cpus: float, gpus: float, extensions: bytes = b"") -> None:
         import decouplenet.engine  # noqa: F401 - all workers import torch at the same time, not in turn
 
+        unpack_extensions(extensions)
         self._rank, self._world, self._cpus = rank, world, cpus
         self._device = "cuda:0" if gpus else "cpu"
         self.beats = 0

@@ -45,9 +45,16 @@ class Capacity:
         Raises:
             InputError: no trial fits; the message shows the arithmetic.
         """
-        trials, scaling = self.trials(machines), self.scaling
-        if trials:
+        if trials := self.trials(machines):
             return trials
+        raise InputError(
+            f"{self.shortage(machines)}; "
+            "lower scaling.workers_per_trial, scaling.cpus_per_worker or scaling.gpus_per_worker"
+        )
+
+    def shortage(self, machines: Sequence[Resources]) -> str:
+        """Why no trial fits: what a trial needs, and what the machines have, in a line."""
+        scaling = self.scaling
         gpus = f" and {scaling.gpus_per_worker:g} GPU" if scaling.gpus_per_worker else ""
         need = f"{count_of(scaling.workers_per_trial, 'worker')} of {scaling.cpus_per_worker:g} CPU{gpus}"
         alike = Counter(
@@ -58,11 +65,25 @@ class Capacity:
             for (cpu, gpu, workers), count in alike.items()
         )
         fitting = sum(self.workers_on(machine) for machine in machines)
-        raise InputError(
+        return (
             f"scaling: a trial needs {need}{PLACEMENT_WORDS.get(scaling.placement_strategy, '')}, and room for "
-            f"{fitting} is there ({have}); "
-            "lower scaling.workers_per_trial, scaling.cpus_per_worker or scaling.gpus_per_worker"
+            f"{fitting} is there ({have})"
         )
+
+    def largest_fitting(self, machines: Sequence[Resources]) -> ScalingConfig | None:
+        """The largest smaller need of a trial that fits on the machines; None where none does.
+
+        GPUs are given up only if no machine has one. Workers keep their GPUs and get fewer CPUs, before there are fewer
+        workers.
+        """
+        gpus = self.scaling.gpus_per_worker if any(machine.get("GPU") for machine in machines) else 0.0
+        whole = range(int(self.scaling.cpus_per_worker), 0, -1)
+        for workers in range(self.scaling.workers_per_trial, (self.scaling.min_workers_per_trial or 1) - 1, -1):
+            for cpus in (self.scaling.cpus_per_worker, *whole):
+                scaling = replace(self.scaling, workers_per_trial=workers, cpus_per_worker=cpus, gpus_per_worker=gpus)
+                if Capacity(scaling).trials(machines):
+                    return scaling
+        return None
 
     def with_workers(self, workers: int) -> Capacity:
         """The same for trials of another number of workers."""
@@ -126,8 +147,9 @@ def largest_cluster(config: Config, limits: ClusterLimits) -> tuple[Config, list
     """
     bare = next((each.name for each in limits.machine_types if not each.resources), None)
     if bare:
+        place = "" if limits.autoscales else " under `metadata`"
         raise InputError(
-            f"--cluster: the file does not say what a {bare} has; give its `resources` (CPU, GPU), or plan on it"
+            f"--cluster: the file does not say what a {bare} has; give its `resources` (CPU, GPU){place}, or plan on it"
         )
     config = resolve_gpus(config, [each.resources for each in limits.machine_types])
     workers = Capacity(config.scaling).launched(limits)

@@ -107,7 +107,7 @@ def current_machines(config: Config, limits: ClusterLimits | None) -> tuple[Conf
     Returns:
         The config, with one GPU per worker if it leaves that open and there are GPUs; the machines.
     """
-    if limits is None:
+    if limits is None or not limits.autoscales:
         return resolve_gpus(config, alive()), alive()
     config = resolve_gpus(config, [*alive(), *(machine_type.resources for machine_type in limits.machine_types)])
     return config, Capacity(config.scaling).grown(alive(), limits, head=HEAD_RESOURCE)

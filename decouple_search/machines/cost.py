@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from decouple_search.machines.capacity import Capacity
+from decouple_search.machines.capacity import Capacity, count_of
 from decouple_search.machines.manifest import ClusterLimits
 from decouplenet.config import Config
 from decouplenet.dotted_keys import nearest
@@ -54,14 +54,19 @@ def describe_cost(
         epochs: the minimum and the maximum over all trials.
         epoch_seconds: seconds per epoch of a trial; None where this is not known.
         time_budget: seconds after which the search ends; None for no limit.
-        running: trials that run at the same time.
+        running: trials that run at the same time; 0 where none fits.
         prices: per hour, by type of machine.
     """
-    used = _used(config, cluster, running) if cluster else []
     lines = []
+    if not running:
+        lines += [f"machines   none, as no trial fits; {cluster.max_workers} workers at most"] if cluster else []
+        return "\n".join([*lines, "hours      not known, as no trial fits"])
+    used = _used(config, cluster, running) if cluster else []
     if cluster:
         counted = ", ".join(f"{count} {name}" for name, count in Counter(used).items())
-        lines.append(f"machines   {counted} for {running} trials at a time; {cluster.max_workers} workers at most")
+        lines.append(
+            f"machines   {counted} for {count_of(running, 'trial')} at a time; {cluster.max_workers} workers at most"
+        )
     if epoch_seconds is None:
         return "\n".join([*lines, "hours      not known without --epoch-seconds, the seconds per epoch of a trial"])
     hours = [count * epoch_seconds / 3600 for count in epochs]

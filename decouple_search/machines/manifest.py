@@ -34,6 +34,9 @@ class ClusterLimits(NamedTuple):
     """The types of worker machines."""
     max_workers: int
     """Worker machines of all types together."""
+    autoscales: bool = True
+    """Whether machines are launched for trials that wait. Otherwise all are there, and a search asks Ray what they
+    have: the file's `resources` are for the plan alone."""
 
     def launched(self, fit: Sequence[int]) -> list[MachineType]:
         """The worker machines of the cluster at its largest; types that take the most workers come first.
@@ -68,9 +71,16 @@ def _ray_up(content: Mapping[str, Any]) -> ClusterLimits:
     types = {key: _type(key, given, 0 if key == name else max_workers) for key, given in _types(content).items()}
     head = types.get(name) or MachineType("head", {}, 1, 1, 0)
     addresses = content["provider"].get("worker_ips")
-    if addresses and not types:  # the user's own machines; the file gives only their addresses
-        return ClusterLimits(head, (MachineType("worker", {}, len(addresses), len(addresses), 0),), len(addresses))
+    if addresses and not types:
+        return _own_machines(content.get("metadata") or {}, len(addresses))
     return ClusterLimits(head, tuple(each for each in types.values() if each.maximum), max_workers)
+
+
+def _own_machines(metadata: Mapping[str, Any], count: int) -> ClusterLimits:
+    """The user's own machines. Ray's provider `local` has no key for what they have, so `metadata` has it."""
+    resources = _resources(metadata)
+    head = MachineType("head", {"CPU": 0.0} if resources else {}, 1, 1, 0)
+    return ClusterLimits(head, (MachineType("worker", resources, count, count, 0),), count, autoscales=False)
 
 
 def _types(content: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -79,9 +89,13 @@ def _types(content: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _type(name: str, given: Mapping[str, Any], maximum: int) -> MachineType:
-    resources = {key: float(amount) for key, amount in (given.get("resources") or {}).items()}
     limits = given.get("min_workers", 0), given.get("max_workers", maximum)
-    return MachineType(name, resources, *limits, given.get("priority", 0))
+    return MachineType(name, _resources(given), *limits, given.get("priority", 0))
+
+
+def _resources(section: Mapping[str, Any]) -> dict[str, float]:
+    """The `resources` of a section; empty where it does not give them."""
+    return {key: float(amount) for key, amount in (section.get("resources") or {}).items()}
 
 
 def _kuberay(spec: Mapping[str, Any]) -> ClusterLimits:

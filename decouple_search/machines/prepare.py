@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import ray
 from rich.progress import Progress
 
+from decouple_search.gang.carried import pack_extensions, unpack_extensions
 from decouple_search.gang.errors import message_of
 from decouplenet.command_line import print_line
 from decouplenet.config import Config
@@ -17,6 +18,7 @@ from decouplenet.data.cache import open_pixels
 from decouplenet.data.formats import load_image_sets
 from decouplenet.data.image_set import ImageSet
 from decouplenet.errors import InputError
+from decouplenet.registration import own_parts
 
 
 def prepare_data(config: Config, *, decode: bool) -> int:
@@ -46,25 +48,36 @@ def open_split(config: Config, split: str, *, decode: bool) -> ImageSet:
     return images
 
 
-def check_weights(config: Config) -> None:
-    """Read or download the backbone's weights once, before every worker tries to.
+def check_networks(configs: Sequence[Config]) -> None:
+    """Read or download the backbones' weights once, before every worker tries to, and try the extensions.
 
     Raises:
-        InputError: the weights cannot be read.
+        InputError: weights cannot be read, or an extension fails.
     """
-    if config.model.pretrained:
-        attempt = ray.remote(num_cpus=0)(build_backbone_of).remote(config)
-        try:
-            ray.get(attempt)
-        except InputError as error:
-            raise InputError(message_of(error)) from None
+    if not any(config.model.pretrained or own_parts(config) for config in configs):
+        return
+    attempt = ray.remote(num_cpus=0)(try_networks).remote(configs, pack_extensions())
+    try:
+        ray.get(attempt)
+    except InputError as error:
+        raise InputError(message_of(error)) from None
 
 
-def build_backbone_of(config: Config) -> None:
-    """Build a config's backbone, only to see whether that fails."""
+def try_networks(configs: Sequence[Config], extensions: bytes) -> None:
+    """Build the networks of configs, only to see whether that fails; a Ray task.
+
+    Args:
+        configs: the configs.
+        extensions: the packed extensions.
+    """
     from decouplenet.backbones import build_backbone
+    from decouplenet.extension_check import check_extensions
 
-    build_backbone(config.model.backbone, config.model.pretrained)
+    unpack_extensions(extensions)
+    for config in configs:
+        if config.model.pretrained:
+            build_backbone(config.model.backbone, config.model.pretrained)
+        check_extensions(config)
 
 
 def _decode(images: ImageSet, name: str, config: Config) -> None:

@@ -20,6 +20,8 @@ class LoopSettings:
     """The training's folder on a disk that all machines share; None in object storage."""
     checkpoint: str | None
     """The checkpoint to resume from where Ray Train knows of none."""
+    extensions: bytes
+    """The packed extensions of the driver."""
 
     def to_ray(self) -> dict[str, Any]:
         """The dict that Ray Train passes to a worker."""

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import ray
 from ray.train import Checkpoint, UserCallback
 
+from decouple_search.gang.carried import unpack_extensions
 from decouple_search.ray_train import compat
 from decouple_search.ray_train.compat import API
 from decouple_search.ray_train.messages import LoopSettings, Reason, TrainReport, WorkerLost
@@ -43,6 +44,7 @@ def train_loop(carried: dict[str, Any]) -> None:
     import torch
 
     settings = LoopSettings.from_ray(carried)
+    unpack_extensions(settings.extensions)
     context, config = API.get_context(), Config.from_dict(settings.config)
     rank, world = context.get_world_rank(), context.get_world_size()
     torch.set_num_threads(max(1, int(config.scaling.cpus_per_worker)))

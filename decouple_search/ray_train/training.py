@@ -17,10 +17,11 @@ import ray.train
 from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from decouple_search.gang.carried import pack_extensions
 from decouple_search.gang.gang import MIN_START_SECONDS
 from decouple_search.machines.connection import Connection, available, connect, sigterm_as_sigint, wait_for_machines
 from decouple_search.machines.folder_check import check_folder
-from decouple_search.machines.prepare import check_weights, prepare_data
+from decouple_search.machines.prepare import check_networks, prepare_data
 from decouple_search.machines.ray_watch import ending_with_ray
 from decouple_search.ray_train import compat
 from decouple_search.ray_train.compat import API, SNAPSHOT
@@ -28,8 +29,8 @@ from decouple_search.ray_train.listener import CHECKPOINTS, Listener
 from decouple_search.ray_train.messages import LoopSettings, TrainReport
 from decouple_search.ray_train.request import FLAGS, TrainRequest
 from decouple_search.ray_train.train_loop import USER_ERRORS, DriverCallback, first_failure, train_loop
-from decouple_search.results.best_checkpoint import BEST_CHECKPOINT, export_checkpoint
-from decouple_search.results.tables import write_config
+from decouple_search.results.best_checkpoint import export_checkpoint
+from decouple_search.results.tables import BEST_CHECKPOINT, write_config
 from decouple_search.space.objective import Objective
 from decouplenet.atomic_files import replace_file
 from decouplenet.checkpoint_files import CONFIG, METRICS, STATE
@@ -55,7 +56,7 @@ def open_training(request: TrainRequest) -> Iterator[Training]:
         resolved, machines, _ = available(config, connection.limits())
         config = _with_workers(resolved, request.max_workers)
         has_validation = prepare_data(config, decode=len(machines) == 1) > 0
-        check_weights(config)
+        check_networks([config])
         start = _write_folder(request, config)
         if request.folder.shared_file(CONFIG) is None:  # on a shared disk each worker looks for itself
             check_folder(request.folder, connection.limits())
@@ -143,6 +144,7 @@ class Training:
             config=self.config.to_dict(),
             folder=str(folder.local) if folder.shared_file(CONFIG) else None,
             checkpoint=self.start,
+            extensions=pack_extensions(),
         )
         return API.torch.TorchTrainer(
             train_loop,

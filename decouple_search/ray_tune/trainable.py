@@ -46,17 +46,25 @@ class DecoupleTrial(tune.Trainable):
     _filesystem: Any
     _latency: float | None
     _lineage: tuple[str, ...]
+    _extensions: bytes
 
-    def setup(self, config: dict[str, Any], filesystem: Any = None, shared_file: str | None = None) -> None:
+    def setup(
+        self,
+        config: dict[str, Any],
+        filesystem: Any = None,
+        shared_file: str | None = None,
+        extensions: bytes = b"",
+    ) -> None:
         """Start the slot's gang, and the first configuration on it.
 
         Args:
             config: the first trial's specification.
             filesystem: pyarrow's file system that checkpoints are in; None for this machine's.
             shared_file: a file that every machine must see; None where machines share no disk.
+            extensions: the packed extensions of the driver.
         """
         self._gang, self._filesystem = None, filesystem or LocalFileSystem()
-        self._missing_folder = None
+        self._extensions, self._missing_folder = extensions, None
         if shared_file and not Path(shared_file).is_file():
             self._missing_folder = f"'{shared_file}' is not there on {ray.util.get_node_ip_address()}"
         self._start(TrialSpec.from_tune(config))
@@ -166,7 +174,7 @@ class DecoupleTrial(tune.Trainable):
     def _warm_gang(self) -> Gang:
         """The slot's gang; a new gang in this trial's placement group if there is none."""
         if self._gang is None:
-            self._gang = Gang(self._scaling, ray.util.get_current_placement_group())
+            self._gang = Gang(self._scaling, ray.util.get_current_placement_group(), self._extensions)
         return self._gang
 
     def _guarded(self, call: Callable[[Gang], _T]) -> _T | None:

@@ -8,6 +8,7 @@ from typing import Any
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
+from decouple_search.gang.carried import pack_extensions
 from decouple_search.ray_tune.compat import allow_pending_trials
 from decouple_search.ray_tune.resources import trial_resources
 from decouple_search.ray_tune.searcher import StudySearcher
@@ -46,11 +47,8 @@ def make_tuner(
         starting: the number of trials that may wait for their machines at the same time.
     """
     allow_pending_trials(starting)
-    trainable = tune.with_parameters(
-        DecoupleTrial, filesystem=checkpoints.system, shared_file=folder.shared_file(DEFINITION)
-    )
     return tune.Tuner(
-        tune.with_resources(trainable, trial_resources(config.scaling)),
+        _trainable(folder, checkpoints, config),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
@@ -70,6 +68,17 @@ def make_tuner(
             verbose=0,
         ),
     )
+
+
+def _trainable(folder: Folder, checkpoints: Checkpoints, config: Config) -> Any:
+    """The trials' class, with what all of them share and with the resources of each."""
+    trainable = tune.with_parameters(
+        DecoupleTrial,
+        filesystem=checkpoints.system,
+        shared_file=folder.shared_file(DEFINITION),
+        extensions=pack_extensions(),
+    )
+    return tune.with_resources(trainable, trial_resources(config.scaling))
 
 
 def _folder_name(trial: Any) -> str:

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import optuna
 import ray
 
+from decouple_search.gang.carried import pack_extensions
 from decouple_search.gang.errors import GangHungError
 from decouple_search.gang.gang import Gang
+from decouple_search.results.tables import BEST_CHECKPOINT
 from decouple_search.space.space import Space
 from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.study.ranking import best_trial
@@ -21,9 +23,6 @@ from decouplenet.checkpoint_files import CHECKPOINT_FILES, CONFIG, METRICS
 from decouplenet.command_line import print_line
 from decouplenet.config import Config
 from decouplenet.yaml_text import load_yaml
-
-BEST_CHECKPOINT = "best_checkpoint"
-"""The folder of the exported checkpoint."""
 
 
 class BestCheckpoint(NamedTuple):
@@ -114,7 +113,7 @@ def _compare(metric: str, measured: dict[str, Any], trained: dict[str, Any]) -> 
 
 def _measured(checkpoint: Path) -> dict[str, Any]:
     config = Config.from_dict(load_yaml(checkpoint / CONFIG))
-    gang = Gang(config.scaling)
+    gang = Gang(config.scaling, extensions=pack_extensions())
     try:
         gang.start(config)
         gang.restore({file.name: file.read_bytes() for file in checkpoint.iterdir()})

@@ -23,6 +23,8 @@ from decouplenet.errors import InputError
 LEADERBOARD = "leaderboard.csv"
 BEST_CONFIG = "best_config.yaml"
 SUMMARY = "summary.json"
+BEST_CHECKPOINT = "best_checkpoint"
+"""The folder of the best trial's checkpoint, in a search's or training's folder."""
 FIXED_COLUMNS = ("trial_id", "state", "epochs", "val_map", "seconds")
 """The first columns of every leaderboard. Columns of other objectives and of the parameters follow."""
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from decouple_search.stopping.scheduler import STOPPING
-from decouplenet.dotted_keys import nearest
 from decouplenet.errors import InputError
+from decouplenet.extensions import Extensions
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 StopVeto = Callable[[int, int, float], bool]
 """Whether a trial that would be stopped continues, by its number, the epoch that just ended, and its value then."""
+
+
+_Factory = TypeVar("_Factory", bound=Callable[..., Any])
 
 
 class Sampler(NamedTuple):
@@ -86,6 +89,30 @@ SAMPLERS: dict[str, Sampler] = {
 }
 
 
+SamplerFactory = Callable[["Space", int, int], "BaseSampler"]
+"""From the space, the epochs of a full training and a seed: a sampler for a trial. It may learn from the study only."""
+EXTENSIONS: Extensions[SamplerFactory] = Extensions("--sampler", "decouple_search.samplers", list(SAMPLERS))
+
+
+def register_sampler(name: str) -> Callable[[_Factory], _Factory]:
+    """Decorator: add a sampler under a name of `--sampler`. It decorates a `SamplerFactory`."""
+
+    def register(factory: _Factory) -> _Factory:
+        EXTENSIONS.register(name, factory)
+        return factory
+
+    return register
+
+
+def sampler_named(name: str) -> Sampler:
+    """The sampler of a name, built in or an extension's.
+
+    Raises:
+        InputError: the name is unknown.
+    """
+    return SAMPLERS.get(name) or Sampler(EXTENSIONS.get(name), {"pbt": _PBT})
+
+
 def choose_sampler(name: str | None, scheduler: str, space: Space, seed: int) -> str:
     """The sampler's name: the given name, the space's, or the one that suits the scheduler and the objectives.
 
@@ -95,11 +122,10 @@ def choose_sampler(name: str | None, scheduler: str, space: Space, seed: int) ->
     name = name or space.sampler
     if name is None:
         name = "random" if scheduler == "pbt" else "gp" if len(space.objectives) == 1 else "tpe"
-    if name not in SAMPLERS:
-        raise InputError(f"--sampler: unknown '{name}'; {nearest(name, SAMPLERS)}")
+    sampler = sampler_named(name)
     if not 0 <= seed < 2**32:
         raise InputError(f"--seed: {seed} is out of range; it must be from 0 to 4294967295")
-    if reason := SAMPLERS[name].unfit.get(scheduler):
+    if reason := sampler.unfit.get(scheduler):
         raise InputError(f"--sampler: {name} does not go with the scheduler {scheduler}: {reason}")
     if name == "cmaes" and len(space.objectives) > 1:
         raise InputError("--sampler: cmaes has one objective; take nsgaii, tpe or gp for several")
@@ -114,7 +140,7 @@ def make_sampler(name: str, space: Space, epochs: int, seed: int, number: int) -
     """The sampler of a trial.
 
     Args:
-        name: a name of `SAMPLERS`.
+        name: a built-in name, or that of an extension.
         space: the searched space.
         epochs: the epochs of a full training.
         seed: the seed of the search.
@@ -123,14 +149,14 @@ def make_sampler(name: str, space: Space, epochs: int, seed: int, number: int) -
     import numpy as np
 
     mixed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-    return SAMPLERS[name].make(space, epochs, mixed)
+    return sampler_named(name).make(space, epochs, mixed)
 
 
 def make_stop_veto(name: str, space: Space, epochs: int, study: Study) -> StopVeto | None:
     """The veto of a sampler that predicts how a trial ends: a trial that it expects to be the best is not stopped.
 
     Args:
-        name: a name of `SAMPLERS`.
+        name: a built-in name, or that of an extension.
         space: the searched space.
         epochs: the epochs of a full training.
         study: the search's study.

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from decouple_search.space.domain import Choice, Domain, Float, Int, read_parameter
 from decouple_search.space.objective import Mode, Objective
 from decouple_search.space.parameter import Parameter
-from decouplenet.config import Config
+from decouple_search.space.parts import (
+    check_values,
+    checked_count,
+    checked_name,
+    in_order,
+    mapping_at,
+    read_objectives,
+    read_start,
+)
+from decouplenet.command_line import parse_config
+from decouplenet.config import Config, check_keys
 from decouplenet.dotted_keys import flatten
 from decouplenet.errors import InputError
 
@@ -21,12 +32,28 @@ MAX_GRID_POINTS = 100_000
 """The most points of a grid."""
 
 
-@dataclass(frozen=True)
 class Space:
-    """A search space, checked."""
+    """A search space, checked: fixed values, searched keys, and how they are searched.
+
+    Args:
+        search: the searched config keys, dotted, each with a `Float`, `Int` or `Choice`, or with its YAML mapping.
+        base: fixed values of config keys, dotted or nested; other keys have their defaults.
+        start: points that are tried first, each a mapping of searched keys to values.
+        objective: `{"metric": "val_map", "mode": "max"}` (the default), or a list of such mappings.
+        scheduler: `name` and its options; by default `{"name": "asha"}`.
+        trials: number of trials where the search does not give it.
+        sampler: name of the sampler where the search does not give it; None for the sampler that suits the search.
+        keep_checkpoints: ended trials whose best checkpoint stays on disk, where the search does not give the number.
+        name: name of the space; an experiment's default name begins with it.
+        fixed: keys that were given elsewhere, dotted. They win over `base`, and a searched key among them is fixed.
+        where: place of the space, for errors.
+
+    Raises:
+        InputError: what is wrong, and where.
+    """
 
     name: str
-    """The file's name without its ending."""
+    where: str
     base: Mapping[str, Any]
     """Fixed values by dotted key."""
     parameters: tuple[Parameter, ...]
@@ -38,11 +65,61 @@ class Space:
     scheduler: Mapping[str, Any]
     """`name` of the scheduler and its options."""
     trials: int
-    """Number of trials when the command line does not give it."""
-    sampler: str | None = None
-    """The sampler when the command line does not name one; None for the sampler that suits the search."""
-    keep_checkpoints: int = 3
-    """Ended trials whose best checkpoint stays on disk, when the command line does not give the number."""
+    sampler: str | None
+    keep_checkpoints: int
+
+    def __init__(
+        self,
+        search: Mapping[str, Domain | Mapping[str, Any]],
+        *,
+        base: Mapping[str, Any] | None = None,
+        start: Sequence[Mapping[str, Any]] = (),
+        objective: Mapping[str, str] | Sequence[Mapping[str, str]] | None = None,
+        scheduler: Mapping[str, Any] | None = None,
+        trials: int = 20,
+        sampler: str | None = None,
+        keep_checkpoints: int = 3,
+        name: str = "space",
+        fixed: Mapping[str, Any] | None = None,
+        where: str = "Space",
+    ) -> None:
+        fixed = dict(fixed or {})
+        self._given: dict[str, Any] = {"search": search, "base": base, "start": start, "objective": objective}
+        self._given |= {"scheduler": scheduler, "trials": trials, "sampler": sampler}
+        self._given |= {"keep_checkpoints": keep_checkpoints, "name": name, "fixed": fixed, "where": where}
+        self.name, self.where = name, where
+        self.base = _as_text(flatten(mapping_at(base, f"{where}, base"))) | fixed
+        parse_config(self.base, f"{where}, base, with the command line" if fixed else f"{where}, base")
+        domains = mapping_at(search, f"{where}, search")
+        check_keys(domains, f"{where}, search")
+        parameters = [_parameter(*item, f"{where}, search") for item in domains.items() if item[0] not in fixed]
+        if not parameters:
+            raise InputError(f"{where}: nothing is searched; add keys under 'search' or fix fewer on the command line")
+        self.parameters = in_order(parameters, f"{where}, search")
+        self.start = read_start(start, parameters, fixed, f"{where}, start")
+        self.objectives = read_objectives(objective or {}, f"{where}, objective")
+        self.scheduler = mapping_at(scheduler, f"{where}, scheduler") or {"name": "asha"}
+        self.sampler = checked_name(sampler, f"{where}, sampler")
+        self.trials = checked_count(trials, f"{where}, trials")
+        self.keep_checkpoints = checked_count(keep_checkpoints, f"{where}, keep_checkpoints")
+        check_values(self.base, self.parameters, f"{where}, search")
+
+    @classmethod
+    def of_parameters(cls, name: str, parameters: Sequence[Parameter], objective: Objective) -> Space:
+        """A space of parameters that need not be config keys, for a table of recorded trainings."""
+        space = cls.__new__(cls)
+        space.name, space.where, space.parameters, space.objectives = name, name, tuple(parameters), (objective,)
+        space.base, space.start, space.scheduler = {}, (), {"name": "asha"}
+        space.trials, space.sampler, space.keep_checkpoints = 1, None, 3
+        return space
+
+    def with_fixed(self, keys: Mapping[str, Any]) -> Space:
+        """The space with config keys fixed, dotted. They win over its base, and are no longer searched.
+
+        Raises:
+            InputError: an unknown key or a wrong value, or nothing is left to search.
+        """
+        return Space(**self._given | {"fixed": {**self._given["fixed"], **keys}}) if keys else self
 
     @property
     def objective(self) -> Objective:
@@ -58,6 +135,10 @@ class Space:
     def mode(self) -> Mode:
         """Max or min, of the first objective."""
         return self.objective.mode
+
+    def values_of(self, key: str) -> tuple[Any, ...]:
+        """The choices, or the ends of the range, of a searched key; empty if it is not searched."""
+        return next((parameter.values for parameter in self.parameters if parameter.key == key), ())
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -150,3 +231,14 @@ class Space:
         searched = set(self.keys)
         defaults = flatten(Config().to_dict())
         return {key: value for key, value in (defaults | dict(self.base)).items() if key not in searched}
+
+
+def _parameter(key: str, domain: Any, where: str) -> Parameter:
+    place = f"{where}, {key}"
+    spec = domain.to_yaml() if isinstance(domain, (Float, Int, Choice)) else mapping_at(domain, place)
+    return read_parameter(key, spec, place)
+
+
+def _as_text(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of keys, with paths as text."""
+    return {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in values.items()}

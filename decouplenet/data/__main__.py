@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from decouplenet.command_line import CommandParser, flag, parse_config, print_line, run
+from decouplenet.command_line import CommandParser, command_name, flag, parse_config, print_line, run
 from decouplenet.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Flags:
 def parser() -> CommandParser[Flags]:
     """The command's flags and all config keys. Only `data.*` keys have an effect."""
     return CommandParser(
-        "python -m decouplenet.data check",
+        command_name("check", "decouplenet.data check"),
         "Read the labels, decode every image and compare the splits. The exit code is 1 if a fault would stop a run "
         "or make its results wrong.",
         Flags,

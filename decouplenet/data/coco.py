@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from decouplenet.data.image_set import ImageSet, OnFault
 from decouplenet.data.places import Place, image_folder, is_address, missing_files, place_of, read_bytes, refuse, shown
-from decouplenet.errors import InputError
+from decouplenet.errors import InputError, UnreadableError
 
 
 def read_coco(annotations: Place, images: Place, *, crowd: bool, key: str, on_fault: OnFault = refuse) -> ImageSet:
@@ -135,7 +135,8 @@ def _read(annotations: Place, key: str) -> Any:
         return json.loads(read_bytes(file))
     except OSError as error:
         reason = error.strerror or error
-        raise InputError(f"{key}_annotations: {name} cannot be read ({reason}); give a COCO instances JSON") from None
+        advice = "give a COCO instances JSON"
+        raise UnreadableError(f"{key}_annotations: {name} cannot be read ({reason}); {advice}") from None
     except ValueError as error:
         raise InputError(f"{key}_annotations: {name} is not a COCO instances JSON ({error})") from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from decouplenet.config import DataConfig
 from decouplenet.data.image_set import ImageSet, OnFault
 from decouplenet.data.places import refuse, shown
 from decouplenet.errors import InputError
+from decouplenet.extensions import FORMATS
 
 Splits = tuple[ImageSet, ImageSet | None]
 """The training images, and the validation images if the data names some."""
@@ -30,7 +31,10 @@ def load_image_sets(config: DataConfig, on_fault: OnFault = refuse) -> tuple[Ima
     Raises:
         InputError: a file is missing or damaged, or the splits do not fit together.
     """
-    train, val = FORMATS[config.format](config, on_fault)
+    if config.format in BUILT_IN:
+        train, val = BUILT_IN[config.format].read(config, on_fault)
+    else:
+        train, val = _checked(config.format, FORMATS.call(config.format, config, on_fault))
     if config.drop_unlabelled:
         train, val = _labelled(train), val and _labelled(val)
     if val is not None and not len(val):
@@ -51,14 +55,30 @@ def load_image_sets(config: DataConfig, on_fault: OnFault = refuse) -> tuple[Ima
     return train, val
 
 
+def _checked(name: str, sets: Any) -> Splits:
+    """The image sets of an extension's format, refused unless each fits together."""
+    match sets:
+        case (ImageSet() as train, ImageSet() | None as val):
+            pass
+        case _:
+            raise InputError(f"data.format: '{name}' made no pair of ImageSets (the second may be None)")
+    for images in filter(None, (train, val)):
+        shape = len(images.paths), len(images.class_names)
+        for part, array in (("targets", images.targets), ("ignored", images.ignored)):
+            if array is not None and np.shape(array) != shape:
+                raise InputError(f"data.format: '{name}' made {part} of shape {np.shape(array)}, not {shape}")
+    return train, val
+
+
 def _labelled(images: ImageSet) -> ImageSet:
     """The images with at least one label, certain or ignored."""
     labelled = images.targets.any(1)
     return images.subset(np.flatnonzero(labelled if images.ignored is None else labelled | images.ignored.any(1)))
 
 
-def _required(config: DataConfig, *names: str) -> list[str]:
-    """The values of keys that the config's format requires."""
+def _required(config: DataConfig) -> list[str]:
+    """The values of the keys that the config's format requires."""
+    names = BUILT_IN[config.format].required
     values = {name: getattr(config, name) for name in names}
     missing = next((name for name, value in values.items() if not value), None)
     if missing:
@@ -70,7 +90,7 @@ def _required(config: DataConfig, *names: str) -> list[str]:
 def _coco(config: DataConfig, on_fault: OnFault) -> Splits:
     from decouplenet.data.coco import read_coco
 
-    annotations, images = _required(config, "train_annotations", "train_images")
+    annotations, images = _required(config)
     train = read_coco(annotations, images, crowd=config.crowd, key="data.train", on_fault=on_fault)
     if not config.val_annotations:
         return train, None
@@ -81,7 +101,7 @@ def _coco(config: DataConfig, on_fault: OnFault) -> Splits:
 def _nuswide(config: DataConfig, on_fault: OnFault) -> Splits:
     from decouplenet.data.nuswide import read_nuswide
 
-    annotations, images = _required(config, "train_annotations", "train_images")
+    annotations, images = _required(config)
     options: dict[str, Any] = {"columns": _columns(config), "on_fault": on_fault}
     train = read_nuswide(annotations, images, test=False, key="data.train", **options)
     if not config.val_annotations:
@@ -99,7 +119,7 @@ def _nuswide(config: DataConfig, on_fault: OnFault) -> Splits:
 def _voc(config: DataConfig, on_fault: OnFault) -> Splits:
     from decouplenet.data.voc import read_voc
 
-    (annotations,) = _required(config, "train_annotations")
+    (annotations,) = _required(config)
     options: dict[str, Any] = {"difficult": config.difficult, "on_fault": on_fault}
     train = read_voc(annotations, config.train_images, key="data.train", **options)
     if not config.val_annotations:
@@ -111,7 +131,7 @@ def _voc(config: DataConfig, on_fault: OnFault) -> Splits:
 def _table(config: DataConfig, on_fault: OnFault) -> Splits:
     from decouplenet.data.table import Table
 
-    (annotations,) = _required(config, "train_annotations")
+    (annotations,) = _required(config)
     table = Table(annotations, key="data.train", **_columns(config))
     train = table.images(config.train_images, splits=("train",), on_fault=on_fault)
     if not config.val_annotations and "val" not in table.splits:
@@ -146,10 +166,19 @@ def _synthetic(config: DataConfig, on_fault: OnFault) -> Splits:
     return train, val
 
 
-FORMATS: dict[str, Callable[[DataConfig, OnFault], Splits]] = {
-    "coco": _coco,
-    "nuswide": _nuswide,
-    "voc": _voc,
-    "table": _table,
-    "synthetic": _synthetic,
+class Format(NamedTuple):
+    """A label format of the project itself."""
+
+    read: Callable[[DataConfig, OnFault], Splits]
+    """Reads the training images, and the validation images if the data names some."""
+    required: tuple[str, ...]
+    """The fields of the config that it needs."""
+
+
+BUILT_IN: dict[str, Format] = {
+    "coco": Format(_coco, ("train_annotations", "train_images")),
+    "nuswide": Format(_nuswide, ("train_annotations", "train_images")),
+    "voc": Format(_voc, ("train_annotations",)),
+    "table": Format(_table, ("train_annotations",)),
+    "synthetic": Format(_synthetic, ()),
 }

@@ -21,7 +21,7 @@ from decouplenet.data.image_set import ImageSet, OnFault
 from decouplenet.data.label_cells import NO, YES, find_separator, flag_text, labels_in
 from decouplenet.data.places import Place, is_address, missing_files, place_of, read_bytes, refuse, shown
 from decouplenet.dotted_keys import nearest
-from decouplenet.errors import InputError
+from decouplenet.errors import InputError, UnreadableError
 
 PATHS = ("path", "filepath", "file_path", "image_path", "file_name", "filename", "file", "image", "img", "uri", "url")
 LABELS = ("labels", "label", "tags", "classes", "class", "categories", "category")
@@ -203,6 +203,10 @@ def _read(place: Place, where: str) -> tuple[list[str], list[tuple[int, list[Any
     name = str(place).partition("?")[0] if is_address(place) else str(place)
     try:
         content = read_bytes(place if is_address(place) else Path(place).expanduser())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise UnreadableError(f"{where} cannot be read ({reason}); give a csv or parquet file") from None
+    try:
         if name.endswith(".parquet"):
             return _parquet_rows(content)
         lines = _csv_lines((gzip.decompress(content) if name.endswith(".gz") else content).decode("utf-8-sig"))

@@ -75,7 +75,7 @@ def test_only_code_is_uploaded_and_no_secret(tmp_path, git):
     code = {"cluster/aws.yaml", "decouple_search/tune.py", "search_spaces/demo.yaml", "requirements.lock"}
     code.add("decouple_search/results/tables.py")  # only the folder results/ at the top holds what searches wrote
     excluded = {".env", ".env.local", ".envrc", "cluster/.env", "search.pem", ".git/config", ".venv/bin/python"}
-    excluded |= {"results/first/leaderboard.csv", "tests/test_readme.py", "decouple_search/__pycache__/tune.pyc"}
+    excluded |= {"results/first/leaderboard.csv", "tests/test_rooms.py", "decouple_search/__pycache__/tune.pyc"}
     for name in code | excluded:
         (tmp_path / "checkout" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "checkout" / name).write_text("secret")

@@ -1,14 +1,19 @@
 """The plan of a search in words, and the bytes that it needs."""
 
 import pytest
+from torch import nn
 
-from decouple_search.plan import checkpoint_bytes, describe, disk_use, epochs_in_all
+from decouple_search.plan import DataCount, checkpoint_bytes, describe, disk_use, epochs_in_all
 from decouple_search.space.yaml_file import load_space
 from decouple_search.stopping.scheduler import Scheduler
 from decouple_search.tune import read
 from decouplenet.command_line import parse_config
 from decouplenet.data.opened import open_data
 from decouplenet.engine import Engine
+from decouplenet.extensions import HEADS
+
+SCENES = DataCount(120, 15)
+"""The data of the small space."""
 
 
 def test_the_planned_checkpoint_is_the_largest_that_is_written(space_file, config):
@@ -29,6 +34,36 @@ def test_an_averaged_network_makes_the_planned_checkpoint_larger(space_file):
     plain = checkpoint_bytes(space, parse_config(space.base), 15)
     averaged = checkpoint_bytes(space, parse_config({**space.base, "train.ema_decay": 0.9}), 15)
     assert averaged == plain * 4 / 3  # weights, two moments, and the mean of the weights
+
+
+def test_the_planned_checkpoint_is_that_of_the_largest_searched_head(space_file, monkeypatch):
+    def planned(heads, **keys):
+        # Each `m` costs WILDCAT more than DecoupleNet, whose maps share an upsampling.
+        choice = f"model.head: {{choice: {heads}}}\n  train.seed: {{choice: [0, 1]}}"
+        space = load_space(space_file(("model.maps_per_class: {int: [1, 4], log: true}", choice)), keys)
+        return checkpoint_bytes(space, parse_config(space.base), 15)
+
+    maps = {"model.maps_per_class": 16}
+    alone = {head: planned(f"[{head}]", **maps) for head in ("gap", "wildcat", "decouplenet")}
+    assert planned("[gap, wildcat]", **maps) == alone["wildcat"] > alone["gap"]
+    assert planned("[gap, wildcat, decouplenet]", **maps) == max(alone.values())
+    monkeypatch.setitem(HEADS._registered, "mine", lambda channels, classes, config: nn.Linear(10**6, classes))
+    assert planned("[mine, gap]", **maps) > 4 * 15 * 10**6
+
+
+def test_the_planned_checkpoint_counts_searched_optimisers_and_averages(space_file):
+    space = load_space(space_file())
+
+    def planned(key, spec, *replacements):
+        file = space_file(("model.attention: {choice: [none, arch1]}", f"{key}: {spec}"), *replacements)
+        searched = load_space(file)
+        return checkpoint_bytes(searched, parse_config(searched.base), 15)
+
+    fixed = {"model.attention": "arch1"}
+    adamw = checkpoint_bytes(load_space(space_file(), fixed), parse_config({**space.base, **fixed}), 15)
+    assert planned("optim.name", "{choice: [sgd, adamw]}", ("name: adamw, ", "")) == adamw
+    assert planned("optim.name", "{choice: [sgd]}") == adamw * 2 / 3
+    assert planned("train.ema_decay", "{float: [0.0, 0.99]}") == adamw * 4 / 3
 
 
 @pytest.mark.parametrize(
@@ -52,12 +87,14 @@ def test_the_plan_has_the_space_the_budget_and_the_workers(space_file, tmp_path)
     assert "           between 7 and 12 epochs in all" in lines
     assert "workers    1 per trial, 1 CPU each" in lines
     assert lines[-1] == "at a time  2 trials"
+    request = read(["--space", str(space_file()), "--scheduler", "none", "--storage", str(tmp_path)])
+    assert "           12 epochs in all" in describe(request, request.config, 2).splitlines()
 
 
 def test_the_disk_use_grows_with_the_kept_checkpoints(space_file, tmp_path):
     def disk(*flags):
         request = read(["--space", str(space_file()), "--storage", str(tmp_path), *flags])
-        return disk_use(request, request.config, 1)
+        return disk_use(request, request.config, 1, SCENES)
 
     checkpoint = disk().partition("up to ")[2].partition(" each")[0]
     assert (
@@ -66,6 +103,33 @@ def test_the_disk_use_grows_with_the_kept_checkpoints(space_file, tmp_path):
     assert disk("--keep-checkpoints", "1") != disk("--keep-checkpoints", "4")
     assert disk().splitlines()[1].startswith("           decoded images 369 KB in ")
     assert "decoded" not in disk("--data.cache", "none")
+
+
+@pytest.mark.parametrize(
+    ("spec", "sizes", "shown"),
+    [
+        ("{choice: [16, 64]}", [16, 64], "16 to 64 px"),
+        ("{int: [16, 64], step: 16}", [16, 32, 48, 64], "16 to 64 px"),
+        ("{int: [16, 64]}", [64, 63, 62, 61], "16 to 64 px"),  # four trials have at most four sizes
+        ("{choice: [16, 64], when: {model.alpha: {gt: 0.5}}}", [16, 64, 32], "16 to 64 px"),  # else it is the base's
+    ],
+)
+def test_the_cache_has_each_searched_image_size(space_file, tmp_path, spec, sizes, shown):
+    file = space_file(("model.attention: {choice: [none, arch1]}", f"data.image_size: {spec}"))
+    request = read(["--space", str(file), "--storage", str(tmp_path)])
+    pixels = sum(120 * 3 * size**2 for size in sizes)
+    assert f"decoded images {pixels / 1e6:.3g} MB in " in disk_use(request, request.config, 1, SCENES)
+    assert f"data       synthetic, {shown}" in describe(request, request.config, 1)
+
+
+def test_the_disk_use_of_unknown_data_has_the_checkpoints_and_the_reason(space_file, tmp_path):
+    request = read(["--space", str(space_file()), "--storage", str(tmp_path)])
+    eighty = disk_use(request, request.config, 1, DataCount(120, 80)).splitlines()
+    unknown = disk_use(request, request.config, 0, DataCount(None, None, "nobody knows")).splitlines()
+    assert unknown == [
+        f"{eighty[0]} (for 80 classes, as their number is not known)",
+        "           decoded images not known, as nobody knows",
+    ]
 
 
 def at_any_time(text):

@@ -2,19 +2,12 @@
 
 import json
 
-import numpy as np
-import optuna
 import pytest
 
 from decouple_search.report import main
-from decouple_search.results.tables import write_tables
 from decouple_search.space.yaml_file import load_space
-from decouple_search.stopping.scheduler import Scheduler
-from decouple_search.study.definition import Definition
-from decouple_search.study.optuna_storage import open_study
-from decouplenet.command_line import parse_config
 from decouplenet.errors import InputError
-from tests.decouple_search.results.studies import run_trial
+from tests.decouple_search.results.studies import write_search
 
 
 @pytest.fixture
@@ -22,16 +15,8 @@ def make_experiment(space_file, tmp_path):
     """Make the folder of a search of twelve trials, of which every third one is stopped after an epoch."""
 
     def make(*replacements):
-        space = load_space(space_file(*replacements))
-        config, folder = parse_config(space.base), tmp_path / "a<b"
-        folder.mkdir()
-        Definition.from_search(space, config, Scheduler("asha"), grid=False).write(folder)
-        study, rng = open_study(folder / "study.log", space), np.random.default_rng(0)
-        for i in range(12):
-            study.sampler = optuna.samplers.RandomSampler(i)
-            epochs, best = (1 if i % 3 == 2 else 3), 0.5 + 0.1 * rng.random()
-            run_trial(study, space, [best - 0.1 * (epochs - epoch) for epoch in range(1, epochs + 1)])
-        write_tables(folder, study, space, config)
+        folder = tmp_path / "a<b"
+        write_search(folder, load_space(space_file(*replacements)))
         return folder
 
     return make
@@ -43,7 +28,9 @@ def experiment(make_experiment):
 
 
 def test_the_lines_and_the_page(experiment, capsys):
-    (experiment / "summary.json").write_text(json.dumps({"trials": 12, "note": "<script>"}))
+    facts = {"trials": 12, "note": "<script>", **dict.fromkeys(("complete", "pruned", "failed", "epochs"), 0)}
+    facts |= dict.fromkeys(("wall_seconds", "busy_fraction", "busy_fraction_warm", "best_val_map"), 0.5)
+    (experiment / "summary.json").write_text(json.dumps({**facts, "best_trial_id": "0003"}))
     assert main([str(experiment)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "12 trials: 8 COMPLETE, 4 PRUNED, 0 FAIL"
@@ -54,7 +41,7 @@ def test_the_lines_and_the_page(experiment, capsys):
     assert "<h1>a&lt;b</h1>" in page
     assert "&lt;script&gt;" in page
     assert page.count("Plotly.newPlot(") == 4  # trials, curves, importances, parameters
-    assert page.count("<tr>") == 1 + 12 + 2
+    assert page.count("<tr>") == 1 + 12 + 11
     assert "<script src=" not in page  # it needs no network
 
 

@@ -1,14 +1,11 @@
-"""The `tune` command: its flags, its dry run, what it refuses before Ray starts, and how it reports an outcome."""
+"""The `tune` command: its flags, its dry run, and what it refuses before Ray starts."""
 
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 
-from decouple_search.results.tables import Summary
-from decouple_search.storage.opening import open_folder
-from decouple_search.tune import main, read, report
+from decouple_search.tune import main, read
 from decouplenet.errors import InputError
 
 
@@ -118,67 +115,3 @@ def test_a_command_imports_nothing_that_takes_seconds(command):
     code = f"import sys, decouple_search.{command}\nprint(*{{'torch', 'ray', 'optuna', 'scipy'}} & set(sys.modules))"
     ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert ended.stdout.split() == []
-
-
-SUMMARY = Summary(
-    trials=4,
-    complete=1,
-    pruned=2,
-    failed=1,
-    epochs=6,
-    wall_seconds=20.4,
-    busy_fraction=0.375,
-    busy_fraction_warm=0.9375,
-    objective="val_loss",
-    best_value=0.25,
-    best_val_map=0.5,
-    best_trial_id="0002",
-)
-
-
-@pytest.fixture
-def make_outcome():
-    """Make the outcome of a search by val_loss."""
-    from decouple_search.search_run import Outcome
-
-    def make(**changed):
-        best = {"optim.lr": 0.00123456, "model.attention": "arch1"}
-        outcome = Outcome(summary=SUMMARY, best=best, failure=None, interrupted=False, spent="")
-        return replace(outcome, **changed)
-
-    return make
-
-
-def test_the_report_has_the_objective_and_the_best_parameters(make_outcome, tmp_path, capsys):
-    folder = open_folder(str(tmp_path), "x")
-    folder.local.mkdir()
-    (folder.local / "leaderboard.csv").touch()
-    assert report(make_outcome(spent="40 s (--time-budget)"), folder) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "4 trials (1 complete, 2 pruned, 1 failed) in 20 s; workers busy 38%, 94% once warm",
-        "ended      40 s (--time-budget)",
-        "best       trial 0002, val_loss 0.2500",
-        "             optim.lr = 0.001235",
-        "             model.attention = arch1",
-        f"             {tmp_path}/x/leaderboard.csv",
-    ]
-
-
-def test_the_report_of_several_objectives_has_the_pareto_set(make_outcome, tmp_path, capsys):
-    summary = replace(SUMMARY, pareto=("0001", "0002"))
-    assert report(make_outcome(summary=summary), open_folder(str(tmp_path), "x")) == 0
-    assert "pareto     trials 0001, 0002; of these the best in the first objective:" in capsys.readouterr().out
-
-
-def test_the_report_of_an_interrupted_search_says_how_to_resume(make_outcome, tmp_path, capsys):
-    assert report(make_outcome(interrupted=True), open_folder(str(tmp_path), "x")) == 130
-    message = "interrupted; the results so far are above, and the same command resumes the search\n"
-    assert capsys.readouterr().out.endswith(message)
-
-
-@pytest.mark.parametrize(("interrupted", "code"), [(False, 1), (True, 130)])
-def test_a_search_without_a_value_has_failed(make_outcome, tmp_path, capsys, interrupted, code):
-    summary = replace(SUMMARY, best_value=None, best_val_map=None, best_trial_id=None)
-    outcome = make_outcome(summary=summary, best=None, failure="out of memory", interrupted=interrupted)
-    assert report(outcome, open_folder(str(tmp_path), "x")) == code
-    assert capsys.readouterr().err == "failed: no trial ended well: out of memory\n"

@@ -7,6 +7,8 @@ from torchvision import models
 
 from decouplenet.backbones import build_backbone, read_weights
 from decouplenet.errors import InputError
+from decouplenet.extensions import BACKBONES
+from decouplenet.registration import register_backbone
 
 
 @pytest.mark.parametrize("ending", [".pth", ".safetensors"])
@@ -76,3 +78,48 @@ def test_real_imagenet_weights_load(shared):
         for key, tensor in backbone.state_dict().items():
             if key in given:
                 assert torch.equal(tensor, given[key].to(tensor.dtype))
+
+
+@pytest.mark.parametrize("name", BACKBONES.builtin)
+def test_every_built_in_backbone_can_be_built(name):
+    assert name == "tiny" or name in models.list_models()
+    with torch.device("meta"):
+        backbone, channels = build_backbone(name, pretrained=False)
+        stride = 8 if name == "tiny" else 32
+        assert backbone(torch.empty(1, 3, 64, 64)).shape == (1, channels, 64 // stride, 64 // stride)
+
+
+@pytest.mark.parametrize("pretrained", [True, False, "weights.pth"])
+def test_an_extensions_backbone_gets_the_value_of_pretrained(registries, pretrained):
+    given, network = [], torch.nn.Conv2d(3, 7, 1)
+
+    @register_backbone("mine")
+    def make(value):
+        given.append(value)
+        return network, 7
+
+    assert build_backbone("mine", pretrained) == (network, 7)
+    assert given == [pretrained]
+
+
+@pytest.mark.parametrize(
+    ("made", "kind"),
+    [
+        (torch.nn.Conv2d(3, 7, 1), "Conv2d"),
+        ((7, torch.nn.Conv2d(3, 7, 1)), "tuple"),
+        ((torch.nn.Conv2d(3, 7, 1), "7"), "tuple"),
+        ((torch.nn.Conv2d(3, 7, 1), 7, 1), "tuple"),
+        ((torch.relu, 7), "tuple"),
+        (None, "NoneType"),
+    ],
+)
+def test_an_extension_that_makes_something_else_than_a_network_and_its_channels_is_refused(registries, made, kind):
+    register_backbone("mine")(lambda pretrained: made)
+    with pytest.raises(InputError, match=f"^model.backbone: 'mine' made {kind}; it must make a pair of an nn.Module"):
+        build_backbone("mine", pretrained=False)
+
+
+def test_an_extensions_backbone_that_cannot_be_made_is_an_input_error(registries):
+    register_backbone("mine")(lambda pretrained: {}["weights"])
+    with pytest.raises(InputError, match=r"^model.backbone: 'mine' failed \(KeyError: .*test_backbones.py:\d+\)$"):
+        build_backbone("mine", pretrained=False)

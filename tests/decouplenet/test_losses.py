@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decouplenet.config import TrainConfig
-from decouplenet.losses import LOSSES, asymmetric_loss, bce_loss, warp_loss
+from decouplenet.errors import InputError
+from decouplenet.losses import BUILT_IN, asymmetric_loss, bce_loss, make_loss, warp_loss
+from decouplenet.registration import register_loss
 
 
 @st.composite
@@ -63,12 +65,12 @@ def test_warp_equals_its_equation(case):
     assert float(warp_loss(logits, targets, ignored)) == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", BUILT_IN)
 @settings(max_examples=30, deadline=None)
 @given(case=cases())
 def test_gradients_are_finite_and_zero_where_ignored(name, case):
     logits, targets, ignored = case
-    loss = LOSSES[name](TrainConfig(asl_gamma_pos=0.5, asl_gamma_neg=0.5))
+    loss = BUILT_IN[name](TrainConfig(asl_gamma_pos=0.5, asl_gamma_neg=0.5))
     for extreme in (1.0, 1000.0):
         scaled = (logits * extreme).requires_grad_()
         value = loss(scaled, targets, ignored)
@@ -78,7 +80,7 @@ def test_gradients_are_finite_and_zero_where_ignored(name, case):
         assert (scaled.grad[ignored] == 0).all()
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_training_learns_with_each_loss(config, name):
     from decouplenet.data.opened import open_data
     from decouplenet.engine import Engine
@@ -94,3 +96,23 @@ def test_training_learns_with_each_loss(config, name):
 def test_cross_entropy_is_torchs():
     logits, targets = torch.randn(5, 7), (torch.rand(5, 7) < 0.3).float()
     assert torch.equal(bce_loss(logits, targets), F.binary_cross_entropy_with_logits(logits, targets, reduction="sum"))
+
+
+def test_the_loss_of_a_config(registries):
+    assert make_loss(TrainConfig(loss="bce")) is bce_loss
+    assert make_loss(TrainConfig(loss="warp")) is warp_loss
+    logits, targets = torch.randn(5, 7), (torch.rand(5, 7) < 0.3).float()
+    config = TrainConfig(loss="asl", asl_gamma_pos=1.0, asl_gamma_neg=2.0, asl_margin=0.1)
+    expected = asymmetric_loss(logits, targets, gamma_pos=1.0, gamma_neg=2.0, margin=0.1)
+    assert torch.equal(make_loss(config)(logits, targets, None), expected)
+
+    @register_loss("mine")
+    def mine(logits, targets, ignored=None):
+        return logits.sum()
+
+    assert make_loss(TrainConfig(loss="mine")) is mine
+
+
+def test_an_unknown_loss_is_refused():
+    with pytest.raises(InputError, match="train.loss: unknown 'wrap'; did you mean 'warp'"):
+        make_loss(TrainConfig(loss="wrap"))

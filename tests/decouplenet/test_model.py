@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from decouplenet import DecoupleNet, build_model, spatial_pool
+from decouplenet import DecoupleNet, build_model, register_head, spatial_pool
 from decouplenet.config import ModelConfig
+from decouplenet.errors import InputError
 
 IMAGES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
@@ -80,3 +81,71 @@ def test_backbones_give_stride_32_features(name, channels):
         model = DecoupleNet(20, name)
         assert model.backbone(torch.empty(1, 3, 448, 448)).shape == (1, channels, 14, 14)
         assert model(torch.empty(2, 3, 448, 448)).shape == (2, 20)
+
+
+class MeanHead(torch.nn.Module):
+    """A user's own head: a linear layer on the features' means."""
+
+    def __init__(self, channels, num_classes, config):
+        super().__init__()
+        self.linear = torch.nn.Linear(channels, num_classes)
+        self.config = config
+
+    def forward(self, features):
+        """B×D×H×W -> B×C."""
+        return self.linear(features.mean((2, 3)))
+
+
+class MappedHead(MeanHead):
+    """The same with maps."""
+
+    def class_maps(self, features):
+        """B×D×H×W -> B×C×H×W."""
+        return features[:, : self.linear.out_features]
+
+
+@pytest.fixture
+def build(registries):
+    """A function that builds a network with a head of a user."""
+
+    def build(head, num_classes=5):
+        register_head("mine")(lambda *arguments: head(*arguments))
+        return build_model(ModelConfig(backbone="tiny", pretrained=False, head="mine", alpha=0.3), num_classes)
+
+    return build
+
+
+def test_an_extensions_head_gets_the_channels_the_classes_and_the_config(build):
+    model = build(MeanHead)
+    assert (model.head.linear.in_features, model.head.linear.out_features) == (128, 5)
+    assert (model.head.config.head, model.head.config.alpha) == ("mine", 0.3)
+
+
+def test_an_extensions_head_maps_the_backbones_features_to_logits(build):
+    model = build(MeanHead).eval()
+    torch.testing.assert_close(model(IMAGES), model.head(model.backbone(IMAGES)))
+    model(IMAGES).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_an_extensions_head_with_class_maps_has_heat_maps(build):
+    model = build(MappedHead).eval()
+    torch.testing.assert_close(model.class_maps(IMAGES), model.backbone(IMAGES)[:, :5])
+    with pytest.raises(InputError, match="^model.head: 'mine' has no method class_maps, so it has no heat maps$"):
+        build(MeanHead).class_maps(IMAGES)
+
+
+def test_logits_of_another_shape_are_refused(build):
+    model = build(lambda channels, num_classes, config: MeanHead(channels, 4, config))
+    with pytest.raises(InputError, match=r"^model.head: 'mine' gives logits of \(2, 4\), not \(2, 5\)$"):
+        model(IMAGES)
+
+
+def test_a_head_that_cannot_be_made_is_an_input_error(build):
+    with pytest.raises(InputError, match=r"^model.head: 'mine' failed \(ZeroDivisionError: .*test_model.py:\d+\)$"):
+        build(lambda channels, num_classes, config: 1 / 0)
+
+
+def test_an_unknown_head_is_refused():
+    with pytest.raises(InputError, match="model.head: unknown 'wildcart'; did you mean 'wildcat'"):
+        build_model(ModelConfig(backbone="tiny", pretrained=False, head="wildcart"), 5)

@@ -18,7 +18,7 @@ from decouple_search.ray_tune.tune_result import from_tune, to_tune
 from decouple_search.study.record import TrialRecord
 from decouple_search.tune import main
 from decouplenet.checkpoint import read_checkpoint
-from decouplenet.command_line import parse_config
+from decouplenet.command_line import parse_config, run
 from decouplenet.data.opened import open_data
 from decouplenet.dotted_keys import flatten, nest
 from decouplenet.engine import Engine
@@ -137,7 +137,7 @@ def test_a_diverging_training_fails_only_its_trial(ray_cluster, space_file, tmp_
 
 def test_a_search_whose_trials_all_fail_says_why(ray_cluster, space_file, tmp_path, capsys):
     arguments = ["--space", str(space_file()), "--storage", str(tmp_path), "--name", "x", "--trials", "2"]
-    assert main([*arguments, "--optim.name", "sgd", "--optim.lr", "1e30"]) == 1
+    assert run(main, [*arguments, "--optim.name", "sgd", "--optim.lr", "1e30"]) == 1
     captured = capsys.readouterr()
     assert captured.err == "failed: no trial ended well: the loss is nan in epoch 1; lower optim.lr\n"
     assert captured.out.count("FAIL: the loss is nan in epoch 1") == 2  # none was trained twice

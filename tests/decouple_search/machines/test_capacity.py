@@ -71,6 +71,31 @@ def test_a_trial_that_fits_nowhere_is_refused_with_the_arithmetic(need, machines
         capacity.require(machines)
 
 
+@pytest.mark.parametrize(
+    ("need", "machines", "fitting"),
+    [
+        ((1, 4, 1), [{"CPU": 2}], (1, 2, 0)),  # no GPU anywhere: on CPUs
+        ((1, 8, 1), [{"CPU": 16}, {"CPU": 4, "GPU": 1}], (1, 4, 1)),  # a GPU somewhere: with it
+        ((2, 4, 1), [{"CPU": 8, "GPU": 1}], (1, 4, 1)),
+        ((2, 4), [{"CPU": 6}], (2, 3, 0)),  # fewer CPUs before fewer workers
+        ((3, 1, 0, "STRICT_PACK"), [{"CPU": 2}, {"CPU": 2}], (2, 1, 0)),
+        ((2, 1, 0, "STRICT_SPREAD"), [{"CPU": 8}], (1, 1, 0)),
+        ((1, 1), [{"CPU": 0}], None),
+        ((1, 0.5), [{"CPU": 0.25}], None),
+    ],
+)
+def test_the_largest_need_that_fits(need, machines, fitting):
+    scaling = capacity_of(*need).largest_fitting(machines)
+    assert fitting == (scaling and (scaling.workers_per_trial, scaling.cpus_per_worker, scaling.gpus_per_worker))
+
+
+def test_a_trial_keeps_its_minimum_of_workers():
+    scaling = {"scaling.workers_per_trial": 4, "scaling.min_workers_per_trial": 2, "scaling.gpus_per_worker": 0}
+    capacity = Capacity(Config.from_dict(nest(scaling)).scaling)
+    assert capacity.largest_fitting([{"CPU": 1}]) is None
+    assert capacity.largest_fitting([{"CPU": 3}]).workers_per_trial == 3
+
+
 def test_more_than_one_gpu_per_worker_is_refused():
     with pytest.raises(InputError, match="scaling.gpus_per_worker: 2 is out of range; it must be from 0 to 1"):
         config_of(1, 1, 2)

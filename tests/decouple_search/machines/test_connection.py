@@ -101,6 +101,14 @@ def test_where_nothing_fits_yet_the_error_names_the_clusters_file(monkeypatch):
     assert "--cluster" not in str(raised.value)
 
 
+def test_machines_that_are_always_there_are_those_that_ray_knows(monkeypatch):
+    alive = [{"CPU": 0.0, HEAD_RESOURCE: 1.0}, {"CPU": 4.0}]
+    monkeypatch.setattr(connection_module, "alive", lambda: alive)
+    permanent = GROWING._replace(autoscales=False)  # the file says that there are GPUs, and it is wrong
+    config, machines, trials = available(Config(), permanent)
+    assert (config.scaling.gpus_per_worker, machines, trials) == (0.0, alive, 4)
+
+
 def test_sigterm_interrupts_while_the_context_lasts():
     before = signal.getsignal(signal.SIGTERM)
     with sigterm_as_sigint(), pytest.raises(KeyboardInterrupt):

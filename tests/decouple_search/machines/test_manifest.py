@@ -74,22 +74,60 @@ def test_hours_and_money_follow_from_the_seconds_and_prices_that_are_given(plan)
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (
-            ["--workers-per-trial", "9", "--train.batch_size", "32"],
-            r"9 workers of 1 CPU and 1 GPU, and room for 8 .*8 × 4 CPU, 1 GPU: 1\)",
-        ),
-        (["--scaling.cpus_per_worker", "5"], r"1 worker of 5 CPU and 1 GPU, and room for 0 .*8 × 4 CPU, 1 GPU: 0\)"),
         (["--prices", "gpu=1"], "--prices: the cluster has no type 'gpu'; valid: head, gpu_spot, gpu_on_demand"),
         (["--prices", "head"], "--prices: 'head' is not of the form"),
         (["--prices", "head=1", "--epoch-seconds", "1"], "--prices: none is given for gpu_spot"),
         (["--epoch-seconds", "-1"], "--epoch-seconds: -1.0 is out of range"),
-        (["--cluster", str(FOLDER / "local.yaml")], "--cluster: the file does not say what a worker has"),
         (["--cluster", str(FOLDER.parent / "search_spaces" / "demo.yaml")], "is neither a file of `ray up` nor"),
     ],
 )
-def test_trials_that_fit_nowhere_wrong_prices_and_wrong_files_are_refused(space_file, flags, message):
+def test_wrong_prices_and_wrong_files_are_refused(space_file, flags, message):
     with pytest.raises(InputError, match=message):
         main(["--space", str(space_file()), "--dry-run", "--cluster", str(FOLDER / "aws.yaml"), *flags])
+
+
+@pytest.fixture
+def local_file(tmp_path):
+    """A function that writes local.yaml with other resources, and gives its path."""
+
+    def write(resources):
+        text = (FOLDER / "local.yaml").read_text()
+        assert "  resources: {CPU: 8, GPU: 1} #" in text
+        (tmp_path / "local.yaml").write_text(text.replace("  resources: {CPU: 8, GPU: 1} #", f"  {resources}#"))
+        return str(tmp_path / "local.yaml")
+
+    return write
+
+
+def test_own_machines_have_what_metadata_says_and_the_head_nothing(local_file):
+    limits = read_cluster(local_file("resources: {CPU: 16, GPU: 2} "))
+    assert limits.head.resources == {"CPU": 0}
+    assert limits.machine_types == (MachineType("worker", {"CPU": 16, "GPU": 2}, 2, 2, 0),)
+    assert (limits.max_workers, limits.autoscales) == (2, False)
+    assert read_cluster(str(FOLDER / "aws.yaml")).autoscales
+
+
+def test_a_plan_on_own_machines_counts_their_workers(plan, local_file):
+    text = plan("--cluster", local_file("resources: {CPU: 16, GPU: 2} "))
+    assert "workers    1 per trial, 1 CPU and 1 GPU each" in text
+    assert "at a time  4 trials" in text
+    assert "machines   2 worker for 4 trials at a time; 2 workers at most" in text
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        (
+            "",
+            r"the file does not say what a worker has; give its `resources` \(CPU, GPU\) under `metadata`, or plan on",
+        ),
+        ("resources: 8 CPU ", "local.yaml' is not a complete cluster file"),
+        ("resources: {CPU: many} ", "local.yaml' is not a complete cluster file"),
+    ],
+)
+def test_a_plan_on_own_machines_needs_their_resources(space_file, local_file, resources, message):
+    with pytest.raises(InputError, match=message):
+        main(["--space", str(space_file()), "--dry-run", "--cluster", local_file(resources)])
 
 
 def test_an_incomplete_file_is_refused_with_the_missing_part(tmp_path):

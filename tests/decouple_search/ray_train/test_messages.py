@@ -34,5 +34,5 @@ def test_measures_are_at_the_top_level_where_ray_train_looks_for_them():
 
 @pytest.mark.parametrize("checkpoint", [None, "x/checkpoints/a"])
 def test_rays_dict_is_the_same_settings(checkpoint):
-    settings = LoopSettings(config={"train": {"epochs": 3}}, folder=None, checkpoint=checkpoint)
+    settings = LoopSettings(config={"train": {"epochs": 3}}, folder=None, checkpoint=checkpoint, extensions=b"x")
     assert LoopSettings.from_ray(dict(settings.to_ray())) == settings

@@ -1,7 +1,6 @@
 """Population-based training: what it may change, and how a population is restored after a crash."""
 
 import functools
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -24,6 +23,7 @@ from decouple_search.study.optuna_storage import open_study
 from decouple_search.study.record import trial_name
 from decouplenet.config import Config
 from decouplenet.dotted_keys import flatten
+from tests.decouple_search.spaces import varied
 
 BASE = flatten(Config().to_dict())
 OBJECTIVES = (Objective("val_map", "max"),)
@@ -87,7 +87,7 @@ def test_explore_changes_values_by_a_fifth_and_draws_some_anew(space):
 
 @pytest.mark.parametrize("mode", ["max", "min"])
 def test_resumed_trials_are_compared_with_their_earlier_standing(space, tmp_path, mode):
-    space = replace(space, objectives=(Objective("val_map" if mode == "max" else "val_loss", mode),))
+    space = varied(space, objectives=(Objective("val_map" if mode == "max" else "val_loss", mode),))
     study = open_study(tmp_path / "study.log", space)
     for value in (0.2, 0.4, 0.6, 0.8):
         trial = study.ask()

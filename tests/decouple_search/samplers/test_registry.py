@@ -1,26 +1,32 @@
 """Samplers by name: which sampler goes with which scheduler, and what each trial gets."""
 
-from dataclasses import replace
-
 import optuna
 import pytest
 
-from decouple_search.samplers.registry import SAMPLERS, choose_sampler, make_sampler, make_stop_veto
+from decouple_search.samplers.registry import (
+    EXTENSIONS,
+    SAMPLERS,
+    choose_sampler,
+    make_sampler,
+    make_stop_veto,
+    register_sampler,
+)
 from decouple_search.space.objective import Objective
 from decouplenet.errors import InputError
+from tests.decouple_search.spaces import varied
 
 
 @pytest.fixture(scope="module")
 def two_objectives(space):
     """The space with two objectives."""
-    return replace(space, objectives=(Objective("val_map", "max"), Objective("parameters", "min")))
+    return varied(space, objectives=(Objective("val_map", "max"), Objective("parameters", "min")))
 
 
 def test_without_a_name_the_sampler_suits_the_scheduler_and_the_objectives(space, two_objectives):
     assert choose_sampler(None, "asha", space, 0) == "gp"
     assert choose_sampler(None, "pbt", space, 0) == "random"
     assert choose_sampler(None, "asha", two_objectives, 0) == "tpe"
-    assert choose_sampler(None, "asha", replace(space, sampler="random"), 0) == "random"
+    assert choose_sampler(None, "asha", varied(space, sampler="random"), 0) == "random"
 
 
 @pytest.mark.parametrize(
@@ -63,3 +69,55 @@ def test_only_the_sampler_that_predicts_the_last_epoch_vetoes_stops(space, two_o
     assert make_stop_veto("gp", two_objectives, 9, study) is None
     for name in set(SAMPLERS) - {"gp"}:
         assert make_stop_veto(name, space, 9, study) is None
+
+
+@pytest.fixture
+def calls(registries):
+    """The arguments that a user's own sampler, `mine`, was made with."""
+    calls = []
+
+    @register_sampler("mine")
+    def make(space, epochs, seed):
+        calls.append((space, epochs, seed))
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=2)
+
+    assert EXTENSIONS.get("mine") is make
+    return calls
+
+
+def test_a_users_sampler_is_chosen_by_its_name(space, two_objectives, calls):
+    for scheduler in ("asha", "hyperband", "median", "none"):
+        assert choose_sampler("mine", scheduler, space, 0) == "mine"
+    assert choose_sampler(None, "asha", varied(space, sampler="mine"), 0) == "mine"
+    assert choose_sampler("mine", "asha", two_objectives, 0) == "mine"
+    with pytest.raises(InputError, match="--sampler: mine does not go with the scheduler pbt: pbt changes"):
+        choose_sampler("mine", "pbt", space, 0)
+    with pytest.raises(InputError, match="--seed: -1 is out of range"):
+        choose_sampler("mine", "asha", space, -1)
+    assert calls == []
+
+
+def test_each_trial_gets_what_a_users_sampler_makes_from_a_seed_of_its_own(space, calls):
+    sampler = make_sampler("mine", space, 9, seed=5, number=3)
+    assert isinstance(sampler, optuna.samplers.TPESampler)
+    for seed, number in ((5, 3), (5, 4), (6, 3)):
+        make_sampler("mine", space, 7, seed, number)
+    assert [(given, epochs) for given, epochs, _ in calls] == [(space, 9), (space, 7), (space, 7), (space, 7)]
+    first, same, *others = [seed for _, _, seed in calls]
+    assert first == same
+    assert len({first, *others}) == 3
+    assert make_stop_veto("mine", space, 9, optuna.create_study()) is None
+
+
+def test_a_sampler_of_an_installed_package(space, install):
+    source = "import optuna\n\ndef mine(space, epochs, seed):\n    return optuna.samplers.RandomSampler(seed)\n"
+    install("user_samplers", source, "decouple_search.samplers", packaged="user_samplers:mine")
+    assert choose_sampler("packaged", "asha", space, 0) == "packaged"
+    assert isinstance(make_sampler("packaged", space, 9, 0, 0), optuna.samplers.RandomSampler)
+    with pytest.raises(InputError, match=r"unknown 'package'; did you mean 'packaged'\? .*'decouple_search.samplers'"):
+        choose_sampler("package", "asha", space, 0)
+
+
+def test_a_built_in_sampler_cannot_be_replaced(registries):
+    with pytest.raises(ValueError, match="--sampler: 'tpe' is a name of the project itself; choose another name"):
+        register_sampler("tpe")(print)

@@ -1,11 +1,37 @@
-"""Configurations drawn from a space, and positions of values in their ranges."""
+"""A space in Python and in YAML, what is refused, and configurations drawn from it."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from decouple_search.space.domain import Choice, Float, Int
+from decouple_search.space.objective import Objective
+from decouple_search.space.space import Space
+from decouple_search.space.yaml_file import load_space
+from decouplenet.errors import InputError
+from decouplenet.registration import register_head
 
+BASE = {"model": {"backbone": "tiny", "pretrained": False}}
+FILE = """
+base: {model: {backbone: tiny, pretrained: false}, train.epochs: 4}
+search:
+  model.k_neg: {float: [0.05, 1.0], log: true, when: {model.alpha: {gt: 0.3}}}
+  model.alpha: {float: [0.0, 1.0]}
+  model.maps_per_class: {int: [1, 9], step: 2}
+  model.attention: {choice: [none, arch1]}
+start: [{model.alpha: 1, model.k_neg: 0.2}]
+objective: [{metric: val_loss}, {metric: latency_ms}]
+scheduler: {name: hyperband, reduction_factor: 2}
+trials: 7
+sampler: tpe
+keep_checkpoints: 5
+"""
+
+
+@settings(deadline=None)
 @given(seed=st.integers(0, 1000), width=st.floats(0.01, 0.5))
 def test_drawn_configurations_and_their_neighbours_are_in_the_space(space, seed, width):
     rng = np.random.default_rng(seed)
@@ -27,3 +53,146 @@ def test_the_keys_of_a_space_are_those_of_its_parameters(space):
         "model.maps_per_class", "model.attention", "model.alpha", "model.k_neg", "optim.lr", "optim.momentum",
         "train.batch_size",
     }  # fmt: skip
+
+
+def test_a_space_in_python_is_the_same_as_in_yaml(tmp_path):
+    (tmp_path / "mine.yaml").write_text(FILE)
+    in_yaml = load_space(tmp_path / "mine.yaml")
+    in_python = Space(
+        base={"model": {"backbone": "tiny", "pretrained": False}, "train.epochs": 4},
+        search={
+            "model.k_neg": Float(0.05, 1.0, log=True, when={"model.alpha": {"gt": 0.3}}),
+            "model.alpha": Float(0, 1),
+            "model.maps_per_class": Int(1, 9, step=2),
+            "model.attention": Choice(["none", "arch1"]),
+        },
+        start=({"model.alpha": 1, "model": {"k_neg": 0.2}},),
+        objective=[{"metric": "val_loss"}, {"metric": "latency_ms"}],
+        scheduler={"name": "hyperband", "reduction_factor": 2},
+        trials=7,
+        sampler="tpe",
+        keep_checkpoints=5,
+        name="mine",
+    )
+    for name in ("name", "base", "start", "objectives", "scheduler", "trials", "sampler", "keep_checkpoints", "keys"):
+        assert getattr(in_python, name) == getattr(in_yaml, name), name
+    assert repr(in_python.parameters) == repr(in_yaml.parameters)
+    assert in_python.checked_start() == in_yaml.checked_start() == [{"model.alpha": 1.0, "model.k_neg": 0.2}]
+    assert (in_python.metric, in_python.mode) == ("val_loss", "min")
+
+
+def test_what_is_left_out_has_its_default():
+    space = Space({"model.alpha": Float(0, 1)})
+    assert (space.name, space.base, space.start, space.objectives) == ("space", {}, (), (Objective("val_map", "max"),))
+    assert (space.scheduler, space.trials, space.sampler, space.keep_checkpoints) == ({"name": "asha"}, 20, None, 3)
+
+
+def test_a_domain_may_also_be_its_yaml_mapping():
+    space = Space({"model.alpha": {"float": [0, 1]}, "optim.lr": Float(0.1, 1)}, base=BASE)
+    assert space.parameters == Space({"model.alpha": Float(0, 1), "optim.lr": Float(0.1, 1)}, base=BASE).parameters
+
+
+def test_paths_in_the_base_are_text():
+    space = Space({"model.alpha": Float(0, 1)}, base={"data": {"train_images": Path("photos")}, **BASE})
+    assert space.base["data.train_images"] == "photos"
+
+
+def test_the_values_of_a_searched_key(space):
+    assert space.values_of("model.attention") == ("none", "arch1", "joint")
+    assert space.values_of("model.maps_per_class") == (1, 16)
+    assert space.values_of("model.head") == ()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"search": {"model.alpha": Float(1, 0)}}, r"Space, search, model.alpha: 'float' needs \[low, high\]"),
+        ({"search": {"model.alpha": Float(0, 2, log=True)}}, "Space, search, model.alpha: a log range must begin"),
+        ({"search": {"model.alpha": "0 to 1"}}, "Space, search, model.alpha: a mapping is needed, and it holds '0 to"),
+        ({"search": {"model.alpah": Float(0, 1)}}, "Space, search: unknown key 'model.alpah'; did you mean 'model.alp"),
+        ({"search": {"model.maps_per_class": Int(0, 4)}}, "Space, search, model.maps_per_class: .* 0 is out of range"),
+        ({"search": {"model.attention": Choice(["arch3"])}}, "Space, search, model.attention: .* arch3 is not one of"),
+        ({"search": {"train.epochs": Int(1, 4)}}, "Space, search, train.epochs: it cannot be searched"),
+        ({"search": {}}, "Space: nothing is searched"),
+        ({"search": [Float(0, 1)]}, "Space, search: a mapping is needed"),
+        ({"base": {"model": {"alpah": 1}}}, "Space, base: unknown key 'model.alpah'"),
+        ({"base": {"train.epochs": 0}}, "Space, base: train.epochs: 0 is out of range"),
+        ({"base": "model"}, "Space, base: a mapping is needed"),
+        ({"start": [{}, {"model.alpha": 2}]}, "Space, start, point 2: model.alpha = 2 is outside float 0.0 to 1.0"),
+        ({"start": {"model.alpha": 1}}, "Space, start: a list of points is needed"),
+        ({"objective": "val_map"}, "Space, objective: a mapping is needed"),
+        ({"objective": {"metric": "val_mpa"}}, "Space, objective: unknown metric 'val_mpa'; did you mean 'val_map'"),
+        ({"scheduler": "asha"}, "Space, scheduler: a mapping is needed, and it holds 'asha'"),
+        ({"sampler": 3}, "Space, sampler: '3' is not a name"),
+        ({"trials": 0}, "Space, trials: '0' is not a whole number from 1"),
+        ({"keep_checkpoints": True}, "Space, keep_checkpoints: 'True' is not a whole number from 1"),
+        ({"trials": 0, "where": "my space"}, "my space, trials: '0' is not"),
+    ],
+)
+def test_a_wrong_space_is_refused_with_its_place(changed, message):
+    with pytest.raises(InputError, match=f"^{message}"):
+        Space(**{"search": {"model.alpha": Float(0, 1)}, "base": BASE, **changed})
+
+
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [
+        ({"model.alpah": 1}, "Space, search, optim.lr, when: unknown key 'model.alpah'"),
+        ({"model.alpha": {"above": 1}}, "Space, search, optim.lr, when, model.alpha: .* is needed; valid: eq, ne"),
+        ({"model.attention": {"gt": 1}}, "Space, search, optim.lr, when, model.attention: gt compares numbers"),
+    ],
+)
+def test_a_wrong_condition_is_refused_with_its_place(when, message):
+    with pytest.raises(InputError, match=f"^{message}"):
+        Space({"optim.lr": Float(0.1, 1, when=when)}, base=BASE)
+
+
+def test_a_parameter_is_present_when_its_conditions_hold():
+    condition = {"model.alpha": {"ge": 0.5}, "model.attention": "arch1"}
+    searched = {"optim.lr": Float(0.1, 1, when=condition), "model.alpha": Float(0, 1)}
+    space = Space(searched | {"model.attention": Choice(["none", "arch1"])}, base=BASE)
+    drawn = [space.draw(np.random.default_rng(seed)) for seed in range(40)]
+    for point in drawn:
+        assert ("optim.lr" in point) == (point["model.alpha"] >= 0.5 and point["model.attention"] == "arch1")
+    assert 0 < sum("optim.lr" in point for point in drawn) < 40
+
+
+def test_keys_that_are_fixed_are_no_longer_searched():
+    searched = {"model.alpha": Float(0, 1), "optim.lr": Float(0.1, 1), "optim.momentum": Float(0, 0.9)}
+    space = Space(searched, base=BASE, start=[{"model.alpha": 0.5, "optim.lr": 0.2}], trials=7, name="mine", where="it")
+    fixed = space.with_fixed({"model.alpha": 0.7, "train.epochs": 2})
+    assert fixed.keys == ("optim.lr", "optim.momentum")
+    assert fixed.base == space.base | {"model.alpha": 0.7, "train.epochs": 2}
+    assert (fixed.start, fixed.trials, fixed.name, fixed.where) == (({"optim.lr": 0.2},), 7, "mine", "it")
+    twice = fixed.with_fixed({"optim.lr": 0.3, "train.epochs": 3})
+    assert twice.keys == ("optim.momentum",)
+    assert twice.base == space.base | {"model.alpha": 0.7, "optim.lr": 0.3, "train.epochs": 3}
+    assert (space.keys, space.base) == (tuple(searched), {"model.backbone": "tiny", "model.pretrained": False})
+    assert space.with_fixed({}) is space
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"model.alpah": 1}, "unknown key 'model.alpah'; did you mean 'model.alpha'"),
+        ({"train.epochs": 0}, "train.epochs: 0 is out of range"),
+        ({"model.alpha": 0.5}, "nothing is searched"),
+    ],
+)
+def test_keys_that_cannot_be_fixed_are_refused(keys, message):
+    with pytest.raises(InputError, match=f"^Space.*: {message}"):
+        Space({"model.alpha": Float(0, 1)}, base=BASE).with_fixed(keys)
+
+
+def test_the_names_of_extensions_are_valid_in_a_space(registries):
+    register_head("mine")(print)
+    searched = Space({"model.head": Choice(["gap", "mine"])}, base=BASE)
+    assert searched.values_of("model.head") == ("gap", "mine")
+    condition = {"model.head": {"in": ["mine"]}}
+    fixed = Space({"optim.lr": Float(0.1, 1, when=condition)}, base={**BASE, "model.head": "mine"})
+    assert "optim.lr" in fixed.draw(np.random.default_rng(0))
+    for wrong in ({"base": {"model.head": "yours"}}, {"search": {"model.head": Choice(["mine", "yours"])}}):
+        with pytest.raises(
+            InputError, match="model.head: yours is not one of 'decouplenet', .*, 'mine'; a name of your own"
+        ):
+            Space(**{"search": {"model.alpha": Float(0, 1)}, **wrong})

@@ -38,7 +38,7 @@ def test_each_trial_is_printed_when_it_ends(monkeypatch, capsys, terminal):
         progress.on_trial_complete(0, [], stub(2, result=failure_dict("no [/bold] markup")))
     out = capsys.readouterr().out
     assert "trial 0000  COMPLETE after 2 epochs  val_map 0.5000" in out
-    assert "trial 0001  PRUNED after 1 epochs" in out
+    assert "trial 0001  PRUNED after 1 epoch" in out
     assert "trial 0002  FAIL: no [/bold] markup" in out
     assert ("epoch 1/2" in out) == (not terminal)
     assert progress.failures == ["no [/bold] markup"]

@@ -1,9 +1,13 @@
-"""A searched key in a space's YAML: its range or its choices, and the conditions under which it is present."""
+"""The values of a searched key: a range or choices, and the conditions under which it is present.
+
+In Python they are `Float`, `Int` and `Choice`, in YAML the mapping that `to_yaml` gives. Both are checked here.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from decouple_search.space.parameter import CONDITIONS, Parameter
@@ -16,6 +20,65 @@ KINDS = ("int", "float", "choice")
 WORDS = (*KINDS, "log", "step", "when")
 ORDERS = ("gt", "ge", "lt", "le")
 """Conditions that compare numbers."""
+
+
+@dataclass(frozen=True)
+class Float:
+    """A range of real numbers, both ends included: `Float(1e-4, 1e-1, log=True)`."""
+
+    low: float
+    high: float
+    log: bool = field(default=False, kw_only=True)
+    """Search on a logarithmic scale."""
+    step: float | None = field(default=None, kw_only=True)
+    """Distance between values, from `low` on."""
+    when: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    """Conditions on other keys, as in YAML: `{"model.alpha": {"gt": 0}}`. Without them the key is absent."""
+
+    def to_yaml(self) -> dict[str, Any]:
+        """The mapping that stands for it in a space's YAML."""
+        return _spec("float", [self.low, self.high], log=self.log, step=self.step, when=self.when)
+
+
+@dataclass(frozen=True)
+class Int:
+    """A range of whole numbers, both ends included: `Int(1, 16, log=True)`."""
+
+    low: int
+    high: int
+    log: bool = field(default=False, kw_only=True)
+    """Search on a logarithmic scale."""
+    step: int | None = field(default=None, kw_only=True)
+    """Distance between values, from `low` on."""
+    when: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    """Conditions on other keys, as for `Float`."""
+
+    def to_yaml(self) -> dict[str, Any]:
+        """The mapping that stands for it in a space's YAML."""
+        return _spec("int", [self.low, self.high], log=self.log, step=self.step, when=self.when)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Values without an order: `Choice(["none", "arch1"])`."""
+
+    values: Iterable[Any]
+    when: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    """Conditions on other keys, as for `Float`."""
+
+    def to_yaml(self) -> dict[str, Any]:
+        """The mapping that stands for it in a space's YAML."""
+        return _spec("choice", list(self.values), when=self.when)
+
+
+Domain = Float | Int | Choice
+
+
+def _spec(kind: str, values: list[Any], **options: Any) -> dict[str, Any]:
+    return {
+        kind: values,
+        **{name: option for name, option in options.items() if option is not None and option is not False},
+    }
 
 
 def read_parameter(key: str, spec: Mapping[str, Any], where: str) -> Parameter:

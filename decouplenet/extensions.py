@@ -1,0 +1,148 @@
+"""Backbones, heads, losses and data formats by name: the project's own, and those that a user's package adds.
+
+An extension joins by a decorator of `registration.py`, or by an entry point of an installed package. Its
+name is then valid wherever a built-in name is: in a config, in a search space, on the command line. The package of an
+entry point is imported only when its name is used. Imports neither torch nor Ray.
+"""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from collections.abc import Callable, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
+
+from decouplenet.dotted_keys import nearest
+from decouplenet.errors import InputError, one_line
+
+_T = TypeVar("_T")
+
+
+class Extensions(Generic[_T]):
+    """The valid names of a key, and what the names of extensions stand for.
+
+    Args:
+        key: the config key or flag that takes the names.
+        group: the group of entry points.
+        builtin: the project's own names. What they stand for is where they are used.
+    """
+
+    def __init__(self, key: str, group: str, builtin: Sequence[str]) -> None:
+        self.key, self.group, self.builtin = key, group, tuple(builtin)
+        self._registered: dict[str, _T] = {}
+
+    @property
+    def registered(self) -> dict[str, _T]:
+        """The extensions that were registered in this process."""
+        return dict(self._registered)
+
+    def names(self) -> tuple[str, ...]:
+        """All valid names: built in, registered, and those of installed packages."""
+        return tuple(dict.fromkeys((*self.builtin, *self._registered, *self._installed())))
+
+    def register(self, name: str, extension: _T) -> None:
+        """Add an extension. The same function may be registered more than once, as a notebook does.
+
+        Raises:
+            ValueError: the name is taken.
+        """
+        earlier = self._registered.get(name)
+        if name in self.builtin or (earlier is not None and _place(earlier) != _place(extension)):
+            owner = "the project itself" if earlier is None else _place(earlier)
+            raise ValueError(f"{self.key}: '{name}' is a name of {owner}; choose another name")
+        self._registered[name] = extension
+
+    def get(self, name: str) -> _T:
+        """The extension of a name.
+
+        Raises:
+            InputError: the name is unknown, or its package cannot be imported.
+        """
+        if name in self._registered:
+            return self._registered[name]
+        point = self._installed().get(name)
+        if point is None:
+            hint = f"a name of your own needs a package with an entry point in '{self.group}', or an import before this"
+            raise InputError(f"{self.key}: unknown '{name}'; {nearest(name, self.names())} ({hint})")
+        try:
+            extension: _T = point.load()
+        except Exception as error:  # the package's own code runs
+            raise InputError(
+                f"{self.key}: '{name}' cannot be imported from {point.value} ({type(error).__name__}: "
+                f"{one_line(error)}); mend that package, or remove it"
+            ) from error
+        return extension
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """Call the extension of a name. An error of its own code is the user's to mend.
+
+        Raises:
+            InputError: the name is unknown, or the extension raised.
+        """
+        extension: Any = self.get(name)
+        try:
+            return extension(*arguments)
+        except InputError:
+            raise
+        except Exception as error:  # the user's own code runs
+            raise failure_of(f"{self.key}: '{name}'", error) from error
+
+    def _installed(self) -> dict[str, EntryPoint]:
+        """The entry points of installed packages.
+
+        Raises:
+            InputError: two packages have the same name, or a package has a built-in name.
+        """
+        points: dict[str, EntryPoint] = {}
+        for point in _entry_points(self.group):
+            earlier = points.setdefault(point.name, point)
+            if point.name in self.builtin or earlier.value != point.value:
+                owner = "the project itself" if point.name in self.builtin else earlier.value
+                raise InputError(
+                    f"{self.key}: the entry point '{point.name}' ({point.value}) has a name of {owner}; rename it"
+                )
+        return points
+
+
+@functools.cache
+def _entry_points(group: str) -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=group))
+
+
+def failure_of(what: str, error: Exception) -> InputError:
+    """An InputError that says which error a user's own code raised, and where."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return InputError(f"{what} failed ({type(error).__name__}: {one_line(error)}; {frame.filename}:{frame.lineno})")
+
+
+def _place(extension: Any) -> str:
+    """Where an extension is defined: its module and name."""
+    return f"{getattr(extension, '__module__', '')}.{getattr(extension, '__qualname__', repr(extension))}"
+
+
+BACKBONES: Extensions[Callable[..., Any]] = Extensions(
+    "model.backbone",
+    "decouplenet.backbones",
+    [
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "resnet101",
+        "resnet152",
+        "mobilenet_v2",
+        "convnext_tiny",
+        "convnext_small",
+        "efficientnet_b0",
+        "tiny",
+    ],
+)
+HEADS: Extensions[Callable[..., Any]] = Extensions(
+    "model.head", "decouplenet.heads", ["decouplenet", "wildcat", "gap", "gmp"]
+)
+LOSSES: Extensions[Callable[..., Any]] = Extensions("train.loss", "decouplenet.losses", ["bce", "asl", "warp"])
+FORMATS: Extensions[Callable[..., Any]] = Extensions(
+    "data.format", "decouplenet.formats", ["synthetic", "coco", "nuswide", "voc", "table"]
+)
+KINDS: tuple[Extensions[Any], ...] = (BACKBONES, HEADS, LOSSES, FORMATS)
+"""All kinds that a training uses."""

@@ -1,0 +1,85 @@
+"""The values of a searched key in Python, and the same values in YAML."""
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decouple_search.space.domain import Choice, Float, Int
+from decouple_search.space.space import Space
+from decouple_search.space.yaml_file import load_space
+
+BASE = {"model": {"pretrained": False}}
+CONDITIONS = [
+    None,
+    {"model.alpha": {"gt": 0.5}},
+    {"model.attention": "arch1"},
+    {"model.head": {"in": ["gap", "gmp"]}, "train.batch_size": {"le": 16}},
+]
+TEXTS = ["no", "null", "~", "true", "0x1F", "2024-01-01", "a: b", " padded ", "'quoted'", "größer\n", "[a, b]", ""]
+CHOICES = {
+    "model.attention": st.sampled_from(["none", "arch1", "arch2", "joint"]),
+    "model.k_pos": st.integers(1, 50) | st.floats(0.01, 0.99),
+    "model.pretrained": st.booleans(),
+    "optim.weight_decay": st.floats(0, 1e9),
+    "train.zero_stage": st.integers(0, 3),
+    "train.deepspeed_config": st.sampled_from([None, *TEXTS]),
+}
+
+
+@st.composite
+def ranges(draw):
+    """A key and a range of it: of whole numbers, or of real ones."""
+    kind, key, numbers = draw(
+        st.sampled_from(
+            [(Int, "train.seed", st.integers(0, 10**12)), (Float, "optim.weight_decay", st.floats(0, 1e300))]
+        )
+    )
+    low, high = sorted([draw(numbers), draw(numbers)])
+    scale = draw(st.sampled_from(["linear", "log", "step"] if low > 0 else ["linear", "step"]))
+    step = draw(st.integers(1, 9) if kind is Int else st.floats(1e-9, 1e9)) if scale == "step" else None
+    return key, kind(low, high, log=scale == "log", step=step, when=draw(st.sampled_from(CONDITIONS)))
+
+
+@st.composite
+def choices(draw):
+    """A key and choices of it."""
+    key = draw(st.sampled_from(list(CHOICES)))
+    values = draw(st.lists(CHOICES[key], min_size=1, max_size=4, unique=True))
+    return key, Choice(values, when=None if key == "model.attention" else draw(st.sampled_from(CONDITIONS)))
+
+
+@settings(max_examples=80, deadline=None)
+@given(searched=ranges() | choices())
+def test_a_domain_in_python_and_its_yaml_are_the_same_parameter(searched, tmp_path_factory):
+    key, domain = searched
+    file = tmp_path_factory.getbasetemp() / "domain.yaml"
+    file.write_text(yaml.safe_dump({"base": BASE, "search": {key: domain.to_yaml()}}))
+    (in_python,), (in_yaml,) = Space({key: domain}, base=BASE).parameters, load_space(file).parameters
+    assert repr(in_yaml) == repr(in_python)  # 1, 1.0 and true differ
+
+
+@pytest.mark.parametrize(
+    ("domain", "mapping"),
+    [
+        (Float(0, 1), {"float": [0, 1]}),
+        (Float(1e-4, 0.1, log=True), {"float": [1e-4, 0.1], "log": True}),
+        (Float(0.5, 0.9, step=0.1), {"float": [0.5, 0.9], "step": 0.1}),
+        (Int(1, 16, log=True), {"int": [1, 16], "log": True}),
+        (Int(1, 16, step=5), {"int": [1, 16], "step": 5}),
+        (Choice(("none", "arch1")), {"choice": ["none", "arch1"]}),
+        (Choice([False]), {"choice": [False]}),
+        (Int(1, 2, when={"model.alpha": 0.5}), {"int": [1, 2], "when": {"model.alpha": 0.5}}),
+        (Float(0, 1, when={"model.k_neg": {"gt": 0}}), {"float": [0, 1], "when": {"model.k_neg": {"gt": 0}}}),
+        (Choice([1], when={"model.alpha": 0.5}), {"choice": [1], "when": {"model.alpha": 0.5}}),
+    ],
+)
+def test_the_mapping_of_a_domain_has_what_was_given(domain, mapping):
+    assert domain.to_yaml() == mapping
+    assert domain == type(domain)(**vars(domain))
+
+
+@pytest.mark.parametrize("make", [lambda: Float(0, 1, True), lambda: Int(1, 2, True), lambda: Choice([1], {})])
+def test_options_of_a_domain_are_named(make):
+    with pytest.raises(TypeError):
+        make()

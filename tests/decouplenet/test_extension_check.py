@@ -1,0 +1,111 @@
+"""The trial step with a user's own backbone, head and loss, before any training."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from decouplenet import extension_check
+from decouplenet.command_line import parse_config
+from decouplenet.errors import InputError
+from decouplenet.extension_check import check_extensions
+from decouplenet.registration import register_backbone, register_head, register_loss
+
+pytestmark = pytest.mark.usefixtures("registries")
+SMALL = {"model.backbone": "tiny", "model.pretrained": False, "data.image_size": 32}
+
+
+def mean_head(channels, num_classes, config):
+    """A head that works."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))
+
+
+class BrokenHead(nn.Module):
+    """A head with a mistake."""
+
+    def __init__(self, channels, num_classes, config):
+        super().__init__()
+        self.linear = nn.Linear(channels, num_classes)
+
+    def forward(self, features):
+        """B×D×H×W -> B×C, if the axes were right."""
+        return self.linear(features.mean((2, 4)))
+
+
+def half(logits, targets, ignored=None):
+    return (logits - targets).square().masked_fill(ignored, 0).sum() / 2
+
+
+def check(**keys):
+    check_extensions(parse_config(SMALL | {key.replace("__", "."): value for key, value in keys.items()}))
+
+
+def test_built_in_parts_are_not_tried(monkeypatch):
+    monkeypatch.setattr(extension_check, "build_model", lambda *arguments: pytest.fail("a network was built"))
+    check(model__head="wildcat", train__loss="asl")
+
+
+def test_extensions_that_work_pass():
+    pretrained, shapes = [], []
+
+    @register_backbone("shallow")
+    def shallow(value):
+        pretrained.append(value)
+        return nn.Conv2d(3, 6, 3, stride=2), 6
+
+    @register_loss("half")
+    def counted_half(logits, targets, ignored=None):
+        shapes.append((logits.shape, targets.shape, ignored.shape, ignored.dtype))
+        return half(logits, targets, ignored)
+
+    register_head("mean")(mean_head)
+    check(model__backbone="shallow", model__head="mean", train__loss="half", model__pretrained=True)
+    assert pretrained == [False]  # weights are read elsewhere
+    assert shapes == [((2, 3), (2, 3), (2, 3), torch.bool)]
+    check(model__head="mean")
+    check(train__loss="half")
+
+
+def test_a_mistake_in_a_head_is_named_with_its_line():
+    register_head("broken")(BrokenHead)
+    register_loss("half")(half)
+    with pytest.raises(InputError) as error:
+        check(model__head="broken", train__loss="half")
+    lines = Path(__file__).read_text().splitlines()
+    number = next(number for number, line in enumerate(lines, 1) if "features.mean((2, 4))" in line)
+    message = str(error.value)
+    assert message.startswith("a step with model.head 'broken' and train.loss 'half' on images of 32 px failed (Index")
+    assert message.endswith(f"; {__file__}:{number})")
+
+
+def test_an_input_error_of_a_network_stays_as_it_is():
+    register_head("few")(lambda channels, num_classes, config: mean_head(channels, 1, config))
+    with pytest.raises(InputError, match=r"^model.head: 'few' gives logits of \(2, 1\), not \(2, 3\)$"):
+        check(model__head="few")
+
+
+def test_a_mistake_of_the_gradient_is_refused():
+    register_loss("detached")(lambda logits, targets, ignored=None: logits.detach().sum())
+    with pytest.raises(InputError, match="a step with train.loss 'detached' on images of 32 px failed"):
+        check(train__loss="detached")
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda logits, targets, ignored=None: logits.sum(1), "train.loss '?mine"),
+        (
+            lambda logits, targets, ignored=None: (logits.sum() * 0 + 3).reshape(1),
+            r"gives \[3.0\]; it must be a finite",
+        ),
+        (lambda logits, targets, ignored=None: logits.sum() * float("nan"), "gives nan; it must be a finite number"),
+        (lambda logits, targets, ignored=None: logits.sum() * 0 + float("inf"), "gives inf; it must be a finite"),
+        (lambda logits, targets, ignored=None: 0.5, "train.loss '?mine"),
+    ],
+    ids=["per image", "a list", "nan", "infinite", "no tensor"],
+)
+def test_a_loss_that_is_no_finite_scalar_is_refused(loss, message):
+    register_loss("mine")(loss)
+    with pytest.raises(InputError, match=message):
+        check(train__loss="mine")
