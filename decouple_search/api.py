@@ -72,7 +72,7 @@ def search(
     options |= {"trials": trials, "storage": storage, "name": name, "sampler": sampler, "scheduler": scheduler}
     options |= {"seed": seed, "time_budget": time_budget, "workers_per_trial": workers_per_trial}
     given = _checked(Options, options, but=("space", "dry_run", "epoch_seconds", "prices"))
-    keys = given.keys_given(flatten(config or {}))
+    keys = given.keys_given(_dotted(config))
     request = request_search(_opened(space, keys), given)
     with _output(quiet):
         run_search(request)
@@ -180,26 +180,25 @@ def evaluate(
         InputError: checkpoints and data do not fit together.
         TrainingFailed: a worker was lost too often, or scores are not finite.
     """
-    from decouple_search.evaluation.member import kept_checkpoints, open_member
+    from decouple_search.evaluation.member import check_scoring, check_thresholds, kept_checkpoints, open_member
 
     places = [checkpoint] if isinstance(checkpoint, (str, os.PathLike)) else list(checkpoint)
-    if split not in ("val", "train"):
-        raise InputError(f"split: '{split}' is neither val nor train")
+    names = [os.fspath(place) for place in places]
+    file = None if thresholds is None else os.fspath(thresholds)
+    check_scoring(split=split, workers=workers)
     with contextlib.ExitStack() as stack:
         kept = kept_checkpoints(None if experiment is None else os.fspath(experiment), stack)
-        members = [
-            open_member(place, flatten(config or {}), stack) for place in [*(os.fspath(each) for each in places), *kept]
-        ]
+        members = [open_member(name, _dotted(config), stack) for name in [*names, *kept]]
         if not members:
             raise InputError("checkpoint: not given; name the folder of a checkpoint, or several")
+        check_thresholds(members, file)
 
         from decouple_search.evaluation.measures import measure  # after the checks, as Ray takes seconds to import
         from decouple_search.evaluation.scoring import score_all
 
         stack.enter_context(_output(quiet))
         scored = score_all(members, split=split, workers=workers, cluster=cluster)
-        names, file = [member.name for member in members], os.fspath(thresholds) if thresholds else None
-        return measure(names, scored, split=split, thresholds=file)
+        return measure([member.name for member in members], scored, split=split, thresholds=file)
 
 
 def _checked(options: type[_Options], given: Mapping[str, Any], but: Sequence[str] = ()) -> _Options:
@@ -241,7 +240,15 @@ def _keys_of(config: Config | Keys | Place) -> dict[str, Any]:
 
     if isinstance(config, Config):
         return flatten(config.to_dict())
-    return flatten(config if isinstance(config, Mapping) else load_yaml(os.fspath(config)))
+    return flatten(load_yaml(os.fspath(config))) if isinstance(config, (str, os.PathLike)) else _dotted(config)
+
+
+def _dotted(config: Keys | None) -> dict[str, Any]:
+    """Config keys, dotted, with paths as text."""
+    if not isinstance(config or {}, Mapping):
+        raise InputError(f"config: a mapping of config keys is needed, not {config!r}")
+    keys = flatten(config or {})
+    return {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in keys.items()}
 
 
 def _where(config: Config | Keys | Place) -> str:

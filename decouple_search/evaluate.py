@@ -12,7 +12,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from decouple_search.evaluation.member import EnsembleMember, kept_checkpoints, open_member
+from decouple_search.evaluation.member import (
+    EnsembleMember,
+    check_scoring,
+    check_thresholds,
+    kept_checkpoints,
+    open_member,
+)
 from decouplenet.checkpoint_files import CONFIG
 from decouplenet.command_line import CommandParser, command_name, flag, parse_config, print_line, run
 from decouplenet.dotted_keys import flatten
@@ -78,8 +84,7 @@ def _check_flags(flags: Flags) -> None:
         raise InputError("--thresholds: the paper's measures are at 0.5; leave out --thresholds or --compare")
     if flags.thresholds and flags.tune_thresholds:
         raise InputError("--tune-thresholds: --thresholds is given too; tune on one set of images and use on another")
-    if flags.split not in ("val", "train"):
-        raise InputError(f"--split: '{flags.split}' is neither val nor train")
+    check_scoring(split=flags.split, workers=flags.workers)
 
 
 def _check_files(members: list[EnsembleMember], flags: Flags) -> None:
@@ -88,18 +93,14 @@ def _check_files(members: list[EnsembleMember], flags: Flags) -> None:
         file = Path(flags.tune_thresholds).expanduser()
         if file.is_dir() or not os.access(file if file.exists() else file.absolute().parent, os.W_OK):
             raise InputError(f"--tune-thresholds: '{file}' cannot be written; give another file")
-    if flags.thresholds or flags.compare:
+    check_thresholds(members, flags.thresholds)
+    if flags.compare:
         # torch takes seconds to import, and the other flags need none of this
         from decouple_search.evaluation.paper_tables import check_comparable
         from decouplenet.checkpoint import class_names
-        from decouplenet.thresholds import read_thresholds
 
-        names = class_names(members[0].folder)
-        if flags.thresholds:
-            read_thresholds(flags.thresholds, names)
-        if flags.compare:
-            configs = [parse_config(flatten(load_yaml(member.folder / CONFIG))) for member in members]
-            check_comparable(configs, len(names))
+        configs = [parse_config(flatten(load_yaml(member.folder / CONFIG))) for member in members]
+        check_comparable(configs, len(class_names(members[0].folder)))
 
 
 def main(arguments: list[str] | None = None) -> int:

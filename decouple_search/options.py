@@ -47,7 +47,7 @@ class Options:
     """Short form of --scaling.workers_per_trial."""
     max_concurrent: int | None = flag(None, minimum=1)
     """Trials that may run at the same time; default: all that fit."""
-    sampler: str | None = flag(None, names=EXTENSIONS.names())
+    sampler: str | None = flag(None, names=EXTENSIONS.names)
     """How configurations are proposed; default: the space's own sampler."""
     scheduler: str | None = flag(None, names=SCHEDULERS)
     """When trials are stopped; default: the space's own scheduler."""

@@ -20,6 +20,7 @@ from decouple_search.machines.prepare import check_networks, prepare_data
 from decouple_search.machines.trial_slots import TrialSlots
 from decouple_search.options import SearchRequest
 from decouple_search.results.tables import SUMMARY
+from decouple_search.samplers.registry import make_sampler
 from decouple_search.search_run import Search
 from decouple_search.space.space import Space
 from decouple_search.storage.checkpoints import Checkpoints
@@ -95,6 +96,7 @@ def _fit(request: SearchRequest, connection: Connection) -> tuple[Config, TrialS
     reading = {key for key in request.space.keys if key.startswith("data.") and not FACTS[key].augmentation}
     if not prepare_data(config, decode=len(machines) == 1 and not reading):
         raise InputError("data.holdout: 0 leaves no image to measure trials on; give a share, such as 0.1")
+    make_sampler(request.sampler, request.space, config.train.epochs, request.options.seed, 0)  # may be the user's own
     check_networks([config, *_with_extensions(config, request.space)])
     return config, TrialSlots(config, connection.limits, max_slots)
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import yaml
 from torch import Tensor, nn
 
 from decouplenet.atomic_files import replace_folder
@@ -22,7 +21,7 @@ from decouplenet.checkpoint_files import CHECKPOINT_FILES, CONFIG, METRICS, STAT
 from decouplenet.config import Config
 from decouplenet.dotted_keys import flatten
 from decouplenet.errors import InputError, one_line
-from decouplenet.yaml_text import load_yaml
+from decouplenet.yaml_text import dump_yaml, load_yaml
 
 
 class Checkpoint(NamedTuple):
@@ -58,7 +57,7 @@ def write_checkpoint(
 
     with replace_folder(folder) as partial:
         save_file({name: tensor.contiguous() for name, tensor in model_state.items()}, partial / WEIGHTS)
-        (partial / CONFIG).write_text(yaml.safe_dump(config.to_dict(), sort_keys=False))
+        (partial / CONFIG).write_text(dump_yaml(config.to_dict()))
         content = {"class_names": list(class_names), **metrics}
         (partial / METRICS).write_text(json.dumps(content, indent=1) + "\n")
 

@@ -23,16 +23,22 @@ from decouplenet.yaml_text import load_yaml
 _Flags = TypeVar("_Flags")
 
 
-def flag(default: Any, *, minimum: float | None = None, names: Iterable[str] = (), positional: bool = False) -> Any:
+def flag(
+    default: Any,
+    *,
+    minimum: float | None = None,
+    names: Iterable[str] | Callable[[], Iterable[str]] = (),
+    positional: bool = False,
+) -> Any:
     """A field of a command's flags dataclass; the docstring below the field is the help text.
 
     Args:
         default: the value without the flag. A list makes a flag that takes several values.
         minimum: the smallest valid number.
-        names: the valid values, for the help text.
+        names: the valid values, for the help text; or a function that gives them.
         positional: whether the value is given without the flag's name.
     """
-    metadata = {"minimum": minimum, "names": tuple(names), "positional": positional}
+    metadata = {"minimum": minimum, "names": names if callable(names) else tuple(names), "positional": positional}
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -108,7 +114,7 @@ class CommandParser(Generic[_Flags]):
 
     def _add_flag(self, name: str, each: Field[Any], doc: str) -> None:
         kind, several = self._kinds[name], each.default_factory is not MISSING
-        names = each.metadata["names"]
+        names = each.metadata["names"]() if callable(each.metadata["names"]) else each.metadata["names"]
         text = f"{doc} ({', '.join(names)})" if names else _help(doc, kind, each.default)
         options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
         if kind is bool:

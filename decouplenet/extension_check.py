@@ -30,13 +30,22 @@ def check_extensions(config: Config) -> None:
         return
     model = build_model(replace(config.model, pretrained=False), CLASSES)
     size = config.data.image_size
+    what = f"with {' and '.join(own)} on images of {size} px"
     try:
         logits = model(torch.zeros(IMAGES, 3, size, size))
-        loss = make_loss(config.train)(logits, torch.ones(IMAGES, CLASSES), torch.zeros(IMAGES, CLASSES).bool())
-        loss.backward()
     except InputError:
         raise
     except Exception as error:  # the user's own code runs
-        raise failure_of(f"a step with {' and '.join(own)} on images of {size} px", error) from error
-    if loss.ndim or not torch.isfinite(loss):
-        raise InputError(f"train.loss: '{config.train.loss}' gives {loss.tolist()}; it must be a finite number")
+        raise failure_of(f"a step {what}", error) from error
+    loss_of = make_loss(config.train)
+    try:
+        loss = loss_of(logits, torch.ones(IMAGES, CLASSES), torch.zeros(IMAGES, CLASSES).bool())
+    except Exception as error:  # the user's own code runs
+        raise failure_of(f"train.loss: '{config.train.loss}'", error, loss_of) from error
+    if not isinstance(loss, torch.Tensor) or loss.ndim or not torch.isfinite(loss):
+        shown = loss.tolist() if isinstance(loss, torch.Tensor) else repr(loss)
+        raise InputError(f"train.loss: '{config.train.loss}' gives {shown}; it must give a finite scalar tensor")
+    try:
+        loss.backward()
+    except Exception as error:  # the user's own code runs
+        raise failure_of(f"the gradient {what}", error) from error

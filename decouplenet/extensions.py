@@ -11,12 +11,15 @@ import functools
 import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
+from types import FrameType
 from typing import Any, Generic, TypeVar
 
 from decouplenet.dotted_keys import nearest
 from decouplenet.errors import InputError, one_line
 
 _T = TypeVar("_T")
+LIBRARIES = ("decouplenet", "decouple_search", "numpy", "optuna", "torch", "torchvision")
+"""Packages whose frames are not the user's own code."""
 
 
 class Extensions(Generic[_T]):
@@ -47,10 +50,19 @@ class Extensions(Generic[_T]):
         Raises:
             ValueError: the name is taken.
         """
-        earlier = self._registered.get(name)
-        if name in self.builtin or (earlier is not None and _place(earlier) != _place(extension)):
-            owner = "the project itself" if earlier is None else _place(earlier)
+        place, owner = _place(extension), ""
+        if name in self.builtin:
+            owner = "the project itself"
+        elif name in self._registered:
+            owner = _place(self._registered[name])
+        elif point := self._installed().get(name):
+            owner = point.value
+        if owner not in ("", place):
             raise ValueError(f"{self.key}: '{name}' is a name of {owner}; choose another name")
+        self._registered[name] = extension
+
+    def adopt(self, name: str, extension: _T) -> None:
+        """Add an extension that another process of the same command registered."""
         self._registered[name] = extension
 
     def get(self, name: str) -> _T:
@@ -86,7 +98,7 @@ class Extensions(Generic[_T]):
         except InputError:
             raise
         except Exception as error:  # the user's own code runs
-            raise failure_of(f"{self.key}: '{name}'", error) from error
+            raise failure_of(f"{self.key}: '{name}'", error, extension) from error
 
     def _installed(self) -> dict[str, EntryPoint]:
         """The entry points of installed packages.
@@ -110,15 +122,31 @@ def _entry_points(group: str) -> tuple[EntryPoint, ...]:
     return tuple(entry_points(group=group))
 
 
-def failure_of(what: str, error: Exception) -> InputError:
-    """An InputError that says which error a user's own code raised, and where."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return InputError(f"{what} failed ({type(error).__name__}: {one_line(error)}; {frame.filename}:{frame.lineno})")
+def failure_of(what: str, error: Exception, extension: Any = None) -> InputError:
+    """An InputError that says which error a user's own code raised, and where.
+
+    Args:
+        what: the part that failed.
+        error: the error.
+        extension: the user's code, whose definition is named if the error does not come from inside of it.
+    """
+    frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__) if _is_own(frame)]
+    place = ""
+    if frames:
+        place = f"; {frames[-1][0].f_code.co_filename}:{frames[-1][1]}"
+    elif extension is not None:
+        place = f"; {_place(extension)}"
+    return InputError(f"{what} failed ({type(error).__name__}: {one_line(error)}{place})")
+
+
+def _is_own(frame: FrameType) -> bool:
+    """Whether a frame is of the user's own code."""
+    return frame.f_globals.get("__name__", "").partition(".")[0] not in LIBRARIES
 
 
 def _place(extension: Any) -> str:
-    """Where an extension is defined: its module and name."""
-    return f"{getattr(extension, '__module__', '')}.{getattr(extension, '__qualname__', repr(extension))}"
+    """Where an extension is defined: its module and name, as an entry point names it."""
+    return f"{getattr(extension, '__module__', '')}:{getattr(extension, '__qualname__', repr(extension))}"
 
 
 BACKBONES: Extensions[Callable[..., Any]] = Extensions(

@@ -93,6 +93,9 @@ class ExtensionNet(nn.Module):
         self._name, self._num_classes = config.head, num_classes
         self.backbone, channels = build_backbone(config.backbone, config.pretrained)
         self.head = HEADS.call(config.head, channels, num_classes, config)
+        if not isinstance(self.head, nn.Module):
+            made = type(self.head).__name__
+            raise InputError(f"model.head: '{config.head}' made {made}; it must make an nn.Module")
 
     def forward(self, images: Tensor) -> Tensor:
         """B×3×S×S -> logits B×C."""

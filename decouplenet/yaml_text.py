@@ -43,7 +43,7 @@ def parse_yaml(content: bytes, where: str) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise InputError(f"{where}{line}: not valid YAML ({getattr(error, 'problem', error)})") from None
-    except ValueError as error:  # not UTF-8, or an impossible date
+    except (ValueError, KeyError) as error:  # not UTF-8, an impossible date, or a tag on a value of another kind
         raise InputError(f"{where}: not valid YAML ({error})") from None
     if loaded is None:
         return {}
@@ -58,16 +58,26 @@ def parse_value(text: str) -> Any:
         return text
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, KeyError):  # KeyError: a tag on a value of another kind
         return text
+
+
+def dump_yaml(content: dict[str, Any]) -> str:
+    """A mapping of plain values as YAML that `load_yaml` reads back as it is."""
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False)
 
 
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader. It also reads 1e-4 (without a dot) as a number, as YAML 1.2 does."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper. It quotes a text that `_Loader` would read as a number."""
+
+
+for _class in (_Loader, _Dumper):
+    _class.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+        list("-+0123456789."),
+    )

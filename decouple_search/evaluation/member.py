@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +26,31 @@ class EnsembleMember(NamedTuple):
     """Its folder on this machine."""
     config: Config
     """The config that says on which data and how it is scored."""
+
+
+def check_scoring(*, split: str, workers: int | None) -> None:
+    """Refuse another split than val and train, and a number of workers below 1.
+
+    Raises:
+        InputError: which of the two.
+    """
+    if split not in ("val", "train"):
+        raise InputError(f"--split: '{split}' is neither val nor train")
+    if workers is not None and (not isinstance(workers, int) or workers < 1):
+        raise InputError(f"--workers: {workers!r} is not a whole number from 1")
+
+
+def check_thresholds(members: Sequence[EnsembleMember], file: str | None) -> None:
+    """Refuse a file of thresholds that does not fit the classes of the checkpoints.
+
+    Raises:
+        InputError: the file cannot be read, or has other classes.
+    """
+    if file is not None:
+        from decouplenet.checkpoint import class_names  # torch takes seconds to import
+        from decouplenet.thresholds import read_thresholds
+
+        read_thresholds(file, class_names(members[0].folder))
 
 
 def open_member(place: str, keys: Mapping[str, Any], stack: contextlib.ExitStack) -> EnsembleMember:

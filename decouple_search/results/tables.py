@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import yaml
 
 from decouple_search.space.space import Space
 from decouple_search.study.ranking import best_trial, pareto_set, ranked_trials
@@ -19,6 +18,7 @@ from decouplenet.atomic_files import replace_file
 from decouplenet.config import Config
 from decouplenet.dotted_keys import flatten, nest
 from decouplenet.errors import InputError
+from decouplenet.yaml_text import dump_yaml
 
 LEADERBOARD = "leaderboard.csv"
 BEST_CONFIG = "best_config.yaml"
@@ -105,7 +105,7 @@ def best_config(base: Config, trial: TrialRecord, space: Space) -> Config:
 
 def write_config(file: Path, config: Config) -> None:
     """All keys as YAML, as `--config` reads them."""
-    replace_file(file, yaml.safe_dump(config.to_dict(), sort_keys=False))
+    replace_file(file, dump_yaml(config.to_dict()))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -110,7 +110,10 @@ def sampler_named(name: str) -> Sampler:
     Raises:
         InputError: the name is unknown.
     """
-    return SAMPLERS.get(name) or Sampler(EXTENSIONS.get(name), {"pbt": _PBT})
+    if name in SAMPLERS:
+        return SAMPLERS[name]
+    EXTENSIONS.get(name)  # raises if the name is unknown
+    return Sampler(partial(EXTENSIONS.call, name), {"pbt": _PBT})
 
 
 def choose_sampler(name: str | None, scheduler: str, space: Space, seed: int) -> str:
@@ -145,11 +148,18 @@ def make_sampler(name: str, space: Space, epochs: int, seed: int, number: int) -
         epochs: the epochs of a full training.
         seed: the seed of the search.
         number: the trial's number.
+
+    Raises:
+        InputError: an extension fails, or makes something else.
     """
     import numpy as np
+    from optuna.samplers import BaseSampler
 
     mixed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-    return sampler_named(name).make(space, epochs, mixed)
+    made: Any = sampler_named(name).make(space, epochs, mixed)
+    if not isinstance(made, BaseSampler):
+        raise InputError(f"--sampler: '{name}' made {type(made).__name__}; it must make a sampler of optuna.samplers")
+    return made
 
 
 def make_stop_veto(name: str, space: Space, epochs: int, study: Study) -> StopVeto | None:

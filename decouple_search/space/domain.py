@@ -66,6 +66,12 @@ class Choice:
     when: Mapping[str, Any] | None = field(default=None, kw_only=True)
     """Conditions on other keys, as for `Float`."""
 
+    def __post_init__(self) -> None:
+        """Keep the values of an iterator, which can be read only once."""
+        if isinstance(self.values, str) or not isinstance(self.values, Iterable):
+            raise InputError(f"Choice: a list of values is needed, not {self.values!r}")
+        object.__setattr__(self, "values", tuple(self.values))
+
     def to_yaml(self) -> dict[str, Any]:
         """The mapping that stands for it in a space's YAML."""
         return _spec("choice", list(self.values), when=self.when)
@@ -135,15 +141,17 @@ def _check_range(kind: str, values: list[Any], spec: Mapping[str, Any], where: s
 def _conditions(spec: Mapping[str, Any], where: str) -> dict[str, tuple[str, Any]]:
     """The conditions of `when`: by key, the condition and its operand."""
     when = spec.get("when") or {}
-    if not isinstance(when, dict):
+    if not isinstance(when, Mapping):
         raise InputError(f"{where}, when: a mapping is needed, and it holds {when!r}")
     check_keys(when, f"{where}, when")
     conditions = {}
     for key, given in when.items():
-        condition = given if isinstance(given, dict) else {"eq": given}
+        condition = given if isinstance(given, Mapping) else {"eq": given}
         if len(condition) != 1 or next(iter(condition)) not in CONDITIONS:
             raise InputError(f"{where}, when, {key}: one condition is needed; valid: {', '.join(CONDITIONS)}")
-        name, operand = conditions[key] = next(iter(condition.items()))
+        name, operand = next(iter(condition.items()))
+        operand = list(operand) if isinstance(operand, tuple) else operand
+        conditions[key] = name, operand
         if (name in ("in", "not_in")) != isinstance(operand, list):
             raise InputError(
                 f"{where}, when, {key}: in and not_in take a list, the others one value; it is {operand!r}"

@@ -83,18 +83,18 @@ class Space:
         fixed: Mapping[str, Any] | None = None,
         where: str = "Space",
     ) -> None:
-        fixed = dict(fixed or {})
+        fixed = _as_text(fixed or {})
         self._given: dict[str, Any] = {"search": search, "base": base, "start": start, "objective": objective}
         self._given |= {"scheduler": scheduler, "trials": trials, "sampler": sampler}
         self._given |= {"keep_checkpoints": keep_checkpoints, "name": name, "fixed": fixed, "where": where}
         self.name, self.where = name, where
         self.base = _as_text(flatten(mapping_at(base, f"{where}, base"))) | fixed
-        parse_config(self.base, f"{where}, base, with the command line" if fixed else f"{where}, base")
+        parse_config(self.base, f"{where}, base, with the given keys" if fixed else f"{where}, base")
         domains = mapping_at(search, f"{where}, search")
         check_keys(domains, f"{where}, search")
         parameters = [_parameter(*item, f"{where}, search") for item in domains.items() if item[0] not in fixed]
         if not parameters:
-            raise InputError(f"{where}: nothing is searched; add keys under 'search' or fix fewer on the command line")
+            raise InputError(f"{where}: nothing is searched; add keys under 'search' or fix fewer of them")
         self.parameters = in_order(parameters, f"{where}, search")
         self.start = read_start(start, parameters, fixed, f"{where}, start")
         self.objectives = read_objectives(objective or {}, f"{where}, objective")

@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from decouple_search.space.objective import Objective
 from decouple_search.space.space import Space
 from decouple_search.stopping.scheduler import Scheduler
@@ -17,7 +15,7 @@ from decouplenet.config import FACTS, Config
 from decouplenet.data.places import shown
 from decouplenet.dotted_keys import flatten
 from decouplenet.errors import InputError
-from decouplenet.yaml_text import load_yaml
+from decouplenet.yaml_text import dump_yaml, load_yaml
 
 DEFINITION = "experiment.yaml"
 """The file of the definition. A folder that has it is a search's."""
@@ -80,7 +78,7 @@ class Definition:
 
     def write(self, folder: Path) -> None:
         """Write the definition into a search's folder."""
-        replace_file(folder / DEFINITION, yaml.safe_dump(asdict(self), sort_keys=False))
+        replace_file(folder / DEFINITION, dump_yaml(asdict(self)))
 
     @property
     def grid(self) -> bool:

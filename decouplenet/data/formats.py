@@ -67,7 +67,13 @@ def _checked(name: str, sets: Any) -> Splits:
         for part, array in (("targets", images.targets), ("ignored", images.ignored)):
             if array is not None and np.shape(array) != shape:
                 raise InputError(f"data.format: '{name}' made {part} of shape {np.shape(array)}, not {shape}")
-    return train, val
+    return _as_arrays(train), val and _as_arrays(val)
+
+
+def _as_arrays(images: ImageSet) -> ImageSet:
+    """The same images; what a reader gave as lists becomes tuples and arrays."""
+    ignored = None if images.ignored is None else np.asarray(images.ignored, bool)
+    return ImageSet(tuple(images.paths), np.asarray(images.targets, np.uint8), tuple(images.class_names), ignored)
 
 
 def _labelled(images: ImageSet) -> ImageSet:

@@ -193,3 +193,15 @@ def test_the_file_of_a_wrong_config_is_named(tmp_path):
     (tmp_path / "keys.yaml").write_text("train: {epochs: 0}")
     with pytest.raises(InputError, match=f"^{tmp_path}/keys.yaml: train.epochs: 0 is out of range"):
         train(tmp_path / "keys.yaml", storage=tmp_path)
+
+
+def test_paths_may_be_given_as_path_objects(tmp_path, requests):
+    train(SMALL | {"data.train_images": tmp_path}, storage=tmp_path)
+    search("demo", config={"data": {"train_images": tmp_path}}, storage=tmp_path)
+    assert [request.config.data.train_images for request in requests] == [str(tmp_path), str(tmp_path)]
+
+
+def test_what_is_no_mapping_of_keys_is_refused(tmp_path, requests):
+    with pytest.raises(InputError, match="^config: a mapping of config keys is needed, not 3$"):
+        search("demo", config=3, storage=tmp_path)
+    assert requests == []

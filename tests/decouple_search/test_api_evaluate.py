@@ -61,7 +61,9 @@ def test_several_checkpoints_are_measured_with_the_options(checkpoints, scored, 
     [
         ({}, "checkpoint: not given; name the folder of a checkpoint, or several"),
         ({"checkpoint": []}, "checkpoint: not given"),
-        ({"split": "test"}, "split: 'test' is neither val nor train"),
+        ({"split": "test"}, "--split: 'test' is neither val nor train"),
+        ({"workers": 0}, "--workers: 0 is not a whole number from 1"),
+        ({"workers": "2"}, "--workers: '2' is not a whole number from 1"),
         ({"checkpoint": "none"}, "--checkpoint: 'none' has no config.yaml"),
         ({"experiment": "none"}, "--experiment: '.*none' has no checkpoints in trials/"),
     ],
@@ -75,4 +77,11 @@ def test_a_wrong_evaluation_is_refused(scored, arguments, message):
 def test_the_network_of_a_checkpoint_cannot_be_changed(checkpoints, scored):
     with pytest.raises(InputError, match="^model.alpha: is the checkpoint's own .0.25 in .*; an evaluation cannot"):
         evaluate(checkpoints, config={"model.alpha": 0.9})
+    assert scored == []
+
+
+def test_thresholds_that_cannot_be_read_are_refused_before_anything_is_scored(checkpoints, scored, tmp_path):
+    (checkpoints[0] / "metrics.json").write_text('{"class_names": ["cat"]}')
+    with pytest.raises(InputError, match="thresholds.*none.json"):
+        evaluate(checkpoints[0], thresholds=tmp_path / "none.json")
     assert scored == []

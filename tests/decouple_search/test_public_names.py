@@ -69,3 +69,8 @@ def test_the_public_functions_import_nothing_that_takes_seconds():
     )
     ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert ended.stdout.split() == []
+
+
+def test_a_notebook_completes_the_public_names():
+    assert set(decouple_search.__all__) <= set(dir(decouple_search))
+    assert set(decouplenet.__all__) <= set(dir(decouplenet))

@@ -87,21 +87,18 @@ def test_an_input_error_of_a_network_stays_as_it_is():
 
 def test_a_mistake_of_the_gradient_is_refused():
     register_loss("detached")(lambda logits, targets, ignored=None: logits.detach().sum())
-    with pytest.raises(InputError, match="a step with train.loss 'detached' on images of 32 px failed"):
+    with pytest.raises(InputError, match="the gradient with train.loss 'detached' on images of 32 px failed"):
         check(train__loss="detached")
 
 
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
-        (lambda logits, targets, ignored=None: logits.sum(1), "train.loss '?mine"),
-        (
-            lambda logits, targets, ignored=None: (logits.sum() * 0 + 3).reshape(1),
-            r"gives \[3.0\]; it must be a finite",
-        ),
-        (lambda logits, targets, ignored=None: logits.sum() * float("nan"), "gives nan; it must be a finite number"),
-        (lambda logits, targets, ignored=None: logits.sum() * 0 + float("inf"), "gives inf; it must be a finite"),
-        (lambda logits, targets, ignored=None: 0.5, "train.loss '?mine"),
+        (lambda logits, targets, ignored=None: logits.sum(1) * 0, r"gives \[0.0, 0.0\]; it must give a finite"),
+        (lambda logits, targets, ignored=None: (logits.sum() * 0 + 3).reshape(1), r"gives \[3.0\]; it must give"),
+        (lambda logits, targets, ignored=None: logits.sum() * float("nan"), "gives nan; it must give a finite scalar"),
+        (lambda logits, targets, ignored=None: logits.sum() * 0 + float("inf"), "gives inf; it must give a finite"),
+        (lambda logits, targets, ignored=None: 0.5, "gives 0.5; it must give a finite scalar tensor"),
     ],
     ids=["per image", "a list", "nan", "infinite", "no tensor"],
 )
@@ -109,3 +106,30 @@ def test_a_loss_that_is_no_finite_scalar_is_refused(loss, message):
     register_loss("mine")(loss)
     with pytest.raises(InputError, match=message):
         check(train__loss="mine")
+
+
+def two_arguments(logits, targets):
+    return (logits - targets).sum()
+
+
+def test_a_loss_with_too_few_arguments_is_named():
+    register_loss("short")(two_arguments)
+    message = (
+        r"^train.loss: 'short' failed \(TypeError: two_arguments\(\) takes 2 positional arguments .*:two_arguments\)$"
+    )
+    with pytest.raises(InputError, match=message):
+        check(train__loss="short")
+
+
+def test_an_error_inside_torch_is_not_said_to_be_at_torchs_own_line():
+    layers = nn.Conv2d(8, 8, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)
+    register_head("narrow")(lambda channels, num_classes, config: nn.Sequential(*layers))
+    with pytest.raises(InputError, match=r"^a step with model.head 'narrow' on .* failed \(RuntimeError: ") as error:
+        check(model__head="narrow")
+    assert ".py" not in str(error.value)
+
+
+def test_what_is_no_module_is_refused_as_a_head():
+    register_head("none")(lambda channels, num_classes, config: None)
+    with pytest.raises(InputError, match="^model.head: 'none' made NoneType; it must make an nn.Module$"):
+        check(model__head="none")

@@ -57,7 +57,7 @@ def test_a_built_in_name_is_taken(shapes):
 
 def test_a_name_of_another_function_is_taken(shapes):
     shapes.register("cube", cube)
-    with pytest.raises(ValueError, match=rf"'cube' is a name of {re.escape(__name__)}\.cube; choose another name"):
+    with pytest.raises(ValueError, match=rf"'cube' is a name of {re.escape(__name__)}:cube; choose another name"):
         shapes.register("cube", picky)
     assert shapes.get("cube") is cube
 
@@ -150,3 +150,18 @@ def test_an_input_error_of_an_extension_stays_as_it_is(shapes):
     shapes.register("picky", picky)
     with pytest.raises(InputError, match="^shape.size: mend it$"):
         shapes.call("picky", 1)
+
+
+def test_a_name_of_an_installed_package_is_taken(shapes, install):
+    install("flat_shapes", "def disc():\n    return 1\n", GROUP, disc="flat_shapes:disc")
+    with pytest.raises(ValueError, match="'disc' is a name of flat_shapes:disc; choose another name"):
+        shapes.register("disc", cube)
+    own = shapes.get("disc")
+    shapes.register("disc", own)  # a package may have both, a decorator and an entry point
+    assert shapes.registered == {"disc": own}
+
+
+def test_an_extension_that_cannot_be_called_so_is_named_by_its_definition(shapes):
+    shapes.register("cube", cube)
+    with pytest.raises(InputError, match=rf"^shape.kind: 'cube' failed \(TypeError: .*; {re.escape(__name__)}:cube\)$"):
+        shapes.call("cube", 1, 2)

@@ -1,6 +1,7 @@
 """Values that must be of a type as they are, and types in words."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Optional
 
 import pytest
 
@@ -53,6 +54,8 @@ def test_a_value_of_another_type_is_refused_and_never_converted(kind, value, mes
         (int, "int"),
         (int | float, "int | float"),
         (str | None, "str | None"),
+        (Path | None, "Path | None"),
+        (Optional[Literal["none", 3]], "one of 'none', 3 | None"),  # noqa: UP045 - another class than X | None
         (Literal["none", 3], "one of 'none', 3"),
         (dict[str, int], "dict[str, int]"),
     ],

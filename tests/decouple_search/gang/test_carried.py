@@ -1,7 +1,9 @@
 """Extensions that are carried from the process that registered them to the processes that train."""
 
+import functools
 import importlib
 import sys
+import threading
 
 import pytest
 import ray
@@ -93,3 +95,26 @@ def test_a_module_that_is_not_on_a_machine_is_an_input_error(module, monkeypatch
     message = r"^train.loss: 'square' cannot be imported on 10.0.0.7 \(No module named 'user_losses'\); install its "
     with pytest.raises(InputError, match=message):
         unpack_extensions(packed)
+
+
+def test_a_partial_function_may_arrive_several_times():
+    LOSSES.register("scaled", functools.partial(max, 3))
+    packed = pack_extensions()
+    unpack_extensions(packed)
+    unpack_extensions(packed)
+    assert LOSSES.get("scaled")(1) == 3
+
+
+def test_an_older_module_on_a_machine_is_an_input_error(module, monkeypatch):
+    LOSSES.register("square", module.square)
+    packed = pack_extensions()
+    monkeypatch.delattr(module, "square")
+    with pytest.raises(InputError, match="^train.loss: 'square' cannot be imported on .*attribute 'square'"):
+        unpack_extensions(packed)
+
+
+def test_what_cannot_leave_the_process_is_an_input_error():
+    lock = threading.Lock()
+    LOSSES.register("locked", lambda logits, targets, ignored=None: lock)
+    with pytest.raises(InputError, match="^train.loss: 'locked' cannot be sent to the workers .*lock.*; put it into"):
+        pack_extensions()

@@ -121,3 +121,15 @@ def test_a_sampler_of_an_installed_package(space, install):
 def test_a_built_in_sampler_cannot_be_replaced(registries):
     with pytest.raises(ValueError, match="--sampler: 'tpe' is a name of the project itself; choose another name"):
         register_sampler("tpe")(print)
+
+
+def test_a_users_sampler_that_fails_is_an_input_error(space, registries):
+    @register_sampler("failing")
+    def fail(space, epochs, seed):
+        return {}["missing"]
+
+    register_sampler("empty")(lambda space, epochs, seed: None)
+    with pytest.raises(InputError, match=rf"^--sampler: 'failing' failed \(KeyError: 'missing'; {__file__}:\d+\)$"):
+        make_sampler("failing", space, 9, 0, 0)
+    with pytest.raises(InputError, match="^--sampler: 'empty' made NoneType; it must make a sampler"):
+        make_sampler("empty", space, 9, 0, 0)

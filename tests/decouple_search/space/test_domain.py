@@ -1,5 +1,7 @@
 """The values of a searched key in Python, and the same values in YAML."""
 
+from types import MappingProxyType
+
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from decouple_search.space.domain import Choice, Float, Int
 from decouple_search.space.space import Space
 from decouple_search.space.yaml_file import load_space
+from decouplenet.errors import InputError
 
 BASE = {"model": {"pretrained": False}}
 CONDITIONS = [
@@ -83,3 +86,21 @@ def test_the_mapping_of_a_domain_has_what_was_given(domain, mapping):
 def test_options_of_a_domain_are_named(make):
     with pytest.raises(TypeError):
         make()
+
+
+def test_the_values_of_a_choice_may_come_from_an_iterator():
+    choice = Choice(name for name in ["none", "arch1"])
+    space = Space({"model.attention": choice}, base=BASE).with_fixed({"train.epochs": 2})
+    assert space.values_of("model.attention") == ("none", "arch1")
+
+
+@pytest.mark.parametrize("values", ["none", 3, None])
+def test_what_is_no_list_of_values_is_no_choice(values):
+    with pytest.raises(InputError, match=f"^Choice: a list of values is needed, not {values!r}$"):
+        Choice(values)
+
+
+def test_conditions_may_be_any_mapping_and_their_operands_tuples():
+    when = MappingProxyType({"model.head": MappingProxyType({"in": ("gap", "gmp")})})
+    (parameter,) = Space({"model.alpha": Float(0, 1, when=when)}, base=BASE).parameters
+    assert parameter.when == {"model.head": ("in", ["gap", "gmp"])}

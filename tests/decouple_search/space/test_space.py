@@ -78,7 +78,9 @@ def test_a_space_in_python_is_the_same_as_in_yaml(tmp_path):
         assert getattr(in_python, name) == getattr(in_yaml, name), name
     assert repr(in_python.parameters) == repr(in_yaml.parameters)
     assert in_python.checked_start() == in_yaml.checked_start() == [{"model.alpha": 1.0, "model.k_neg": 0.2}]
-    assert (in_python.metric, in_python.mode) == ("val_loss", "min")
+    assert in_python.objectives == (Objective("val_loss", "min"), Objective("latency_ms", "min"))
+    assert in_python.scheduler == {"name": "hyperband", "reduction_factor": 2}
+    assert (in_python.trials, in_python.sampler, in_python.keep_checkpoints) == (7, "tpe", 5)
 
 
 def test_what_is_left_out_has_its_default():
@@ -137,8 +139,9 @@ def test_a_wrong_space_is_refused_with_its_place(changed, message):
 @pytest.mark.parametrize(
     ("when", "message"),
     [
-        ({"model.alpah": 1}, "Space, search, optim.lr, when: unknown key 'model.alpah'"),
+        ({"model.alpah": {"gt": 1}}, "Space, search, optim.lr, when: unknown key 'model.alpah'"),
         ({"model.alpha": {"above": 1}}, "Space, search, optim.lr, when, model.alpha: .* is needed; valid: eq, ne"),
+        ({"model.alpha": {"gt": "much"}}, "Space, search, optim.lr, when, model.alpha: gt compares numbers"),
         ({"model.attention": {"gt": 1}}, "Space, search, optim.lr, when, model.attention: gt compares numbers"),
     ],
 )

@@ -154,7 +154,7 @@ def test_several_objectives_stay_in_the_order_of_the_file(space_file):
 
 
 def test_a_value_of_the_command_line_that_is_out_of_range_is_named_as_such(space_file):
-    with pytest.raises(InputError, match="with the command line: train.epochs: 0 is out of range"):
+    with pytest.raises(InputError, match="with the given keys: train.epochs: 0 is out of range"):
         load_space(space_file(), {"train.epochs": 0})
 
 

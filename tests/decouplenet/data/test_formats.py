@@ -117,3 +117,11 @@ def test_an_error_of_a_users_format_is_an_input_error(registries):
 def test_an_unknown_format_is_refused():
     with pytest.raises(InputError, match="data.format: unknown 'cocoa'; did you mean 'coco'"):
         load_image_sets(DataConfig(format="cocoa"))
+
+
+def test_a_users_format_may_give_lists(load):
+    listed = ImageSet(["0.jpg", "1.jpg", "2.jpg"], [[0, 1], [1, 0], [1, 1]], ["cat", "dog"], [[True, False]] * 3)
+    train, val = load((listed, images(2, first=3)))
+    assert (train.targets.dtype, train.ignored.dtype, train.class_names) == (np.uint8, bool, ("cat", "dog"))
+    assert train.subset([2]).targets.tolist() == [[1, 1]]
+    assert len(val) == 2
