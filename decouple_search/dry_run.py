@@ -11,8 +11,10 @@ from decouple_search.machines.cost import describe_cost
 from decouple_search.machines.manifest import ClusterLimits
 from decouple_search.options import SearchRequest
 from decouple_search.plan import DataCount, describe, disk_use, epochs_in_all
+from decouple_search.study.definition import DEFINITION, check_same, is_resuming
 from decouplenet.command_line import print_line
 from decouplenet.config import Config, DataConfig, ScalingConfig
+from decouplenet.data.absent import absent_weights
 from decouplenet.errors import InputError, UnreadableError
 
 IMAGE_KEYS = ("data.train_images:", "data.val_images:")
@@ -64,18 +66,35 @@ def dry_run(request: SearchRequest, limits: ClusterLimits | None, prices: Mappin
     data = _examine(config.data, elsewhere=limits is not None)
     problems = [] if fitting else [_shortage(config, machines, on_cluster=limits is not None)]
     problems += data.problems
+    if limits is None:
+        problems += [f"{place.problem}; {place.advice}" for place in absent_weights(config)]
     try:
         disk = disk_use(request, config, slots, data.counted)
     except InputError as error:  # the head of an extension
         disk = "disk       not known, as the network cannot be built"
         problems.append(str(error))
-    results = f"results    {request.folder.shown}"
+    resumed, refusal = _folder_state(request)
+    problems += refusal
+    results = f"results    {request.folder.shown}{' (resumed)' if resumed else ''}"
     print_line("\n".join([describe(request, config, slots), cost, disk, results]))
     for note in data.notes:
         print_line(f"note       {note}")
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)  # noqa: T201
     return 2 if problems else 0
+
+
+def _folder_state(request: SearchRequest) -> tuple[bool, list[str]]:
+    """Whether the search resumes in its folder, and why it cannot use the folder, if so."""
+    try:
+        with request.folder as folder:
+            if not is_resuming(folder, request.options.resume):
+                return False, []
+            folder.pull(DEFINITION)
+            check_same(folder, request.definition)
+    except InputError as error:
+        return False, [str(error)]
+    return True, []
 
 
 def _shortage(config: Config, machines: Sequence[Resources], *, on_cluster: bool) -> str:

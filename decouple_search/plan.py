@@ -51,7 +51,8 @@ def describe(request: SearchRequest, config: Config, slots: int) -> str:
     gpu = f" and {scaling.gpus_per_worker:g} GPU" if scaling.gpus_per_worker else ""
     lines += [
         f"data       {config.data.format}, {size} px",
-        f"budget     {budget} by {request.sampler}, at most {epochs} epochs each{scheduler.describe(epochs)}",
+        f"budget     {budget} by {request.sampler}, at most {count_of(epochs, 'epoch')} each"
+        + scheduler.describe(epochs),
         f"           {f'between {low} and {high}' if low < high else high} epochs in all",
         f"workers    {scaling.workers_per_trial} per trial, {scaling.cpus_per_worker:g} CPU{gpu} each",
         f"at a time  {count_of(slots, 'trial')}",

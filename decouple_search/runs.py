@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from decouple_search.ray_train.request import TrainRequest
 from decouple_search.storage.folder import Folder
 from decouple_search.study.definition import is_resuming
 from decouplenet.command_line import print_line
+from decouplenet.data.absent import check_present
 from decouplenet.errors import TrainingFailed
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ def run_search(request: SearchRequest) -> Outcome:
     """
     folder = request.folder
     is_resuming(folder, request.options.resume)
+    check_present(request.config, weights="RAY_ADDRESS" not in os.environ)
 
     from decouple_search.search_setup import open_search  # Ray takes seconds to import, and nothing above needs it
 
@@ -58,7 +61,7 @@ def print_outcome(outcome: Outcome, folder: Folder) -> None:
         reason = "no trial ended well" + (f": {outcome.failure}" if outcome.failure else "")
         if not outcome.interrupted:
             raise TrainingFailed(reason)
-        print(f"failed: {reason}", file=sys.stderr)  # noqa: T201
+        print(f"interrupted: {reason}; the same command resumes the search", file=sys.stderr)  # noqa: T201
         return
     if outcome.spent:
         print_line(f"ended      {outcome.spent}")
@@ -67,7 +70,7 @@ def print_outcome(outcome: Outcome, folder: Folder) -> None:
     print_line(f"best       trial {summary.best_trial_id}, {summary.objective} {summary.best_value:.4f}")
     for key, value in outcome.best.items():
         print_line(f"             {key} = {value:.4g}" if isinstance(value, float) else f"             {key} = {value}")
-    for name in ("leaderboard.csv", "best_config.yaml", "best_checkpoint"):
+    for name in ("leaderboard.csv", "best_config.yaml", "best_checkpoint", "report.html"):
         if (folder.local / name).exists():
             print_line(f"             {folder.shown}/{name}")
     if outcome.interrupted:
@@ -91,6 +94,8 @@ def run_training(request: TrainRequest) -> TrainReport:
         InputError: the training cannot start.
         TrainingFailed: it cannot go to its end.
     """
+    check_present(request.config, weights="RAY_ADDRESS" not in os.environ)
+
     from decouple_search.ray_train.training import open_training  # Ray takes seconds to import
 
     config, folder = request.config, request.folder

@@ -6,12 +6,13 @@ Exit codes: 0 done, 1 a run that failed, 2 bad input, 130 interrupted. Imports n
 from __future__ import annotations
 
 import argparse
+import difflib
 import functools
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Generic, Literal, NoReturn, TypeVar, get_type_hints
+from typing import Any, Generic, Literal, NoReturn, TypeVar, get_args, get_type_hints
 
 from decouplenet.config import FACTS, KEYS, SECTIONS, Config, check_keys
 from decouplenet.config_facts import attribute_docs
@@ -199,7 +200,10 @@ def _checked(name: str, kind: Any, value: Any, where: str) -> Any:
     try:
         return typed_value(kind, value)
     except ValueError:
-        hint = "; a name of your own needs its package, or a registration first" if _takes_names(name) else ""
+        hint = ""
+        if _takes_names(name):
+            close = difflib.get_close_matches(str(value), map(str, get_args(kind)), n=1)
+            hint = f"; did you mean '{close[0]}'?" if close else "; a name of your own must be registered, or installed"
         raise InputError(f"{where}{name}: {value} is not {describe(kind)}{hint}") from None
 
 

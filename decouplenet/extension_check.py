@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import torch
 
+from decouplenet.backbones import build_backbone
 from decouplenet.config import Config
 from decouplenet.errors import InputError
-from decouplenet.extensions import failure_of
+from decouplenet.extensions import BACKBONES, failure_of
 from decouplenet.losses import make_loss
 from decouplenet.model import build_model
 from decouplenet.registration import own_parts
@@ -28,8 +29,9 @@ def check_extensions(config: Config) -> None:
     own = own_parts(config)
     if not own:
         return
-    model = build_model(replace(config.model, pretrained=False), CLASSES)
     size = config.data.image_size
+    _check_channels(config.model.backbone, size)
+    model = build_model(replace(config.model, pretrained=False), CLASSES)
     what = f"with {' and '.join(own)} on images of {size} px"
     try:
         logits = model(torch.zeros(IMAGES, 3, size, size))
@@ -49,3 +51,21 @@ def check_extensions(config: Config) -> None:
         loss.backward()
     except Exception as error:  # the user's own code runs
         raise failure_of(f"the gradient {what}", error) from error
+
+
+def _check_channels(name: str, size: int) -> None:
+    """Refuse an extension's backbone whose features are not B×D×H×W with the D that it promises."""
+    if name in BACKBONES.builtin:
+        return
+    backbone, channels = build_backbone(name, pretrained=False)
+    try:
+        with torch.no_grad():
+            features = backbone(torch.zeros(IMAGES, 3, size, size))
+    except Exception as error:  # the user's own code runs
+        raise failure_of(f"model.backbone: '{name}' on images of {size} px", error, BACKBONES.get(name)) from error
+    shape = tuple(getattr(features, "shape", ()))
+    if len(shape) != 4 or shape[1] != channels:
+        raise InputError(
+            f"model.backbone: '{name}' says that it has {channels} channels, and gives features of shape {shape}; they "
+            f"must be {IMAGES}×{channels}×H×W"
+        )

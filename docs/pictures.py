@@ -1,7 +1,9 @@
-"""Draws docs/pictures/result.svg: the learning curves of a search.
+"""Draws the learning curves of a search, by default into its folder: `python docs/pictures.py DIR [FILE.svg]`.
+
+docs/pictures/result.svg was made like this:
 
     make search ARGS='--name first'
-    .venv/bin/python docs/pictures.py results/first
+    .venv/bin/python docs/pictures.py results/first docs/pictures/result.svg
 
 docs/pictures/trial.svg is drawn by hand, with the same font and colours.
 """
@@ -20,7 +22,6 @@ from decouple_search.stopping.scheduler import Scheduler
 from decouple_search.study.definition import DEFINITION, Definition
 from decouple_search.study.record import ended_trials
 
-PICTURE = Path(__file__).parent / "pictures" / "result.svg"
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 800, 420, 76, 654, 44, 364
 """The size of the picture, and the edges of the plot in it."""
 STYLE = """<style>
@@ -116,7 +117,7 @@ def draw(curves: Sequence[Curve], rungs: Sequence[int], metric: str, description
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def main(folder: str) -> None:
+def main(folder: str, picture: str | None = None) -> None:
     """Draw the search in a folder."""
     experiment, definition = load_experiment(folder), Definition.read(Path(folder) / DEFINITION)
     curves, metric, name = curves_of(experiment), experiment.objectives[0].metric, Path(folder).name
@@ -127,8 +128,12 @@ def main(folder: str) -> None:
         f"{' or '.join(map(str, rungs))}. The best is trial {experiment.rows[0].cells['trial_id']}. "
         f"Made by: make search ARGS='--name {name}'; .venv/bin/python docs/pictures.py results/{name}"
     )
-    PICTURE.write_text(draw(curves, rungs, metric, description))
+    file = Path(picture or Path(folder) / "learning_curves.svg")
+    file.write_text(draw(curves, rungs, metric, description))
+    print(file)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    if not 2 <= len(sys.argv) <= 3 or sys.argv[1].startswith("-"):
+        sys.exit("usage: python docs/pictures.py DIR [FILE.svg]")
+    main(*sys.argv[1:])

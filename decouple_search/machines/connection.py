@@ -85,6 +85,7 @@ def connect(file: str | None = None) -> Connection:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if not in_job() and "RAY_ADDRESS" not in os.environ:
         options["include_dashboard"] = False
+        print_line("starting   Ray on this machine, or joining the one that `ray start` made")
     try:
         context: Any = ray.init(**options)
     except ConnectionError as error:

@@ -54,7 +54,8 @@ class Scheduler:
     def describe(self, epochs: int) -> str:
         """A description of the scheduler, as the end of a sentence."""
         if rung_epochs := self.rungs(epochs):
-            return f"; {self.name} rungs at epochs {', '.join(map(str, rung_epochs))}"
+            plural = "s" if len(rung_epochs) > 1 else ""
+            return f"; {self.name} rung{plural} at epoch{plural} {', '.join(map(str, rung_epochs))}"
         return {
             "pbt": f"; pbt every {self.interval_epochs} epochs",
             "median": f"; median rule from epoch {self.grace_epochs} on",

@@ -92,14 +92,18 @@ class Definition:
 
     def differences(self, other: Definition) -> list[str]:
         """The differences from another definition, in words: `there` is this one, `here` is the other."""
-        differences = []
-        for field in fields(self):
-            before, now = getattr(self, field.name), getattr(other, field.name)
-            for key in sorted(before.keys() | now.keys()):
-                if before.get(key) != now.get(key):
-                    name = key if field.name in ("search", "fixed") else f"{field.name} {key}"
-                    differences.append(f"{name}: {before.get(key, 'absent')} there, {now.get(key, 'absent')} here")
-        return differences
+        before, now = self._settings(), other._settings()
+        return [
+            f"{name}: {before.get(name, 'absent')} there, {now.get(name, 'absent')} here"
+            for name in sorted({*before, *now}, key=lambda name: (" " in name, name))  # config keys first
+            if before.get(name) != now.get(name)
+        ]
+
+    def _settings(self) -> dict[str, Any]:
+        """All settings by name. A config key is either searched or fixed, and has the same name in both cases."""
+        parts: dict[str, dict[str, Any]] = {field.name: getattr(self, field.name) for field in fields(self)}
+        keys = parts.pop("search") | parts.pop("fixed")
+        return keys | {f"{part} {key}": value for part, content in parts.items() for key, value in content.items()}
 
 
 def _is_defining(key: str) -> bool:

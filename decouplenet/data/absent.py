@@ -1,4 +1,4 @@
-"""The files and folders that a config's data needs and that are not on this machine. Nothing is read."""
+"""The files and folders that a config needs and that are not on this machine. Nothing is read."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from decouplenet.config import DataConfig
+from decouplenet.config import Config, DataConfig
 from decouplenet.data.formats import BUILT_IN
 from decouplenet.data.places import is_address, shown
+from decouplenet.errors import InputError
 
 UNCHECKED = "elsewhere://images"
 """An address for images that are not here. Readers of labels do not look at addresses of images."""
@@ -44,6 +45,30 @@ def absent_data(config: DataConfig) -> AbsentData:
         for kind in ("annotations", "images")
     )
     return AbsentData(labels, images)
+
+
+def absent_weights(config: Config) -> list[AbsentPlace]:
+    """The weight file of the config, if it is not on this machine."""
+    file = config.model.pretrained
+    if isinstance(file, bool) or is_address(file) or Path(file).expanduser().is_file():
+        return []
+    advice = "give a .pth or .safetensors file, true or false"
+    return [AbsentPlace(f"model.pretrained: no file '{file}'", advice)]
+
+
+def check_present(config: Config, *, weights: bool) -> None:
+    """Refuse a config whose labels, images or weights are not on this machine. Takes no time.
+
+    Args:
+        config: the config.
+        weights: whether this machine needs the weight file. On a cluster only the workers do.
+
+    Raises:
+        InputError: the first absent place, and what to do.
+    """
+    absent = absent_data(config.data)
+    for place in (*absent.labels, *absent.images, *(absent_weights(config) if weights else ())):
+        raise InputError(f"{place.problem}; {place.advice}")
 
 
 def labels_alone(config: DataConfig) -> DataConfig:

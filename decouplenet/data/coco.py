@@ -138,7 +138,8 @@ def _read(annotations: Place, key: str) -> Any:
         advice = "give a COCO instances JSON"
         raise UnreadableError(f"{key}_annotations: {name} cannot be read ({reason}); {advice}") from None
     except ValueError as error:
-        raise InputError(f"{key}_annotations: {name} is not a COCO instances JSON ({error})") from None
+        hint = "; --data.format table reads a csv or parquet" if str(file).endswith((".csv", ".parquet")) else ""
+        raise InputError(f"{key}_annotations: {name} is not a COCO instances JSON ({error}){hint}") from None
 
 
 def _is_number(value: Any) -> bool:

@@ -7,7 +7,11 @@ import pytest
 from PIL import Image
 
 from decouple_search import dry_run as dry_run_module
-from decouple_search.tune import main
+from decouple_search.space.yaml_file import load_space
+from decouple_search.stopping.scheduler import make_scheduler
+from decouple_search.study.definition import Definition
+from decouple_search.tune import main, read
+from decouplenet.command_line import parse_config
 from decouplenet.errors import InputError
 from tests.cluster.files import FOLDER, ROOT
 
@@ -231,3 +235,30 @@ def test_a_network_that_cannot_be_built_is_named_after_the_plan(plan, monkeypatc
     assert (code, errors) == (2, ["error: model.head: 'mine' failed"])
     assert "disk       not known, as the network cannot be built" in lines
     assert heads(lines)[-1] == "results"
+
+
+def test_a_folder_of_another_search_and_absent_weights_are_lacks_too(plan, space_file, tmp_path):
+    space = load_space(space_file())
+    config, folder = parse_config(space.base), tmp_path / "results" / "x"
+    folder.mkdir(parents=True)
+    Definition.from_search(space, config, make_scheduler(space.scheduler, None, 3), grid=False).write(folder)
+    weights = ["--model.backbone", "resnet18", "--model.pretrained", tmp_path / "none.pth"]
+    code, lines, errors = plan("--name", "x", *weights)
+    assert code == 2
+    assert lines[-1] == f"results    {folder}"
+    assert len(errors) == 2
+    assert (
+        errors[0]
+        == f"error: model.pretrained: no file '{tmp_path}/none.pth'; give a .pth or .safetensors file, true or false"
+    )
+    assert "was made by another search (model.backbone: tiny there, resnet18 here; " in errors[1]
+
+
+def test_a_dry_run_of_a_search_that_is_there_says_so(plan, space_file, tmp_path):
+    request = read(["--space", str(space_file()), "--storage", str(tmp_path / "results"), "--name", "x"])
+    (tmp_path / "results" / "x").mkdir(parents=True)
+    request.definition.write(tmp_path / "results" / "x")
+    code, lines, errors = plan("--name", "x")
+    assert (code, errors) == (0, [])
+    assert lines[-1] == f"results    {tmp_path / 'results' / 'x'} (resumed)"
+    assert plan("--name", "x", "--resume", "never")[0] == 2

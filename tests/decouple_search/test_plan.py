@@ -83,7 +83,7 @@ def test_the_plan_has_the_space_the_budget_and_the_workers(space_file, tmp_path)
     assert "start      1 point given, tried first" in lines
     assert "data       synthetic, 32 px" in lines
     limits = "4 trials or 60 s or 9 epochs or 2 without a better one"
-    assert f"budget     {limits} by gp, at most 3 epochs each; asha rungs at epochs 1" in lines
+    assert f"budget     {limits} by gp, at most 3 epochs each; asha rung at epoch 1" in lines
     assert "           between 7 and 12 epochs in all" in lines
     assert "workers    1 per trial, 1 CPU each" in lines
     assert lines[-1] == "at a time  2 trials"

@@ -76,4 +76,5 @@ def test_an_interrupted_search_without_a_value_can_still_be_resumed(make_outcome
     summary = replace(SUMMARY, best_value=None, best_val_map=None, best_trial_id=None)
     outcome = make_outcome(summary=summary, best=None, failure="out of memory", interrupted=True)
     print_outcome(outcome, open_folder(str(tmp_path), "x"))
-    assert capsys.readouterr().err == "failed: no trial ended well: out of memory\n"
+    message = "interrupted: no trial ended well: out of memory; the same command resumes the search\n"
+    assert capsys.readouterr().err == message

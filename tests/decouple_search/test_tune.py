@@ -19,7 +19,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(space_file, tmp_path, caps
     assert main(["--space", str(space_file()), *flags]) == 0
     out = capsys.readouterr().out
     assert "when model.alpha gt 0.3" in out
-    assert "4 trials by gp, at most 3 epochs each; asha rungs at epochs 1" in out
+    assert "4 trials by gp, at most 3 epochs each; asha rung at epoch 1" in out
     assert "at a time  1 trial" in out
     assert "checkpoints up to" in out
     assert "decoded images 369 KB" in out

@@ -59,7 +59,9 @@ def test_the_first_flag_with_a_wrong_value_is_named(given, message):
 
 def test_a_flag_takes_the_names_that_are_registered_when_the_command_starts(registries):
     arguments = ["--model.head", "mine"]
-    with pytest.raises(InputError, match="model.head: mine is not one of 'decouplenet', .* or a registration first$"):
+    with pytest.raises(
+        InputError, match="model.head: mine is not one of 'decouplenet', .* must be registered, or installed$"
+    ):
         CommandParser("test", "A command.", Flags).given(arguments)
     with pytest.raises(InputError, match="model.attention: mine is not one of 'none', 'arch1', 'arch2', 'joint'$"):
         CommandParser("test", "A command.", Flags).given(["--model.attention", "mine"])

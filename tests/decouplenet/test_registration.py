@@ -63,7 +63,7 @@ def test_a_registered_name_is_valid_in_a_config(decorator, kind, key):
     getattr(decouplenet, decorator)("plain")(plain)
     section, _, name = key.partition(".")
     assert parse_config({key: "plain"}).to_dict()[section][name] == "plain"
-    with pytest.raises(InputError, match=f"{key}: plane is not one of .*, 'plain'; a name of your own needs"):
+    with pytest.raises(InputError, match=f"{key}: plane is not one of .*, 'plain'; did you mean 'plain'"):
         parse_config({key: "plane"})
 
 
@@ -72,7 +72,7 @@ def test_the_name_of_an_entry_point_is_valid_in_a_config(install, decorator, kin
     install("user_parts", "", kind.group, packaged="user_parts:nothing")
     assert parse_config({key: "packaged"})
     with pytest.raises(
-        InputError, match=f"{key}: package is not one of '{kind.builtin[0]}', .*, 'packaged'; a name of your own"
+        InputError, match=f"{key}: package is not one of '{kind.builtin[0]}', .*, 'packaged'; did you mean 'packaged'"
     ):
         parse_config({key: "package"})
 

@@ -34,7 +34,7 @@ def test_the_same_search_resumes_and_another_is_refused_with_all_differences(spa
     message = str(refused.value)
     assert "was made by another search" in message
     assert "model.alpha: float 0.0 to 1.0 there, float 0.0 to 0.5 here" in message
-    assert "model.k_pos: absent there, float 0.1 to 0.2 here" in message
+    assert "model.k_pos: 0.2 there, float 0.1 to 0.2 here" in message
     assert "train.epochs: 3 there, 5 here" in message
     assert "scheduler grace_epochs: 1 there, 2 here" in message
     assert "sampler grid: False there, True here" in message

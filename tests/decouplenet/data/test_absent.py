@@ -1,12 +1,15 @@
 """Which places of a config's data are not given, or not on this machine."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 
+from decouplenet.command_line import parse_config
 from decouplenet.config import DataConfig
-from decouplenet.data.absent import absent_data, labels_alone
+from decouplenet.data.absent import absent_data, check_present, labels_alone
 from decouplenet.data.formats import load_image_sets
+from decouplenet.errors import InputError
 
 
 def problems(config):
@@ -52,3 +55,22 @@ def test_labels_are_read_without_their_images(tmp_path):
     config = DataConfig(format="table", train_annotations=str(tmp_path / "table.csv"), train_images="none", holdout=0.4)
     train, val = load_image_sets(labels_alone(config))
     assert (len(train), len(val), train.class_names) == (2, 1, ("cat", "dog"))
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_absent_weights_are_refused_where_this_machine_needs_them(tmp_path, weights):
+    config = parse_config({"model.pretrained": str(tmp_path / "none.pth")})
+    with (
+        pytest.raises(InputError, match="^model.pretrained: no file '.*none.pth'; give a .pth")
+        if weights
+        else nullcontext()
+    ):
+        check_present(config, weights=weights)
+
+
+def test_absent_labels_are_refused(tmp_path):
+    keys = {"data.format": "table", "data.train_annotations": str(tmp_path / "none.csv"), "model.pretrained": False}
+    with pytest.raises(InputError, match="^data.train_annotations '.*none.csv' is not on this machine; put it there"):
+        check_present(parse_config(keys), weights=True)
+    (tmp_path / "none.csv").touch()
+    check_present(parse_config(keys), weights=True)
