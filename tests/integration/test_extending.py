@@ -21,8 +21,8 @@ GUIDE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
 def block(language, *, holding=""):
     """The code block of the guide in a language that holds a text."""
     blocks = re.findall(rf"^```{language}\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
-    (found,) = [content for content in blocks if holding in content]
-    return found
+    (code,) = [content for content in blocks if holding in content]
+    return code
 
 
 @pytest.fixture
