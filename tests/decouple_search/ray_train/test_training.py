@@ -88,8 +88,17 @@ def test_a_training_without_a_complete_checkpoint_starts_from_the_beginning(tmp_
     assert newest_checkpoint(tmp_path) is None
 
 
+@pytest.fixture
+def handler_of_sigint():
+    """Set the handler of SIGINT, which a shell's background jobs ignore, until the test ends."""
+    before = signal.getsignal(signal.SIGINT)
+    yield lambda handler: signal.signal(signal.SIGINT, handler)
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_is_a_keyboard_interrupt_and_the_handlers_are_restored(number):
+def test_a_signal_is_a_keyboard_interrupt_and_the_handlers_are_restored(number, handler_of_sigint):
+    handler_of_sigint(signal.default_int_handler)
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
     def training_that_gets_a_signal():
@@ -99,6 +108,14 @@ def test_a_signal_is_a_keyboard_interrupt_and_the_handlers_are_restored(number):
     with pytest.raises(KeyboardInterrupt), interruptible():
         training_that_gets_a_signal()
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_sigterm_interrupts_a_background_job_too(handler_of_sigint):
+    handler_of_sigint(signal.SIG_IGN)
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
 def test_rays_own_handler_is_removed_and_its_exit_is_a_keyboard_interrupt():
