@@ -112,9 +112,13 @@ def test_a_signal_is_a_keyboard_interrupt_and_the_handlers_are_restored(number, 
 
 def test_sigterm_interrupts_a_background_job_too(handler_of_sigint):
     handler_of_sigint(signal.SIG_IGN)
-    with pytest.raises(KeyboardInterrupt), interruptible():
+
+    def training_that_gets_sigterm():
         os.kill(os.getpid(), signal.SIGTERM)
         signal.pause()
+
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        training_that_gets_sigterm()
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
