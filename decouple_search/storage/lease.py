@@ -71,7 +71,8 @@ class StorageLease:
         return InputError(f"--name: another search is writing in '{self._folder.shown}'; wait for it, or stop it")
 
     def _is_mine(self, content: bytes | None) -> bool:
-        return content is not None and content.decode().startswith(self._owner)
+        # Bytes: a file that is replaced while it is read may end with what is no text.
+        return content is not None and content.startswith(self._owner.encode())
 
     def _renew(self) -> None:
         self._renewals += 1

@@ -53,6 +53,15 @@ def test_a_search_that_loses_its_lease_is_interrupted_and_leaves_the_new_lease(r
     assert remote_folder.read(LEASE) == b"other 1"
 
 
+def test_a_lease_that_ends_with_no_text_is_another_searchs(remote_folder, monkeypatch):
+    interrupted = threading.Event()
+    monkeypatch.setattr(lease_module._thread, "interrupt_main", interrupted.set)
+    with StorageLease(remote_folder) as lease:
+        remote_folder.write(LEASE, b"other 1\xf9\x00")
+        assert interrupted.wait(10)
+        assert lease.lost
+
+
 def test_a_renewal_that_fails_is_tried_again(remote_folder, monkeypatch):
     failed, read = threading.Event(), remote_folder.read
 
