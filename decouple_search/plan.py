@@ -44,7 +44,7 @@ def describe(request: SearchRequest, config: Config, slots: int) -> str:
     limits = [f"{options.time_budget:g} s"] if options.time_budget else []
     limits += [f"{options.epoch_budget} epochs"] if options.epoch_budget else []
     limits += [f"{options.patience} without a better one"] if options.patience else []
-    budget = " or ".join([f"{request.trials} trials", *limits])
+    budget = " or ".join([count_of(request.trials, "trial"), *limits])
     low, high = epochs_in_all(config, scheduler, request.trials)
     sizes = image_sizes(space, config)
     size = f"{min(sizes)} to {max(sizes)}" if len(set(sizes)) > 1 else f"{sizes[0]}"
@@ -53,7 +53,7 @@ def describe(request: SearchRequest, config: Config, slots: int) -> str:
         f"data       {config.data.format}, {size} px",
         f"budget     {budget} by {request.sampler}, at most {count_of(epochs, 'epoch')} each"
         + scheduler.describe(epochs),
-        f"           {f'between {low} and {high}' if low < high else high} epochs in all",
+        f"           {f'between {low} and ' if low < high else ''}{count_of(high, 'epoch')} in all",
         f"workers    {scaling.workers_per_trial} per trial, {scaling.cpus_per_worker:g} CPU{gpu} each",
         f"at a time  {count_of(slots, 'trial')}",
     ]

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from decouple_search.machines.capacity import count_of
 from decouple_search.options import SearchRequest
 from decouple_search.plan import describe
 from decouple_search.ray_train.request import TrainRequest
@@ -53,8 +54,8 @@ def print_outcome(outcome: Outcome, folder: Folder) -> None:
     """
     summary = outcome.summary
     print_line(
-        f"{summary.trials} trials ({summary.complete} complete, {summary.pruned} pruned, {summary.failed} failed) in "
-        f"{summary.wall_seconds:.0f} s; workers busy {summary.busy_fraction:.0%}, "
+        f"{count_of(summary.trials, 'trial')} ({summary.complete} complete, {summary.pruned} pruned, "
+        f"{summary.failed} failed) in {summary.wall_seconds:.0f} s; workers busy {summary.busy_fraction:.0%}, "
         f"{summary.busy_fraction_warm:.0%} once warm"
     )
     if outcome.best is None or summary.best_value is None:
