@@ -8,9 +8,10 @@ storage > space.
 """
 
 import sys
-from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from decouplenet.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from decouple_search.api import TrainedModel as TrainedModel
@@ -40,33 +41,8 @@ _MODULES = {
     "search": "api",
     "train": "api",
 }
-__all__ = [
-    "Choice",
-    "Experiment",
-    "Float",
-    "Int",
-    "Space",
-    "TrainedModel",
-    "evaluate",
-    "load_experiment",
-    "register_sampler",
-    "search",
-    "train",
-]
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
-
-
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version  # takes longer to import than all else here
-
-        return version("decouple-search")
-    if name not in _MODULES:
-        raise AttributeError(f"module 'decouple_search' has no attribute '{name}'; public: {', '.join(_MODULES)}")
-    return getattr(import_module(f"decouple_search.{_MODULES[name]}"), name)
+__all__ = list(_MODULES)
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES)
 
 
 class _Package(ModuleType):

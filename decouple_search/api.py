@@ -135,16 +135,16 @@ def train(
         TrainingFailed: it cannot go to its end.
     """
     from decouple_search.ray_train.request import TrainOptions, request_training
+    from decouple_search.results.tables import BEST_CHECKPOINT
     from decouple_search.runs import run_training
 
     options |= {"workers": None if workers is None else str(workers), "storage": storage, "name": name}
     request = request_training(_checked(TrainOptions, options), _keys_of(config), _where(config))
     with _output(quiet):
         best = run_training(request)
-    uri = request.folder.child("best_checkpoint").uri
     return TrainedModel(
         folder=request.folder.shown,
-        best_checkpoint=uri if "://" in uri else Path(uri),
+        best_checkpoint=request.folder.child(BEST_CHECKPOINT).place,
         epoch=best.epoch,
         measures=best.measures,
     )
@@ -218,8 +218,7 @@ def _checked(options: type[_Options], given: Mapping[str, Any], but: Sequence[st
     valid = [name for name in get_type_hints(options) if name not in but]
     if unknown := [name for name in given if name not in valid]:
         raise TypeError(f"unknown option '{unknown[0]}'; {nearest(unknown[0], valid)}")
-    texts = {name: os.fspath(value) for name, value in given.items() if isinstance(value, os.PathLike)}
-    return check_flags(options(**{**given, **texts}))
+    return check_flags(options(**flatten(given)))
 
 
 def _opened(space: Space | Place, keys: Mapping[str, Any]) -> Space:
@@ -244,11 +243,10 @@ def _keys_of(config: Config | Keys | Place) -> dict[str, Any]:
 
 
 def _dotted(config: Keys | None) -> dict[str, Any]:
-    """Config keys, dotted, with paths as text."""
+    """Config keys, dotted."""
     if not isinstance(config or {}, Mapping):
         raise InputError(f"config: a mapping of config keys is needed, not {config!r}")
-    keys = flatten(config or {})
-    return {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in keys.items()}
+    return flatten(config or {})
 
 
 def _where(config: Config | Keys | Place) -> str:

@@ -14,7 +14,6 @@ from decouple_search.plan import DataCount, describe, disk_use, epochs_in_all
 from decouple_search.study.definition import DEFINITION, check_same, is_resuming
 from decouplenet.command_line import print_line
 from decouplenet.config import Config, DataConfig, ScalingConfig
-from decouplenet.data.absent import absent_weights
 from decouplenet.errors import InputError, UnreadableError
 
 IMAGE_KEYS = ("data.train_images:", "data.val_images:")
@@ -67,6 +66,8 @@ def dry_run(request: SearchRequest, limits: ClusterLimits | None, prices: Mappin
     problems = [] if fitting else [_shortage(config, machines, on_cluster=limits is not None)]
     problems += data.problems
     if limits is None:
+        from decouplenet.data.absent import absent_weights  # numpy is not on the path of --help
+
         problems += [f"{place.problem}; {place.advice}" for place in absent_weights(config)]
     try:
         disk = disk_use(request, config, slots, data.counted)

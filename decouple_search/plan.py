@@ -143,7 +143,7 @@ def _values(space: Space, key: str, base: Any) -> tuple[Any, ...]:
         key: the key, dotted.
         base: its value where it is not searched.
     """
-    parameter = next((parameter for parameter in space.parameters if parameter.key == key), None)
+    parameter = space.parameter(key)
     if parameter is None:
         return (base,)
     return (*(parameter.steps() or parameter.values), *((base,) if parameter.when else ()))

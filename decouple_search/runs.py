@@ -13,7 +13,6 @@ from decouple_search.ray_train.request import TrainRequest
 from decouple_search.storage.folder import Folder
 from decouple_search.study.definition import is_resuming
 from decouplenet.command_line import print_line
-from decouplenet.data.absent import check_present
 from decouplenet.errors import TrainingFailed
 
 if TYPE_CHECKING:
@@ -28,6 +27,8 @@ def run_search(request: SearchRequest) -> Outcome:
         InputError: the search cannot start.
         TrainingFailed: no trial ended well.
     """
+    from decouplenet.data.absent import check_present  # numpy is not on the path of --help
+
     folder = request.folder
     is_resuming(folder, request.options.resume)
     check_present(request.config, weights="RAY_ADDRESS" not in os.environ)
@@ -95,6 +96,8 @@ def run_training(request: TrainRequest) -> TrainReport:
         InputError: the training cannot start.
         TrainingFailed: it cannot go to its end.
     """
+    from decouplenet.data.absent import check_present
+
     check_present(request.config, weights="RAY_ADDRESS" not in os.environ)
 
     from decouple_search.ray_train.training import open_training  # Ray takes seconds to import

@@ -3,8 +3,9 @@
 The public names are imported on first use, so that commands that need only the config start quickly.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from decouplenet.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from decouplenet.config import Config as Config
@@ -32,29 +33,5 @@ _MODULES = {
     "register_loss": "registration",
     "spatial_pool": "layers",
 }
-__all__ = [
-    "Config",
-    "DecoupleNet",
-    "ImageSet",
-    "build_model",
-    "multilabel_metrics",
-    "register_backbone",
-    "register_format",
-    "register_head",
-    "register_loss",
-    "spatial_pool",
-]
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
-
-
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version  # takes longer to import than all else here
-
-        return version("decouple-search")
-    if name not in _MODULES:
-        raise AttributeError(f"module 'decouplenet' has no attribute '{name}'; public: {', '.join(_MODULES)}")
-    return getattr(import_module(f"decouplenet.{_MODULES[name]}"), name)
+__all__ = list(_MODULES)
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES)

@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 a run that failed, 2 bad input, 130 interrupted. Imports n
 from __future__ import annotations
 
 import argparse
-import difflib
 import functools
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any, Generic, Literal, NoReturn, TypeVar, get_args, get_type_
 
 from decouplenet.config import FACTS, KEYS, SECTIONS, Config, check_keys
 from decouplenet.config_facts import attribute_docs
-from decouplenet.dotted_keys import flatten, nearest, nest
+from decouplenet.dotted_keys import did_you_mean, flatten, nearest, nest
 from decouplenet.errors import InputError, TrainingFailed
 from decouplenet.typed_values import check_type, describe, typed_value
 from decouplenet.yaml_text import load_yaml
@@ -201,14 +200,10 @@ def _checked(name: str, kind: Any, value: Any, where: str) -> Any:
         return typed_value(kind, value)
     except ValueError:
         hint = ""
-        if _takes_names(name):
-            close = difflib.get_close_matches(str(value), map(str, get_args(kind)), n=1)
-            hint = f"; did you mean '{close[0]}'?" if close else "; a name of your own must be registered, or installed"
+        if name in FACTS and FACTS[name].names:
+            registered = "a name of your own must be registered, or installed"
+            hint = f"; {did_you_mean(value, get_args(kind)) or registered}"
         raise InputError(f"{where}{name}: {value} is not {describe(kind)}{hint}") from None
-
-
-def _takes_names(key: str) -> bool:
-    return key in FACTS and FACTS[key].names is not None
 
 
 def key_type(key: str) -> Any:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 
 def flatten(nested: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"model": {"alpha": 1}}` to `{"model.alpha": 1}`. Keys that are dotted already stay as they are."""
+    """`{"model": {"alpha": 1}}` to `{"model.alpha": 1}`. Dotted keys stay as they are; path objects become text."""
     flat: dict[str, Any] = {}
     for name, value in nested.items():
         if isinstance(value, Mapping):
             flat |= {f"{name}.{key}": v for key, v in flatten(value).items()}
         else:
-            flat[name] = value
+            flat[name] = os.fspath(value) if isinstance(value, os.PathLike) else value
     return flat
 
 
@@ -29,8 +30,14 @@ def nest(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def nearest(name: object, valid: Iterable[str]) -> str:
     """A hint for a misspelt name: the most similar valid name, or all valid names if none is similar."""
+    valid = list(valid)
+    return did_you_mean(name, valid) or f"valid: {', '.join(valid)}"
+
+
+def did_you_mean(name: object, valid: Iterable[str]) -> str:
+    """A hint with the most similar valid name; empty if none is similar."""
     name, valid = str(name), list(valid)
     tails = {v.rpartition(".")[2]: v for v in valid}
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.6)
     close = close or [tails[t] for t in difflib.get_close_matches(name.rpartition(".")[2], tails, n=1, cutoff=0.6)]
-    return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(valid)}"
+    return f"did you mean '{close[0]}'?" if close else ""

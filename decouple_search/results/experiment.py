@@ -97,10 +97,7 @@ def read_experiment(folder: Folder, optuna_storage: str | None = None) -> Experi
 
 
 def _best_checkpoint(folder: Folder) -> Path | str | None:
-    if BEST_CHECKPOINT not in folder.names():
-        return None
-    uri = folder.child(BEST_CHECKPOINT).uri
-    return uri if "://" in uri else Path(uri)
+    return folder.child(BEST_CHECKPOINT).place if BEST_CHECKPOINT in folder.names() else None
 
 
 def _study(folder: Folder, url: str | None) -> optuna.Study:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 from decouple_search.space.parameter import CONDITIONS, Parameter
 from decouplenet.command_line import parse_config
@@ -22,40 +22,38 @@ ORDERS = ("gt", "ge", "lt", "le")
 """Conditions that compare numbers."""
 
 
-@dataclass(frozen=True)
-class Float:
-    """A range of real numbers, both ends included: `Float(1e-4, 1e-1, log=True)`."""
+_Number = TypeVar("_Number", bound=float)
 
-    low: float
-    high: float
+
+@dataclass(frozen=True)
+class _Range(Generic[_Number]):
+    """A range of numbers, both ends included."""
+
+    kind: ClassVar[str]
+    low: _Number
+    high: _Number
     log: bool = field(default=False, kw_only=True)
     """Search on a logarithmic scale."""
-    step: float | None = field(default=None, kw_only=True)
+    step: _Number | None = field(default=None, kw_only=True)
     """Distance between values, from `low` on."""
     when: Mapping[str, Any] | None = field(default=None, kw_only=True)
     """Conditions on other keys, as in YAML: `{"model.alpha": {"gt": 0}}`. Without them the key is absent."""
 
     def to_yaml(self) -> dict[str, Any]:
         """The mapping that stands for it in a space's YAML."""
-        return _spec("float", [self.low, self.high], log=self.log, step=self.step, when=self.when)
+        return _spec(self.kind, [self.low, self.high], log=self.log, step=self.step, when=self.when)
 
 
-@dataclass(frozen=True)
-class Int:
+class Float(_Range[float]):
+    """A range of real numbers, both ends included: `Float(1e-4, 1e-1, log=True)`."""
+
+    kind = "float"
+
+
+class Int(_Range[int]):
     """A range of whole numbers, both ends included: `Int(1, 16, log=True)`."""
 
-    low: int
-    high: int
-    log: bool = field(default=False, kw_only=True)
-    """Search on a logarithmic scale."""
-    step: int | None = field(default=None, kw_only=True)
-    """Distance between values, from `low` on."""
-    when: Mapping[str, Any] | None = field(default=None, kw_only=True)
-    """Conditions on other keys, as for `Float`."""
-
-    def to_yaml(self) -> dict[str, Any]:
-        """The mapping that stands for it in a space's YAML."""
-        return _spec("int", [self.low, self.high], log=self.log, step=self.step, when=self.when)
+    kind = "int"
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from decouple_search.space.domain import Choice, Domain, Float, Int, read_parameter
+from decouple_search.space.domain import Domain, read_parameter
 from decouple_search.space.objective import Mode, Objective
 from decouple_search.space.parameter import Parameter
 from decouple_search.space.parts import (
@@ -83,12 +82,12 @@ class Space:
         fixed: Mapping[str, Any] | None = None,
         where: str = "Space",
     ) -> None:
-        fixed = _as_text(fixed or {})
+        fixed = flatten(fixed or {})
         self._given: dict[str, Any] = {"search": search, "base": base, "start": start, "objective": objective}
         self._given |= {"scheduler": scheduler, "trials": trials, "sampler": sampler}
         self._given |= {"keep_checkpoints": keep_checkpoints, "name": name, "fixed": fixed, "where": where}
         self.name, self.where = name, where
-        self.base = _as_text(flatten(mapping_at(base, f"{where}, base"))) | fixed
+        self.base = flatten(mapping_at(base, f"{where}, base")) | fixed
         parse_config(self.base, f"{where}, base, with the given keys" if fixed else f"{where}, base")
         domains = mapping_at(search, f"{where}, search")
         check_keys(domains, f"{where}, search")
@@ -136,9 +135,14 @@ class Space:
         """Max or min, of the first objective."""
         return self.objective.mode
 
+    def parameter(self, key: str) -> Parameter | None:
+        """The parameter of a key; None if the key is not searched."""
+        return next((parameter for parameter in self.parameters if parameter.key == key), None)
+
     def values_of(self, key: str) -> tuple[Any, ...]:
         """The choices, or the ends of the range, of a searched key; empty if it is not searched."""
-        return next((parameter.values for parameter in self.parameters if parameter.key == key), ())
+        parameter = self.parameter(key)
+        return parameter.values if parameter else ()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -235,10 +239,5 @@ class Space:
 
 def _parameter(key: str, domain: Any, where: str) -> Parameter:
     place = f"{where}, {key}"
-    spec = domain.to_yaml() if isinstance(domain, (Float, Int, Choice)) else mapping_at(domain, place)
+    spec = domain.to_yaml() if isinstance(domain, Domain) else mapping_at(domain, place)
     return read_parameter(key, spec, place)
-
-
-def _as_text(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of keys, with paths as text."""
-    return {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in values.items()}

@@ -37,6 +37,11 @@ class Folder(ABC):
     def local(self) -> Path:
         """The folder's files on this machine."""
 
+    @property
+    @abstractmethod
+    def place(self) -> Path | str:
+        """The folder as a user names it: a path, or a URI with its keys."""
+
     @functools.cached_property
     def opened(self) -> tuple[Any, str]:
         """The file system of pyarrow, and the folder's path in it."""

@@ -33,6 +33,11 @@ class LocalFolder(Folder):
         return Path(self.uri)
 
     @property
+    def place(self) -> Path:
+        """The folder itself."""
+        return self.local
+
+    @property
     def ray_filesystem(self) -> Any:
         """None: Ray takes the path."""
         return None

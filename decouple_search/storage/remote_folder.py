@@ -47,6 +47,11 @@ class RemoteFolder(Folder):
         return Path(tempfile.mkdtemp(prefix="decouple-")) / self.name
 
     @property
+    def place(self) -> str:
+        """The URI."""
+        return self.uri
+
+    @property
     def ray_filesystem(self) -> Any:
         """As `Folder.ray_filesystem`."""
         return self.opened[0]

@@ -43,23 +43,15 @@ def test_the_lease_of_a_killed_search_is_taken_after_a_silence(remote_folder, ca
     assert "waiting    up to 0.5 s to see whether another search still writes in" in capsys.readouterr().out
 
 
-def test_a_search_that_loses_its_lease_is_interrupted_and_leaves_the_new_lease(remote_folder, monkeypatch):
+@pytest.mark.parametrize("other", [b"other 1", b"other 1\xf9\x00"], ids=["text", "no text"])
+def test_a_search_that_loses_its_lease_is_interrupted_and_leaves_the_new_lease(remote_folder, monkeypatch, other):
     interrupted = threading.Event()
     monkeypatch.setattr(lease_module._thread, "interrupt_main", interrupted.set)
     with StorageLease(remote_folder) as lease:
-        remote_folder.write(LEASE, b"other 1")
+        remote_folder.write(LEASE, other)
         assert interrupted.wait(10)
         assert lease.lost
-    assert remote_folder.read(LEASE) == b"other 1"
-
-
-def test_a_lease_that_ends_with_no_text_is_another_searchs(remote_folder, monkeypatch):
-    interrupted = threading.Event()
-    monkeypatch.setattr(lease_module._thread, "interrupt_main", interrupted.set)
-    with StorageLease(remote_folder) as lease:
-        remote_folder.write(LEASE, b"other 1\xf9\x00")
-        assert interrupted.wait(10)
-        assert lease.lost
+    assert remote_folder.read(LEASE) == other
 
 
 def test_a_renewal_that_fails_is_tried_again(remote_folder, monkeypatch):
