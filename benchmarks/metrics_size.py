@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from decouplenet.command_line import CommandParser, flag, run
 from decouplenet.data.nuswide import read_nuswide
+from decouplenet.data.reporter import Reporter
 from decouplenet.metrics import multilabel_metrics
 
 Arrays = tuple[NDArray[np.float32], NDArray[np.uint8]]
@@ -90,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
         ignored: list[str] = []  # collects the faults, which are the missing photos
         labels = Path(flags.labels)
         with tempfile.TemporaryDirectory() as folder:
-            targets = read_nuswide(labels, folder, test=True, key="--labels", fault=ignored.append).targets
+            targets = read_nuswide(labels, folder, test=True, key="--labels", reporter=Reporter(ignored.append)).targets
     else:
         targets = (rng.random((flags.images, flags.classes)) < 0.024).astype(np.uint8)
     scores = rng.random(targets.shape, dtype=np.float32)

@@ -166,7 +166,7 @@ def evaluate(
     Args:
         checkpoint: a checkpoint's folder or URI, or several.
         experiment: a search's folder or URI: all checkpoints that it kept.
-        split: the images to measure on, val or train.
+        split: the images to measure on, val, train or test.
         config: config keys of the data and the machine that differ from the training's.
         thresholds: a file of thresholds per class, in place of 0.5.
         workers: number of workers; by default all that fit.

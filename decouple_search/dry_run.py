@@ -11,7 +11,8 @@ from decouple_search.machines.cost import describe_cost
 from decouple_search.machines.manifest import ClusterLimits
 from decouple_search.options import SearchRequest
 from decouple_search.plan import DataCount, describe, disk_use, epochs_in_all
-from decouple_search.study.definition import DEFINITION, check_same, is_resuming
+from decouple_search.study.definition import DEFINITION, JOURNAL, check_same, is_resuming
+from decouple_search.study.journal import read_journal
 from decouplenet.command_line import print_line
 from decouplenet.config import Config, DataConfig, ScalingConfig
 from decouplenet.errors import InputError, UnreadableError
@@ -20,6 +21,8 @@ IMAGE_KEYS = ("data.train_images:", "data.val_images:")
 """How the messages begin that are about files of images, not about labels."""
 MAX_FAULTS = 3
 """The most faults of the labels, and the most of the images, that are printed."""
+MAX_NOTES = 8
+"""The most notes about the data that are printed."""
 
 
 class DataState(NamedTuple):
@@ -93,6 +96,8 @@ def _folder_state(request: SearchRequest) -> tuple[bool, list[str]]:
                 return False, []
             folder.pull(DEFINITION)
             check_same(folder, request.definition)
+            if journal := folder.pull(JOURNAL):
+                read_journal(journal)
     except InputError as error:
         return False, [str(error)]
     return True, []
@@ -148,11 +153,12 @@ def _examine(config: DataConfig, *, elsewhere: bool) -> DataState:
 def _read(config: DataConfig, *, elsewhere: bool) -> DataState:
     """What is known of the data whose labels are on this machine or at an address."""
     from decouplenet.data.formats import load_image_sets
+    from decouplenet.data.reporter import Reporter
 
-    faults: list[str] = []
+    faults, notes = list[str](), list[str]()
     counted = DataCount(None, None, "the labels cannot be read")
     try:
-        train, val = load_image_sets(config, faults.append)
+        train, val = load_image_sets(config, Reporter(faults.append, notes.append))
         counted = DataCount(len(train) + len(val), len(train.class_names))
     except UnreadableError as error:
         if elsewhere:
@@ -160,13 +166,16 @@ def _read(config: DataConfig, *, elsewhere: bool) -> DataState:
         faults.append(str(error))
     except InputError as error:
         faults.append(str(error))
-    missing = _first([fault for fault in faults if fault.startswith(IMAGE_KEYS)])
-    damaged = _first([fault for fault in faults if not fault.startswith(IMAGE_KEYS)])
-    return DataState(counted, damaged, missing) if elsewhere else DataState(counted, [*missing, *damaged], [])
+    missing = _first([fault for fault in faults if fault.startswith(IMAGE_KEYS)], MAX_FAULTS, "faults of this kind")
+    damaged = _first([fault for fault in faults if not fault.startswith(IMAGE_KEYS)], MAX_FAULTS, "faults of this kind")
+    notes = _first(notes, MAX_NOTES, "notes")
+    if elsewhere:
+        return DataState(counted, damaged, [*missing, *notes])
+    return DataState(counted, [*missing, *damaged], notes)
 
 
-def _first(faults: list[str]) -> list[str]:
-    """The first of the faults, and the number of the others."""
-    others = len(faults) - MAX_FAULTS
-    rest = [f"data: {others} more faults of this kind; `python -m decouplenet.data check` names them"]
-    return faults[:MAX_FAULTS] + (rest if others > 0 else [])
+def _first(messages: list[str], maximum: int, kind: str) -> list[str]:
+    """The first of the messages, and the number of the others."""
+    others = len(messages) - maximum
+    rest = [f"data: {others} more {kind}; `python -m decouplenet.data check` prints them"]
+    return messages[:maximum] + (rest if others > 0 else [])

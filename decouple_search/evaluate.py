@@ -35,7 +35,7 @@ class Flags:
     experiment: str | None = flag(None)
     """A search's folder or URI: all checkpoints that it kept."""
     split: str = flag("val")
-    """The images to measure on: val or train."""
+    """The images to measure on: val, train or test."""
     compare: str | None = flag(None)
     """paper: beside the rows of its tables; trainings that differ only in their seed are one row."""
     thresholds: str | None = flag(None)

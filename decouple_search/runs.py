@@ -71,7 +71,8 @@ def print_outcome(outcome: Outcome, folder: Folder) -> None:
         print_line(f"pareto     trials {', '.join(summary.pareto)}; of these the best in the first objective:")
     print_line(f"best       trial {summary.best_trial_id}, {summary.objective} {summary.best_value:.4f}")
     for key, value in outcome.best.items():
-        print_line(f"             {key} = {value:.4g}" if isinstance(value, float) else f"             {key} = {value}")
+        shown = "null" if value is None else f"{value:.4g}" if isinstance(value, float) else value
+        print_line(f"             {key} = {shown}")
     for name in ("leaderboard.csv", "best_config.yaml", "best_checkpoint", "report.html"):
         if (folder.local / name).exists():
             print_line(f"             {folder.shown}/{name}")

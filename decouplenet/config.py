@@ -84,24 +84,54 @@ class DataConfig:
     """Labels of the validation images, in the same format. Without them a share of train is held out."""
     val_images: str | None = config_key(None, path=True)
     """Folder or address of the validation images (default: train_images)."""
+    test_annotations: str | None = config_key(None, path=True)
+    """Labels of the test images, in the same format. Only an evaluation with --split test reads them."""
+    test_images: str | None = config_key(None, path=True)
+    """Folder or address of the test images (default: train_images)."""
+    classes: list[str] | str | None = config_key(None, path=True, searchable=False)
+    """The classes in their order: a list, or a file with one name per line (default: those of the training labels)."""
     image_size: int = 448
     """Images are warped to a square; this is its side in pixels."""
     holdout: float = 0.1
     """Share of the training images that is held out for validation without val_annotations; 0 trains on all images."""
+    folds: int = config_key(0, searchable=False)
+    """Parts of the training images for a cross-validation; one of them is for validation. 0 for none."""
+    fold: int = config_key(0, searchable=False)
+    """Number of the part that is for validation, from 0 to folds - 1."""
+    suffix: str | None = None
+    """Suffix of image names without one, such as .jpg (default: found where only one file has the name)."""
     crowd: bool = True
     """Whether an object marked iscrowd gives its image the label."""
     difficult: Literal["ignore", "positive", "negative"] = "ignore"
     """voc: how a class counts in an image whose only objects of that class are marked difficult."""
     drop_unlabelled: bool = False
     """Whether to leave out images without a label."""
+    unknown: Literal["ignore", "negative", "positive"] = "ignore"
+    """table: how a label counts that is neither present nor absent (-1, blank, u): not at all, as absent or present."""
+    rows: Literal["image", "label"] = config_key("image", searchable=False)
+    """table: whether a row is an image, or one label or object of an image."""
     path_column: str | None = None
     """table: column of the image paths (default: found by its name)."""
     label_column: str | None = None
     """table: column of the labels (default: found by its name; without one, each 0/1 column is a class)."""
+    label_columns: list[str] | str | None = config_key(None, searchable=False)
+    """table: the 0/1 columns, one per class: names, patterns ('is_*'), or 'after NAME' for all after a column."""
     split_column: str | None = None
-    """table: column with train, val or test (default: found by its name)."""
+    """table: column with train, val or test (default: found by its name); none for a table without splits."""
+    splits: dict[str, Any] | None = config_key(None, searchable=False)
+    """table: the values of the split column, such as {train: [0, 1, 2], val: [3], test: [4]} (default: usual words)."""
     label_separator: str | None = None
     """table: text between labels (default: found; a list such as ['cat', 'dog'] needs none)."""
+    exif: bool = True
+    """Whether to turn photos upright, as their EXIF orientation says."""
+    background: str = "white"
+    """Colour behind transparent pixels: a name, or #rrggbb."""
+    max_pixels: int = 178_956_970
+    """Maximum number of pixels that are decoded of an image. A JPEG is decoded at a lower resolution if it can be."""
+    broken: Literal["fail", "skip"] = "fail"
+    """What to do with images that cannot be decoded: end the run, or leave them out and list them."""
+    broken_share: float = 0.01
+    """Largest share of a split that broken skip may leave out."""
     flip: bool = config_key(True, augmentation=True, changeable=True)
     """Random horizontal flip in training."""
     randaugment: int = config_key(0, augmentation=True, changeable=True)
@@ -123,6 +153,14 @@ class DataConfig:
         """Check ranges."""
         _require(self.image_size >= 8, "data.image_size", self.image_size, "at least 8")
         _require(0 <= self.holdout < 1, "data.holdout", self.holdout, "in [0, 1)")
+        _require(self.folds == 0 or self.folds >= 2, "data.folds", self.folds, "at least 2, or 0 for none")
+        _require(0 <= self.fold < max(1, self.folds), "data.fold", self.fold, "from 0 to data.folds - 1")
+        if self.background != "white":
+            from decouplenet.data.background import check_background  # Pillow is not on the path of --help
+
+            check_background(self.background)
+        _require(self.max_pixels >= 1, "data.max_pixels", self.max_pixels, "at least 1")
+        _require(0 <= self.broken_share <= 1, "data.broken_share", self.broken_share, "in [0, 1]")
         _require(self.randaugment >= 0, "data.randaugment", self.randaugment, "at least 0")
         strong = 0 <= self.randaugment_magnitude <= 10
         _require(strong, "data.randaugment_magnitude", self.randaugment_magnitude, "in [0, 10]")

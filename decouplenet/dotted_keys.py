@@ -9,14 +9,21 @@ from typing import Any
 
 
 def flatten(nested: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"model": {"alpha": 1}}` to `{"model.alpha": 1}`. Dotted keys stay as they are; path objects become text."""
+    """`{"model": {"alpha": 1}}` to `{"model.alpha": 1}`. Dotted keys stay as they are; path objects become text.
+
+    Only sections are flattened: a key whose value is a mapping keeps it.
+    """
     flat: dict[str, Any] = {}
     for name, value in nested.items():
-        if isinstance(value, Mapping):
-            flat |= {f"{name}.{key}": v for key, v in flatten(value).items()}
+        if isinstance(value, Mapping) and "." not in name:
+            flat |= {f"{name}.{key}": _text_of_path(v) for key, v in value.items()}
         else:
-            flat[name] = os.fspath(value) if isinstance(value, os.PathLike) else value
+            flat[name] = _text_of_path(value)
     return flat
+
+
+def _text_of_path(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from decouplenet.data.cache import as_rgb
+from decouplenet.data.decoding import as_rgb
 
 COLOURS = ((0, 0, 143), (0, 80, 255), (0, 220, 255), (255, 230, 0), (255, 40, 0), (140, 0, 0))
 """RGB colours from the lowest to the highest value."""
@@ -57,7 +57,7 @@ def heatmap_figure(
     """A figure of panels side by side: the image with its labels, then one class map and score per chosen class.
 
     Args:
-        image: a PIL image.
+        image: a PIL image, upright; `decoding.open_photo` gives one.
         maps: its class maps, C×h×w.
         class_names: C names.
         scores: C probabilities.

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import json
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from decouplenet.command_line import CommandParser, command_name, flag, print_line, run
+from decouplenet.data.reporter import counted
 from decouplenet.dotted_keys import nearest
 from decouplenet.errors import InputError
+from decouplenet.photos import named_photos
+from decouplenet.prediction import BATCH, Prediction, predict_all
+from decouplenet.prediction import predict as predict
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from decouplenet.checkpoint import Checkpoint
 
+STDOUT = "-"
+"""The value of --csv that prints the table."""
 MAX_DRAWN_CLASSES = 6
 """Maximum number of classes in a figure, unless the user names the classes."""
 
@@ -26,11 +33,15 @@ class Flags:
     """The command's own flags."""
 
     images: list[str] = flag([], positional=True)
-    """Photos: files or addresses."""
+    """Photos: files, addresses, folders, or - for a list from stdin, one per line."""
     checkpoint: str | None = flag(None)
     """Checkpoint folder that a search or a training wrote."""
     json: bool = flag(False)
     """Print JSON with the scores of all classes."""
+    csv: str | None = flag(None)
+    """File for a table with the labels and the scores of all classes, one row per photo; - prints it."""
+    batch_size: int = flag(BATCH, minimum=1)
+    """Photos that the network scores at a time."""
     heatmaps: str | None = flag(None)
     """Folder for the figures, one per photo."""
     classes: str | None = flag(None)
@@ -51,55 +62,6 @@ def parser() -> CommandParser[Flags]:
     )
 
 
-class Prediction(NamedTuple):
-    """A network's output for one photo."""
-
-    scores: list[float]
-    """C probabilities."""
-    maps: Tensor
-    """Class maps, C×h×w; empty if they were not requested."""
-    image: Any
-    """The photo, a PIL image."""
-
-
-def predict(checkpoint: Checkpoint, place: str, *, maps: bool = False) -> Prediction:
-    """Score a photo with the preprocessing and precision of an evaluation.
-
-    Args:
-        checkpoint: its network is on the device to use.
-        place: the photo: a file or an address.
-        maps: whether to compute the class maps too.
-
-    Raises:
-        InputError: the photo cannot be read or decoded.
-    """
-    import io
-
-    import torch
-    from PIL import Image
-
-    from decouplenet.data.cache import decode_square
-    from decouplenet.data.places import place_of, read_bytes, shown
-    from decouplenet.data.transforms import normalise
-    from decouplenet.precision import Autocast
-
-    photo = place_of(place, None)
-    try:
-        content = read_bytes(photo)
-    except OSError as error:
-        raise InputError(
-            f"{shown(photo)}: cannot be read ({error.strerror or error}); check the path or address"
-        ) from None
-    device = next(checkpoint.model.parameters()).device
-    pixels = torch.tensor(decode_square(photo, checkpoint.config.data.image_size, content))
-    images = normalise(pixels.permute(2, 0, 1)[None].to(device))
-    precision = checkpoint.config.train.precision
-    with torch.inference_mode():
-        scores = Autocast(checkpoint.model, precision, device.type)(images).sigmoid()[0]
-        class_maps = checkpoint.model.class_maps(images)[0] if maps else torch.empty(0)  # type: ignore[operator]
-    return Prediction(scores.tolist(), class_maps, Image.open(io.BytesIO(content)))
-
-
 def read(arguments: list[str] | None) -> tuple[Flags, dict[str, Any]]:
     """The command's flags and the given config keys, checked.
 
@@ -112,6 +74,8 @@ def read(arguments: list[str] | None) -> tuple[Flags, dict[str, Any]]:
         raise InputError("--checkpoint: not given; name the folder of a checkpoint")
     if not flags.images:
         raise InputError("no photo is given; name at least 1")
+    if flags.json and flags.csv == STDOUT:
+        raise InputError("--csv: - and --json both print to stdout; give a file for the table")
     if flags.classes and not flags.heatmaps:
         raise InputError("--classes: nothing is drawn, because --heatmaps is not given; add --heatmaps FOLDER")
     for key in line.keys:
@@ -131,21 +95,54 @@ def main(arguments: list[str] | None = None) -> int:
     checkpoint = read_checkpoint(str(flags.checkpoint))
     checkpoint.model.to("cuda" if torch.cuda.is_available() else "cpu")
     labeller = Labeller(checkpoint, flags, keys)
-    rows, code = [], 0
-    for place in flags.images:
-        try:
-            row = labeller(place)
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)  # noqa: T201
-            code = 2
-            continue
-        rows.append(row)
-        if not flags.json:
-            scored = ", ".join(f"{name} {row['scores'][name]:.2f}" for name in row["labels"]) or "no label"
-            print_line(f"{place}: {scored}" + (f"  ({row['heatmap']})" if flags.heatmaps else ""))
+    rows, count, failures = [], 0, 0
+    predictions = predict_all(
+        checkpoint, named_photos(flags.images), maps=flags.heatmaps is not None, batch_size=flags.batch_size
+    )
+    with _table(flags.csv, checkpoint.class_names) as write:
+        for place, prediction in predictions:
+            count += 1
+            try:
+                row = labeller(place, prediction)
+            except InputError as error:
+                print(f"error: {error}", file=sys.stderr)  # noqa: T201
+                failures += 1
+                continue
+            write(row)
+            if flags.json:
+                rows.append(row)
+            elif flags.csv != STDOUT:
+                scored = ", ".join(f"{name} {row['scores'][name]:.2f}" for name in row["labels"]) or "no label"
+                print_line(f"{place}: {scored}" + (f"  ({row['heatmap']})" if flags.heatmaps else ""))
     if flags.json:
         print_line(json.dumps(rows, indent=1))
-    return code
+    if failures and count > 1:
+        print(f"{failures} of {counted(count, 'photo')} could not be labelled", file=sys.stderr)  # noqa: T201
+    return 2 if failures else 0
+
+
+@contextlib.contextmanager
+def _table(file: str | None, names: Sequence[str]) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Context that gives a function to write a photo's row to a csv; it writes nothing without a file.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    if file is None:
+        yield lambda row: None
+        return
+    try:
+        stream = sys.stdout if file == STDOUT else Path(file).expanduser().open("w", newline="")
+    except OSError as error:
+        raise InputError(f"--csv: cannot write '{file}' ({error.strerror}); give another file") from None
+    try:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["image", "labels", *names])
+        yield lambda row: writer.writerow(
+            [row["image"], "|".join(row["labels"]), *(row["scores"][name] for name in names)]
+        )
+    finally:
+        stream.flush() if file == STDOUT else stream.close()
 
 
 class Labeller:
@@ -163,7 +160,7 @@ class Labeller:
     def __init__(self, checkpoint: Checkpoint, flags: Flags, keys: dict[str, Any]) -> None:
         from decouplenet.thresholds import read_thresholds
 
-        self._checkpoint, self._names = checkpoint, checkpoint.class_names
+        self._names = checkpoint.class_names
         names, wanted = self._names, flags.classes or ""
         self._thresholds = read_thresholds(flags.thresholds, names)[0] if flags.thresholds else [0.5] * len(names)
         self._chosen = [wanted] if wanted in names else [name.strip() for name in wanted.split(",") if name.strip()]
@@ -173,13 +170,15 @@ class Labeller:
         self._folder = Path(flags.heatmaps).expanduser() if flags.heatmaps else None
         self._drawn = set[Path]()
 
-    def __call__(self, place: str) -> dict[str, Any]:
+    def __call__(self, place: str, prediction: Prediction | InputError) -> dict[str, Any]:
         """A photo's row of the JSON output.
 
         Raises:
-            InputError: the photo cannot be read, or its figure cannot be written.
+            InputError: the photo could not be read, or its figure cannot be written.
         """
-        names, prediction = self._names, predict(self._checkpoint, place, maps=self._folder is not None)
+        if isinstance(prediction, InputError):
+            raise prediction
+        names = self._names
         ranked = sorted(range(len(names)), key=lambda c: -prediction.scores[c])
         labels = [names[c] for c in ranked if prediction.scores[c] > self._thresholds[c]]
         scores = {names[c]: round(prediction.scores[c], 6) for c in ranked}

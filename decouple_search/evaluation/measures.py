@@ -32,7 +32,7 @@ def measure(
     Args:
         names: the names of the checkpoints.
         scored: their scores.
-        split: train or val.
+        split: train, val or test.
         thresholds: a file of thresholds above which a class counts as a label.
         tune: a file to write; it gets the thresholds with the highest F1 on these images.
 

@@ -29,13 +29,13 @@ class EnsembleMember(NamedTuple):
 
 
 def check_scoring(*, split: str, workers: int | None) -> None:
-    """Refuse another split than val and train, and a number of workers below 1.
+    """Refuse another split than val, train and test, and a number of workers below 1.
 
     Raises:
         InputError: which of the two.
     """
-    if split not in ("val", "train"):
-        raise InputError(f"--split: '{split}' is neither val nor train")
+    if split not in ("val", "train", "test"):
+        raise InputError(f"--split: '{split}' is neither val, train nor test")
     if workers is not None and (not isinstance(workers, int) or workers < 1):
         raise InputError(f"--workers: {workers!r} is not a whole number from 1")
 

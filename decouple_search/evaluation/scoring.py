@@ -21,7 +21,7 @@ from decouple_search.evaluation.member import EnsembleMember
 from decouple_search.gang.carried import pack_extensions, unpack_extensions
 from decouple_search.gang.errors import is_loss, message_of
 from decouple_search.machines.connection import available, connect
-from decouple_search.machines.prepare import open_split
+from decouple_search.machines.prepare import opened_images
 from decouplenet.checkpoint import Checkpoint, read_checkpoint
 from decouplenet.command_line import print_line
 from decouplenet.config import Config
@@ -50,7 +50,7 @@ def score_all(
 
     Args:
         members: the checkpoints.
-        split: train or val.
+        split: train, val or test.
         workers: the number of workers; None for all that fit.
         cluster: the cluster file, for the machines that its autoscaler may add.
 
@@ -66,7 +66,7 @@ def score_all(
         resolved, machines, fitting = available(single, connection.limits())
         if workers is not None and workers > fitting:
             raise InputError(f"--workers: {workers} do not fit; there is room for {fitting}")
-        sets = [open_split(member.config, split, decode=len(machines) == 1) for member in members]
+        sets = [opened_images(member.config, split, decode=len(machines) == 1) for member in members]
         if not len(sets[0]):
             raise InputError(f"--split: there are no {split} images (data.holdout 0); give data.val_annotations")
         _check_fit(members, checkpoints, sets, split)
@@ -106,22 +106,21 @@ def score_share(checkpoint: Checkpoint, config: Config, split: str, rank: int, e
     Args:
         checkpoint: the network.
         config: data, precision, and the number of workers.
-        split: train or val.
+        split: train, val or test.
         rank: the number of this share.
         extensions: the packed extensions of the driver.
     """
     import torch
 
     from decouplenet.data.batches import Batches
-    from decouplenet.data.cache import open_pixels
-    from decouplenet.data.formats import load_image_sets
+    from decouplenet.data.formats import load_split
+    from decouplenet.data.opened import open_split
     from decouplenet.scoring import memory_errors, score
 
     unpack_extensions(extensions)
     torch.set_num_threads(max(1, int(config.scaling.cpus_per_worker)))
     data, world = config.data, config.scaling.workers_per_trial
-    images = load_image_sets(data)[split == "val"]
-    pixels = open_pixels(images, data.image_size, data.cache, threads=data.workers)
+    images, pixels, _ = open_split(load_split(data, split), data, split)
     batches = Batches(images, pixels, config.train.batch_size, rank=rank, world=world, threads=data.workers)
     device = torch.device("cuda" if config.scaling.gpus_per_worker else "cpu")
     with memory_errors(config):

@@ -197,6 +197,8 @@ class GangWorker:
         trained = self._engine.train_epoch()
         parameters = sum(weight.numel() for weight in self._engine.model.parameters())
         measured = {"parameters": parameters} | trained | self._engine.evaluate()
+        if self._engine.config.data.broken == "skip":
+            measured["broken_images"] = self._engine.data.broken
         epoch, note = self._engine.epoch, self._engine.note
         self._metrics = {"epoch": epoch} | measured | ({"note": note} if note else {})
         numbers = {name: value for name, value in measured.items() if isinstance(value, (int, float))}

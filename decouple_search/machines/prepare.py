@@ -14,17 +14,22 @@ from decouple_search.gang.carried import pack_extensions, unpack_extensions
 from decouple_search.gang.errors import message_of
 from decouplenet.command_line import print_line
 from decouplenet.config import Config
-from decouplenet.data.cache import open_pixels
-from decouplenet.data.formats import load_image_sets
+from decouplenet.data.formats import load_image_sets, load_split
 from decouplenet.data.image_set import ImageSet
+from decouplenet.data.opened import open_split
+from decouplenet.data.reporter import Reporter
 from decouplenet.errors import InputError
 from decouplenet.registration import own_parts
+
+MAX_NOTES = 8
+"""Maximum number of notes about the data, and of images that are left out, that are printed."""
 
 
 def prepare_data(config: Config, *, decode: bool) -> int:
     """Read the annotations, and decode the images into the cache.
 
-    Faults in the data are reported before any trial starts, and the first trials need not wait for each other.
+    Faults in the data are reported before any trial starts, and the first trials need not wait for each other. Notes
+    of the readers, such as the separator of labels, are printed.
 
     Args:
         config: its data section says what to read.
@@ -33,19 +38,29 @@ def prepare_data(config: Config, *, decode: bool) -> int:
     Returns:
         The number of validation images.
     """
-    train, val = load_image_sets(config.data)
+    notes: list[str] = []
+    train, val = load_image_sets(config.data, Reporter(note=notes.append))
+    for note in notes[:MAX_NOTES]:
+        print_line(f"data       {note}")
+    if len(notes) > MAX_NOTES:
+        print_line(f"data       {len(notes) - MAX_NOTES} more notes: `python -m decouplenet.data check` prints them")
     if decode:
         _decode(train, "train", config)
         _decode(val, "val", config)
     return len(val)
 
 
-def open_split(config: Config, split: str, *, decode: bool) -> ImageSet:
-    """The images of a split, train or val, decoded into the cache if `decode` is set."""
-    images = load_image_sets(config.data)[split == "val"]
-    if decode:
-        _decode(images, split, config)
-    return images
+def opened_images(config: Config, split: str, *, decode: bool) -> ImageSet:
+    """The images of a split that a scoring works on.
+
+    Args:
+        config: its data section says what to read.
+        split: train, val or test.
+        decode: whether to decode them into the cache. With `data.broken` skip they are decoded in any case, to know
+            which are left out.
+    """
+    images = load_split(config.data, split)
+    return _decode(images, split, config) if decode or config.data.broken == "skip" else images
 
 
 def check_networks(configs: Sequence[Config]) -> None:
@@ -80,11 +95,20 @@ def try_networks(configs: Sequence[Config], extensions: bytes) -> None:
         check_extensions(config)
 
 
-def _decode(images: ImageSet, name: str, config: Config) -> None:
-    if config.data.cache != "none" and len(images):
-        with decoding_progress(name) as progress:
-            size, cache = config.data.image_size, config.data.cache
-            open_pixels(images, size, cache, threads=os.cpu_count() or 1, progress=progress)
+def _decode(images: ImageSet, split: str, config: Config) -> ImageSet:
+    """Decode images into the cache. Returns those that can be decoded, and prints the others."""
+    if not len(images) or (config.data.cache == "none" and config.data.broken == "fail"):
+        return images
+    with decoding_progress(split) as progress:
+        opened = open_split(images, config.data, split, threads=os.cpu_count() or 1, progress=progress)
+    if opened.broken:
+        count, listed = len(opened.broken), opened.broken[:MAX_NOTES]
+        print_line(f"data       {count} of {len(images)} {split} images cannot be decoded and are left out:")
+        for fault in listed:
+            print_line(f"             {fault}")
+        if count > len(listed):
+            print_line(f"             and {count - len(listed)} more: `python -m decouplenet.data check` lists them")
+    return opened.images
 
 
 @contextlib.contextmanager

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,16 +16,18 @@ from decouple_search.results.tables import (
     SUMMARY,
     LeaderboardRow,
     Summary,
+    cell_value,
     read_leaderboard,
 )
 from decouple_search.space.objective import Objective
 from decouple_search.storage.folder import Folder
 from decouple_search.study.definition import DEFINITION, JOURNAL, Definition
-from decouple_search.study.optuna_storage import STUDY_NAME, journal
+from decouple_search.study.journal import read_journal
+from decouple_search.study.optuna_storage import STUDY_NAME
 from decouple_search.study.record import StudyRecord
 from decouplenet.config import Config
 from decouplenet.errors import InputError, one_line
-from decouplenet.yaml_text import load_yaml, parse_value
+from decouplenet.yaml_text import load_yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +53,10 @@ class Experiment:
     def leaderboard(self) -> Any:
         """The leaderboard, best first: a pandas DataFrame where pandas is installed, else a list of dicts by column.
 
-        An absent value is None. `trial_id` is text.
+        An absent value is None, and so is a chosen None, which is `null` in `rows`. `trial_id` is text.
         """
         rows = [
-            {name: cell if name == "trial_id" else parse_value(cell) if cell else None for name, cell in cells.items()}
+            {name: cell if name == "trial_id" else cell_value(cell) if cell else None for name, cell in cells.items()}
             for cells in (row.cells for row in self.rows)
         ]
         if importlib.util.find_spec("pandas") is None:
@@ -101,7 +101,7 @@ def _best_checkpoint(folder: Folder) -> Path | str | None:
 
 
 def _study(folder: Folder, url: str | None) -> optuna.Study:
-    """A copy of the study in memory. A search may be writing its journal, so that is copied first."""
+    """A copy of the study in memory."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     copy = optuna.storages.InMemoryStorage()
     try:
@@ -110,9 +110,9 @@ def _study(folder: Folder, url: str | None) -> optuna.Study:
         file = folder.pull(JOURNAL)
         if file is None:
             raise FileNotFoundError(f"no {JOURNAL}")
-        with tempfile.TemporaryDirectory() as scratch:
-            shutil.copyfile(file, Path(scratch) / JOURNAL)
-            return _copied(STUDY_NAME, journal(Path(scratch) / JOURNAL), copy)
+        return _copied(STUDY_NAME, read_journal(file).storage, copy)
+    except InputError:
+        raise
     except Exception as error:  # a journal and a database raise many kinds
         hint = "" if url else "; give --optuna-storage if it is in a database"
         raise InputError(f"the study of '{folder.shown}' cannot be read ({one_line(error)}){hint}") from None

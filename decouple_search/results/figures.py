@@ -14,6 +14,8 @@ from decouple_search.space.objective import Objective
 from decouple_search.study.record import TrialRecord
 
 COLOURS = {"COMPLETE": "#1f77b4", "PRUNED": "#bbbbbb", "FAIL": "#d62728"}
+ABSENT = object()
+"""Stands for a parameter that a trial lacks. None may be a value."""
 MIN_COMPLETE_TRIALS = 8
 """Complete trials that importances need at least."""
 
@@ -82,7 +84,7 @@ def parallel(trials: Sequence[TrialRecord], metric: str) -> go.Figure | None:
     keys = dict.fromkeys(key for point in points for key in point)
     distributions = [item for trial in trials for item in trial.frozen.distributions.items()]
     log_keys = {key for key, distribution in distributions if getattr(distribution, "log", False)}
-    dimensions = [_dimension(key, [point.get(key) for point in points], log=key in log_keys) for key in keys]
+    dimensions = [_dimension(key, [point.get(key, ABSENT) for point in points], log=key in log_keys) for key in keys]
     values = [trial.objectives[0] for trial in trials]
     dimensions.append({"label": metric, "values": values})
     line = {"color": values, "colorscale": "Viridis", "showscale": True}
@@ -91,11 +93,12 @@ def parallel(trials: Sequence[TrialRecord], metric: str) -> go.Figure | None:
 
 def _dimension(key: str, values: Sequence[Any], *, log: bool) -> dict[str, Any]:
     numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
-    if len(numbers) < sum(v is not None for v in values) or not numbers:
-        choices = sorted({str(v) for v in values})
-        positions = [choices.index(str(v)) for v in values]
+    if len(numbers) < sum(v is not ABSENT for v in values) or not numbers:
+        texts = ["absent" if v is ABSENT else "null" if v is None else str(v) for v in values]
+        choices = sorted(set(texts))
+        positions = [choices.index(text) for text in texts]
         return {"label": key, "values": positions, "tickvals": list(range(len(choices))), "ticktext": choices}
-    drawn = [min(numbers) if v is None else v for v in values]
+    drawn = [min(numbers) if v is ABSENT else v for v in values]
     return {"label": f"log10 {key}" if log else key, "values": [math.log10(v) if log else v for v in drawn]}
 
 

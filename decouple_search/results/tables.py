@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 from dataclasses import asdict, dataclass
@@ -18,7 +19,7 @@ from decouplenet.atomic_files import replace_file
 from decouplenet.config import Config
 from decouplenet.dotted_keys import flatten, nest
 from decouplenet.errors import InputError
-from decouplenet.yaml_text import dump_yaml
+from decouplenet.yaml_text import dump_yaml, parse_value
 
 LEADERBOARD = "leaderboard.csv"
 BEST_CONFIG = "best_config.yaml"
@@ -40,24 +41,50 @@ def write_leaderboard(file: Path, study: optuna.Study, space: Space) -> None:
     """One row per trial, best first: the fixed columns, other objectives, and each searched parameter.
 
     Values are those of the trial's best epoch. They are empty for a trial that never finished an epoch, and so is an
-    absent parameter. A search of several objectives has a column `pareto`: whether the trial is in the Pareto set.
+    absent parameter; a chosen None is `null`. A search of several objectives has a column `pareto`: whether the trial
+    is in the Pareto set. With `data.broken` skip there is a column `broken_images`: how many images were left out.
     """
     others = [metric for metric, _ in space.objectives if metric != "val_map"]
     several = len(space.objectives) > 1
     front = {trial.number for trial in pareto_set(study, space.objectives)} if several else set()
     ranked = ranked_trials(study, space.objectives)
     rest = [trial for trial in ended_trials(study) if trial.number not in {each.number for each in ranked}]
+    trials = ranked + rest
+    skips = any(trial.broken_images is not None for trial in trials)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*FIXED_COLUMNS, *others, *["pareto"] * several, *space.keys])
-    for trial in ranked + rest:
+    writer.writerow([*FIXED_COLUMNS, *others, *["pareto"] * several, *["broken_images"] * skips, *space.keys])
+    for trial in trials:
         val_map = "" if trial.val_map is None else trial.val_map
         values = dict(zip((metric for metric, _ in space.objectives), trial.objectives, strict=False))
         row = [trial.name, trial.result, trial.epochs, val_map, round(trial.seconds, 2)]
         row += [values.get(metric, "") for metric in others]
         row += [str(trial.number in front).lower()] if several else []
-        writer.writerow([*row, *(trial.parameters.get(key, "") for key in space.keys)])
+        row += ["" if trial.broken_images is None else trial.broken_images] if skips else []
+        parameters = trial.parameters
+        writer.writerow([*row, *(_cell(parameters[key]) if key in parameters else "" for key in space.keys)])
     replace_file(file, text.getvalue())
+
+
+def cell_value(cell: str) -> Any:
+    """The value of a leaderboard's cell: null, true, false, a number or a text. An empty cell has none."""
+    value = parse_value(cell)
+    if isinstance(value, str):
+        return value if cell.startswith('"') else cell
+    return value if value is None or isinstance(value, (bool, int, float)) else cell
+
+
+def _cell(value: Any) -> Any:
+    """A parameter's value as `cell_value` reads it. An empty cell stands for an absent parameter."""
+    if value is None:
+        return "null"
+    return _text_cell(value) if isinstance(value, str) else value
+
+
+@functools.cache  # the table is written after each trial, and texts are few
+def _text_cell(text: str) -> str:
+    """A text, in quotes where another value would be read, or where its cell would be empty."""
+    return text if text and cell_value(text) == text else json.dumps(text, ensure_ascii=False)
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,12 @@ class TensorBoardRun:
         self._writer = EventWriter(folder)
 
     def hyperparameters(self, values: Mapping[str, Any], metric: str, name: str) -> None:
-        """Show parameters by their dotted names in the HParams tab, with the objective."""
-        self._writer.hyperparameters(values, tag_of(metric), name)
+        """Show parameters by their dotted names in the HParams tab, with the objective. None is the text `null`.
+
+        Left out, it would look as if the trial lacked the parameter.
+        """
+        shown = {key: "null" if value is None else value for key, value in values.items()}
+        self._writer.hyperparameters(shown, tag_of(metric), name)
 
     def epoch(self, epoch: int, measures: Mapping[str, float]) -> None:
         """Write the measures of an epoch."""

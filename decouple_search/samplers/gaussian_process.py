@@ -148,12 +148,13 @@ def encode(space: Space, point: Mapping[str, Any]) -> Array:
 
     An absent parameter is in the middle of its range, or at -1 of its choices.
     """
-    return np.array([_coordinate(parameter, point.get(parameter.key)) for parameter in space.parameters])
+    return np.array([_coordinate(parameter, point) for parameter in space.parameters])
 
 
-def _coordinate(parameter: Parameter, value: Any) -> float:
-    if value is None:
+def _coordinate(parameter: Parameter, point: Mapping[str, Any]) -> float:
+    if parameter.key not in point:  # None may be a choice
         return -1.0 if parameter.kind == "choice" else 0.5
+    value = point[parameter.key]
     return float(parameter.values.index(value)) if parameter.kind == "choice" else parameter.position(value)
 
 

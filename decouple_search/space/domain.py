@@ -115,6 +115,12 @@ def read_parameter(key: str, spec: Mapping[str, Any], where: str) -> Parameter:
 
 
 def _check_choices(values: list[Any], where: str) -> None:
+    for value in values:
+        if value is not None and not isinstance(value, (bool, int, float, str)):  # Optuna's categories are these
+            raise InputError(
+                f"{where}: {value!r} cannot be a choice; choices are null, true, false, numbers and texts: write it in "
+                "quotes if the key takes a text, else fix the key under 'base'"
+            )
     if any(a == b for i, a in enumerate(values) for b in values[:i]):
         raise InputError(
             f"{where}: two of the choices are equal (1, 1.0 and true count as equal), so they would be mixed up"

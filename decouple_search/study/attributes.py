@@ -36,5 +36,7 @@ WALL_SECONDS = "wall_seconds"
 """Of the study: seconds that the search has taken."""
 SLOT_SECONDS = "slot_seconds"
 """Of the study: slots times seconds."""
-KEPT_MEASURES = (VAL_MAP, "images_per_second")
+BROKEN_IMAGES = "broken_images"
+"""Number of images that were left out because they cannot be decoded (`data.broken` skip)."""
+KEPT_MEASURES = (VAL_MAP, "images_per_second", BROKEN_IMAGES)
 """Measures of the best epoch that are kept beside the objectives."""

@@ -85,6 +85,11 @@ class TrialRecord:
         return self._attribute(attributes.VAL_MAP)  # type: ignore[no-any-return]
 
     @property
+    def broken_images(self) -> int | None:
+        """Number of images that were left out because they cannot be decoded; None without `data.broken` skip."""
+        return self._attribute(attributes.BROKEN_IMAGES)  # type: ignore[no-any-return]
+
+    @property
     def measured(self) -> bool:
         """Whether the trial has a value to be ranked by: it reported an epoch and did not fail."""
         return bool(self.objectives) and self.frozen.state != TrialState.FAIL

@@ -12,7 +12,7 @@ from decouple_search.space.space import Space
 from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.study.compat import storage_of
 from decouple_search.study.definition import JOURNAL, Definition
-from decouple_search.study.optuna_storage import open_study
+from decouple_search.study.optuna_storage import open_study, reopen_study
 from decouple_search.study.record import StudyRecord, TrialRecord, own_trials
 from decouple_search.study.trial_log import note_checkpoint
 from decouple_search.study.warm_start import import_trials
@@ -92,17 +92,18 @@ def resume_study(experiment: Path, space: Space, checkpoints: Checkpoints, *, ur
         url: the database that has the study.
 
     Raises:
-        InputError: there is no such study.
+        InputError: there is no such study, or its journal is damaged so that it cannot be mended. Then nothing is
+            changed.
     """
     file = experiment / JOURNAL
-    study = open_study(file, space, url=url, name=experiment.name)
-    record = StudyRecord(study)
-    if record.runs is None:
+    study = reopen_study(file, url=url, name=experiment.name)
+    if study is None:
         raise InputError(
             f"--optuna-storage: there is no study of '{experiment.name}' in {shown(url or file)}; "
             "give the storage that the search was started with"
         )
-    record.runs += 1
+    record = StudyRecord(study)
+    record.runs = (record.runs or 0) + 1
     record.interrupted = False
     checkpoints.delete_files()  # Tune would restore the search from them
     return study

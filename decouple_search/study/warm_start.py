@@ -69,10 +69,13 @@ def _read(folder: Folder) -> tuple[Definition, list[TrialRecord]]:
     definition_file, journal_file = folder.pull(DEFINITION), folder.pull(JOURNAL)
     if definition_file is None or journal_file is None:
         raise InputError(f"--warm-start: '{folder.shown}' is no search's folder with a {JOURNAL}")
-    # A journal on a disk may be half written. A file that was fetched from object storage is complete.
+    # A search that writes on a disk is refused. A file that was fetched from object storage no longer changes.
     fetched = isinstance(folder, RemoteFolder)
     with contextlib.nullcontext() if fetched else exclusive_lock(folder.local):
-        other = load_journal(journal_file)
+        try:
+            other = load_journal(journal_file)
+        except KeyError:
+            raise InputError(f"--warm-start: '{folder.shown}' has no study in its {JOURNAL}") from None
         return Definition.read(definition_file), own_trials(other, [TrialState.COMPLETE, TrialState.PRUNED])
 
 

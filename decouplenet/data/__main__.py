@@ -10,9 +10,11 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from decouplenet.command_line import CommandParser, command_name, flag, parse_config, print_line, run
+from decouplenet.data.reporter import counted
 from decouplenet.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,6 +27,10 @@ class Flags:
 
     json: bool = flag(False)
     """Print only JSON to stdout."""
+    no_decode: bool = flag(False)
+    """Check only the labels and whether the files are there, without reading the images."""
+    fix: str | None = flag(None)
+    """Write the usable images with what was understood (path, labels, split) to this csv, and the classes beside it."""
 
 
 def parser() -> CommandParser[Flags]:
@@ -48,8 +54,19 @@ def main(arguments: list[str] | None = None) -> int:
     from decouplenet.data.check import check
 
     with _progress() as progress:
-        findings = check(config.data, progress)
+        checked = check(config.data, progress, decode=not line.flags.no_decode)
+    findings = checked.findings
     print_line(json.dumps(asdict(findings), indent=1) if line.flags.json else _text(findings))
+    if line.flags.fix and checked.sets:
+        from decouplenet.data.clean_table import write_clean_table
+
+        file = Path(line.flags.fix).expanduser()
+        written = write_clean_table(file, checked.sets, checked.unusable)
+        flags = (
+            f"--data.format table --data.train_annotations {file} --data.classes {written.classes} "
+            f"--data.label_separator '{written.separator}'"
+        )
+        print(f"wrote {counted(written.images, 'image')} to {file}; read it with {flags}", file=sys.stderr)  # noqa: T201
     return 1 if findings.faults else 0
 
 
@@ -77,7 +94,7 @@ def _text(findings: Findings) -> str:
     lines += [f"note   {note}" for note in findings.notes]
     lines += [f"fault  {fault}" for fault in findings.faults]
     n = len(findings.faults)
-    lines.append(f"{n} fault{'s' * (n != 1)}" if n else "no fault found")
+    lines.append(counted(n, "fault") if n else "no fault found")
     return "\n".join(lines)
 
 

@@ -39,11 +39,13 @@ def absent_data(config: DataConfig) -> AbsentData:
     """
     if config.format not in BUILT_IN or config.format == "synthetic":
         return AbsentData([], [])
-    splits = ("train", "val") if config.val_annotations else ("train",)
+    splits = ["train", *(split for split in ("val", "test") if getattr(config, f"{split}_annotations"))]
     labels, images = (
         [place for split in splits if (place := _absent_place(config, f"{split}_{kind}"))]
         for kind in ("annotations", "images")
     )
+    if isinstance(config.classes, str) and (place := _absent_place(config, "classes")):
+        labels.append(place)
     return AbsentData(labels, images)
 
 
@@ -81,7 +83,9 @@ def _absent_place(config: DataConfig, name: str) -> AbsentPlace | None:
     if not value:
         advice = f"data.format {config.format} needs it; give it with --{key}"
         return AbsentPlace(f"{key} is not given", advice) if name in BUILT_IN[config.format].required else None
-    if is_address(value) or Path(value).expanduser().exists():
+    path = Path(value).expanduser()
+    is_pattern = "*" in path.name and any(path.parent.glob(path.name))
+    if is_address(value) or path.exists() or is_pattern:
         return None
     advice = f"put it there, or give another place with --{key}"
     return AbsentPlace(f"{key} '{shown(value)}' is not on this machine", advice)

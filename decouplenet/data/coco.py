@@ -4,143 +4,171 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
-from collections import Counter
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from decouplenet.data.image_set import ImageSet, OnFault
-from decouplenet.data.places import Place, image_folder, is_address, missing_files, place_of, read_bytes, refuse, shown
-from decouplenet.errors import InputError, UnreadableError
+from decouplenet.data.classes import note_similar
+from decouplenet.data.coco_file import CocoFile, Entry, as_json, is_finite, read_coco_file
+from decouplenet.data.flags import ABSENT, PRESENT, flag_word
+from decouplenet.data.image_names import image_places
+from decouplenet.data.image_set import ImageSet
+from decouplenet.data.label_cells import NO_CLASS
+from decouplenet.data.name_readings import spellings
+from decouplenet.data.places import Place, Source, image_folder, shown
+from decouplenet.data.reporter import STRICT, Reporter, examples, ignore
+from decouplenet.errors import InputError
+
+OUTSIDE = 2
+"""Pixels by which a box may reach outside its image: exporters round, and some count from 1."""
 
 
-def read_coco(annotations: Place, images: Place, *, crowd: bool, key: str, on_fault: OnFault = refuse) -> ImageSet:
+def read_coco(
+    annotations: Source,
+    images: Source,
+    *,
+    crowd: bool,
+    key: str,
+    suffix: str | None = None,
+    reporter: Reporter = STRICT,
+) -> ImageSet:
     """All images in a COCO instances file, also those without an object. Classes are in the order of their ids.
 
     Args:
         annotations: the instances JSON, a file or an address.
         images: the folder or address of the images.
         crowd: whether an object marked `iscrowd` gives its image the label.
-        key: start of the config keys for messages: `data.train` or `data.val`.
-        on_fault: called with each fault; if it returns, reading continues without the faulty item.
+        key: start of the config keys for messages: `data.train`, `data.val` or `data.test`.
+        suffix: `data.suffix`.
+        reporter: gets faults and notes.
 
     Raises:
         InputError: a file is missing or is not in COCO's format.
     """
     where = f"{key}_annotations: '{shown(annotations)}'"
     folder = image_folder(images, key, f"the folder of the images in '{shown(annotations)}'")
-    content = _read(annotations, key)
-    try:
-        _check_ids(content, where, on_fault)
-        coco = _index(content)
-        category_ids = sorted(coco.cats)
-        names = tuple(str(coco.cats[category]["name"]) for category in category_ids)
-        for name, count in Counter(names).items():
-            if count > 1:
-                on_fault(f"{where} has {count} categories '{name}'; give each its own name")
-        paths = tuple(place_of(image["file_name"], folder) for image in coco.imgs.values())
-        targets = _targets(coco, category_ids, crowd, where, on_fault)
-    except InputError:
-        raise
-    except KeyError as error:
+    content = read_coco_file(annotations, key, reporter)
+    if not content.images or not content.categories:
         raise InputError(
-            f"{where} lacks the key {error}; it must have images (id, file_name), annotations (image_id, category_id) "
-            "and categories (id, name)"
-        ) from None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{where} is not a COCO instances JSON ({error})") from None
-    if not paths or not names:
-        raise InputError(f"{where} lists {len(paths)} images and {len(names)} classes; at least 1 of each is needed")
-    for text in missing_files(paths, f"{key}_images"):
-        on_fault(text)
-    return ImageSet(paths, targets, names)
+            f"{where} lists {len(content.images)} images and {len(content.categories)} classes; at least 1 of each is "
+            "needed"
+        )
+    coco = _index(content)
+    names = _class_names([coco.cats[category] for category in sorted(coco.cats, key=_order)], where, reporter)
+    paths = image_places(
+        [image["file_name"] for image in coco.imgs.values()], folder, key=key, suffix=suffix, reporter=reporter
+    )
+    targets = _targets(coco, names, crowd, where, reporter)
+    if not targets.any():
+        advice = "correct 'annotations'" if content.annotations else "give a file with 'annotations'"
+        reporter.fault(f"{where} has no label in any image; {advice}")
+    return ImageSet(paths, targets, tuple(dict.fromkeys(names.values())))
 
 
-def _check_ids(content: Any, where: str, on_fault: OnFault) -> None:
-    """Report ids that several images or several categories share."""
-    for kind, name in (("images", "file_name"), ("categories", "name")):
-        for repeated, count in Counter(entry["id"] for entry in content[kind]).items():
-            if count > 1:
-                entries = ", ".join(shown(entry[name]) for entry in content[kind] if entry["id"] == repeated)
-                on_fault(f"{where} has id {repeated} {count} times among its {kind}: {entries}; make the ids unique")
-
-
-def _index(content: Any) -> Any:
+def _index(content: CocoFile) -> Any:
     """The index that pycocotools makes of a file's content."""
     from pycocotools.coco import COCO
 
-    for number, annotation in enumerate(content["annotations"]):
+    for number, annotation in enumerate(content.annotations):
         annotation["id"] = number  # pycocotools indexes by id, and ids repeat in merged files
     coco = COCO()
-    coco.dataset = content
+    coco.dataset = {"images": content.images, "categories": content.categories, "annotations": content.annotations}
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         coco.createIndex()
     return coco
 
 
-def _targets(coco: Any, category_ids: list[int], crowd: bool, where: str, on_fault: OnFault) -> NDArray[np.uint8]:
-    """The labels N×C. Annotations of an unknown image or category are reported and skipped."""
-    column = {category: i for i, category in enumerate(category_ids)}
+def _order(category: Any) -> tuple[int, int | float, str]:
+    """The key to sort ids of categories: numbers, also those that are written as text, before other texts."""
+    if not isinstance(category, str):
+        return 0, category, ""
+    return (0, int(category), category) if category.isdecimal() and category.isascii() else (1, 0, category)
+
+
+def _class_names(categories: Sequence[Entry], where: str, reporter: Reporter) -> dict[Any, str]:
+    """The class of each category, by id. Categories whose names differ only by blanks are one class."""
+    names = {category["id"]: " ".join(category["name"].split()) for category in categories}
+    written: dict[str, list[str]] = {}
+    for category in categories:
+        written.setdefault(names[category["id"]], []).append(category["name"])
+    for name, variants in written.items():
+        if len(set(variants)) < len(variants):
+            reporter.fault(f"{where} has {len(variants)} categories '{name}'; give each its own name")
+        elif len(variants) > 1:
+            listed = ", ".join(map(repr, variants))
+            reporter.note(f"{where}: the categories {listed} differ only by blanks, and are one class")
+    if changed := [repr(category["name"]) for category in categories if category["name"] != names[category["id"]]]:
+        count = f"{len(changed)} names of categories" if len(changed) > 1 else "1 name of a category"
+        reporter.note(f"{where}: line breaks and outer blanks in {count} are left out: {examples(changed)}")
+    if words := [f"'{name}'" for name in written if name.lower() in NO_CLASS]:
+        classes = "is read as a class" if len(words) == 1 else "are read as classes"
+        reporter.note(f"{where}: {examples(words)} {classes}, but may stand for a missing name")
+    note_similar(list(written), where, reporter)
+    return names
+
+
+def _targets(coco: Any, names: Mapping[Any, str], crowd: bool, where: str, reporter: Reporter) -> NDArray[np.uint8]:
+    """The labels N×C."""
+    column = {name: i for i, name in enumerate(dict.fromkeys(names.values()))}
     row = {image: i for i, image in enumerate(coco.imgs)}
     targets = np.zeros((len(row), len(column)), np.uint8)
-    for number, annotation in enumerate(coco.dataset["annotations"], start=1):
-        image, category = annotation["image_id"], annotation["category_id"]
-        unknown = [f"image id {image}"] if image not in row else []
-        unknown += [f"category id {category}"] if category not in column else []
-        for reference in unknown:
-            file = f" (image '{shown(coco.imgs[image]['file_name'])}')" if image in row else ""
-            on_fault(f"{where}: annotation {number}{file} uses {reference}, which the file does not define")
-        if not unknown and (crowd or not int(annotation.get("iscrowd") or 0)):
-            targets[row[image], column[category]] = 1
+    for annotation in coco.dataset["annotations"]:
+        mark = annotation.get("iscrowd")
+        word = flag_word(mark) if mark else ""
+        if word not in PRESENT | ABSENT | {""}:
+            image = shown(coco.imgs[annotation["image_id"]]["file_name"])
+            reporter.fault(f"{where}: an annotation of image '{image}' has iscrowd {word!r}; write 0 or 1")
+        if crowd or word not in PRESENT:
+            targets[row[annotation["image_id"]], column[names[annotation["category_id"]]]] = 1
     return targets
 
 
-def boxes_outside(annotations: Place, key: str) -> list[str]:
-    """Faults of boxes that have no area or reach more than a pixel outside their image. Training does not use boxes.
+def boxes_outside(annotations: Source, key: str, upright: Mapping[Place, tuple[int, int]] | None = None) -> list[str]:
+    """Messages about boxes that have no area or reach outside their image by more than 2 pixels. No run uses boxes.
 
     Args:
         annotations: an instances JSON that `read_coco` can read.
         key: as for `read_coco`.
+        upright: width and height of the images that EXIF turns. They replace those of the JSON.
     """
-    content: dict[str, Any] = _read(annotations, key)
-    images = {image["id"]: image for image in content["images"]}
-    faults = []
-    for number, annotation in enumerate(content["annotations"], start=1):
-        box, image = annotation.get("bbox"), images.get(annotation.get("image_id"))
-        if not box or image is None:
+    content = read_coco_file(annotations, key, Reporter(ignore, ignore))
+    images = {image["id"]: image for image in content.images}
+    sizes = _sizes(content.images, upright or {})
+    messages = []
+    for annotation in content.annotations:
+        box, image = annotation.get("bbox"), images[annotation["image_id"]]
+        if not box:
             continue
-        which = f"{key}_annotations: the box {box} of annotation {annotation.get('id', number)} of image"
-        which = f"{which} '{shown(image['file_name'])}'"
-        if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
-            faults.append(f"{which} is not [x, y, width, height]")
-            continue
-        x, y, width, height = box
-        size = [image.get("width"), image.get("height")]
-        beyond = [-x, -y] + ([x + width - size[0], y + height - size[1]] if all(map(_is_number, size)) else [])
-        if max(beyond) > 1 or width <= 0 or height <= 0:
-            faults.append(f"{which} is empty or reaches outside the image ({size[0]}×{size[1]} pixels)")
-    return faults
+        if problem := _problem_of(box, sizes[image["id"]]):
+            which = f"the box {as_json(box)} of annotation {as_json(annotation['id'])} of image"
+            messages.append(f"{key}_annotations: {which} '{shown(image['file_name'])}' {problem}")
+    return messages
 
 
-def _read(annotations: Place, key: str) -> Any:
-    """The parsed content of a JSON file."""
-    name = f"'{shown(annotations)}'"
-    file = annotations if is_address(annotations) else Path(annotations).expanduser()
-    if isinstance(file, Path) and not file.is_file():
-        raise InputError(f"{key}_annotations: no file {name}; give a COCO instances JSON")
-    try:
-        return json.loads(read_bytes(file))
-    except OSError as error:
-        reason = error.strerror or error
-        advice = "give a COCO instances JSON"
-        raise UnreadableError(f"{key}_annotations: {name} cannot be read ({reason}); {advice}") from None
-    except ValueError as error:
-        hint = "; --data.format table reads a csv or parquet" if str(file).endswith((".csv", ".parquet")) else ""
-        raise InputError(f"{key}_annotations: {name} is not a COCO instances JSON ({error}){hint}") from None
+def _problem_of(box: Any, size: tuple[float, float] | None) -> str:
+    """What is wrong with a box, as the end of a sentence; empty if nothing is."""
+    if not (isinstance(box, list) and len(box) == 4 and all(map(is_finite, box))):
+        return "is not [x, y, width, height]"
+    x, y, width, height = box
+    beyond = max(-x, -y, *((x + width - size[0], y + height - size[1]) if size else ()))
+    if beyond <= OUTSIDE and width > 0 and height > 0:
+        return ""
+    return "is empty or reaches outside the image" + (f" ({size[0]}×{size[1]} pixels)" if size else "")
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _sizes(images: Sequence[Entry], upright: Mapping[Place, tuple[int, int]]) -> dict[Any, tuple[float, float] | None]:
+    """Width and height of the images, by id; None where they are not known."""
+    by_end: dict[str, tuple[int, int]] = {}
+    for place, turned in upright.items():
+        parts = shown(place).split("/")
+        by_end |= {"/".join(parts[start:]): turned for start in range(len(parts))}
+    sizes: dict[Any, tuple[float, float] | None] = {}
+    for image in images:
+        stated: Any = image.get("width"), image.get("height")
+        ends: Iterator[Any] = (
+            by_end[text] for text in (spellings(image["file_name"]) if by_end else ()) if text in by_end
+        )
+        sizes[image["id"]] = next(ends, stated if all(map(is_finite, stated)) else None)
+    return sizes

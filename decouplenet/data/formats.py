@@ -1,73 +1,143 @@
-"""The label formats by the name that `data.format` takes, and the training and validation images of a config."""
+"""The label formats by the name that `data.format` takes, and the images of a config: train, val and test."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from decouplenet.config import DataConfig
-from decouplenet.data.image_set import ImageSet, OnFault
-from decouplenet.data.places import refuse, shown
+from decouplenet.data.classes import Classes, fit_classes, read_classes
+from decouplenet.data.holdout import stratified_parts
+from decouplenet.data.image_set import ImageSet
+from decouplenet.data.places import shown
+from decouplenet.data.reporter import STRICT, Reporter, counted
+from decouplenet.data.table import Table
+from decouplenet.data.table_columns import Columns
 from decouplenet.errors import InputError
 from decouplenet.extensions import FORMATS
 
-Splits = tuple[ImageSet, ImageSet | None]
-"""The training images, and the validation images if the data names some."""
+TRAIN, VAL, TEST = "train", "val", "test"
 
 
-def load_image_sets(config: DataConfig, on_fault: OnFault = refuse) -> tuple[ImageSet, ImageSet]:
-    """The training and the validation images of a config.
+class Splits(NamedTuple):
+    """The images of a data set."""
 
-    Without validation annotations, a share `data.holdout` of the training images is held out; with 0 there are no
-    validation images. Which images are held out depends only on their number, so all trials of a search are measured
-    on the same images, whatever their seed.
+    train: ImageSet
+    """The training images."""
+    val: ImageSet | None
+    """The validation images, if the data names some."""
+    test: ImageSet | None = None
+    """The test images, if the data names some and they are wanted."""
+
+
+def load_image_sets(config: DataConfig, reporter: Reporter = STRICT) -> tuple[ImageSet, ImageSet]:
+    """The training and the validation images of a config. See `load_splits`."""
+    train, val, _ = load_splits(config, reporter)
+    return train, val
+
+
+def load_split(config: DataConfig, split: str) -> ImageSet:
+    """The images of a split of a config.
 
     Args:
         config: the config of the data.
-        on_fault: called with each fault in the data; if it returns, reading continues without the faulty item.
+        split: train, val or test.
+
+    Raises:
+        InputError: as for `load_splits`, or the data names no test images.
+    """
+    train, val, test = load_splits(config, test=split == TEST)
+    if split == TEST and test is None:
+        raise InputError("data.test_annotations: not given; --split test needs test images")
+    images: dict[str, ImageSet | None] = {TRAIN: train, VAL: val, TEST: test}
+    return images[split] or train.subset([])
+
+
+def load_splits(
+    config: DataConfig, reporter: Reporter = STRICT, *, test: bool = False
+) -> tuple[ImageSet, ImageSet, ImageSet | None]:
+    """The training, validation and test images of a config, with the same classes.
+
+    Without validation annotations, one of `data.folds` parts of the training images is for validation, or a share
+    `data.holdout` of them is; with 0 there are no validation images. Which images these are depends only on their
+    labels and their order, so all trials of a search are measured on the same images, whatever their seed.
+
+    Args:
+        config: the config of the data.
+        reporter: gets faults and notes.
+        test: whether the test images are wanted.
+
+    Returns:
+        The three splits; None if there are no test images, or they are not wanted.
 
     Raises:
         InputError: a file is missing or damaged, or the splits do not fit together.
     """
+    classes = read_classes(config.classes)
     if config.format in BUILT_IN:
-        train, val = BUILT_IN[config.format].read(config, on_fault)
+        wanted = (TRAIN, VAL, TEST) if test else (TRAIN, VAL)
+        sets = BUILT_IN[config.format].read(config, wanted, classes, reporter)
+        splits = Splits(sets[TRAIN], sets.get(VAL), sets.get(TEST))
     else:
-        train, val = _checked(config.format, FORMATS.call(config.format, config, on_fault))
+        splits = _checked(config.format, FORMATS.call(config.format, config, reporter.fault))
+    splits = _with_same_classes(splits, classes, reporter)
     if config.drop_unlabelled:
-        train, val = _labelled(train), val and _labelled(val)
+        splits = Splits(_labelled(splits.train), *[images and _labelled(images) for images in splits[1:]])
+    train, val, test_set = splits
+    if val is not None and config.folds:
+        raise InputError("data.folds: the data names validation images; leave out data.folds, or those images")
     if val is not None and not len(val):
         raise InputError("data.val_annotations: no image is left; give annotations with at least 1 image")
     if val is None:
-        order = np.random.default_rng(0).permutation(len(train))
-        count = max(1, round(config.holdout * len(train))) if config.holdout else 0
-        train, val = train.subset(np.sort(order[count:])), train.subset(np.sort(order[:count]))
-    if train.class_names != val.class_names:
-        difference = sorted(set(train.class_names) ^ set(val.class_names))[:5]
-        detail = f"they differ in {difference}" if difference else "their order differs"
-        raise InputError(
-            f"data.val_annotations: its classes are not those of data.train_annotations ({detail}); "
-            "give annotations with the same classes"
-        )
+        train, val = _held_out(train, config)
     if len(train) < 2:
         raise InputError(f"data.train_annotations: {len(train)} training images are left; at least 2 are needed")
-    return train, val
+    return train, val, test_set
+
+
+def _with_same_classes(splits: Splits, classes: Classes | None, reporter: Reporter) -> Splits:
+    """The splits with the classes of `data.classes`, or with those of train."""
+    names, owner = (classes.names, "data.classes") if classes else (splits.train.class_names, TRAIN)
+
+    def fit(split: str, images: ImageSet) -> ImageSet:
+        return fit_classes(images, names, split=split, owner=owner, fixed=classes is not None, reporter=reporter)
+
+    val, test = (images and fit(split, images) for split, images in zip((VAL, TEST), splits[1:], strict=True))
+    return Splits(fit(TRAIN, splits.train), val, test)
+
+
+def _held_out(train: ImageSet, config: DataConfig) -> tuple[ImageSet, ImageSet]:
+    """The training images without the part for validation, and that part."""
+    if config.folds:
+        parts = stratified_parts(train.targets, [1 / config.folds] * config.folds)
+        chosen = parts == config.fold
+    elif config.holdout and len(train):
+        chosen = stratified_parts(train.targets, [1 - config.holdout, config.holdout]) == 1
+        if not chosen.any():
+            chosen[np.random.default_rng(0).integers(len(train))] = True
+    else:
+        chosen = np.zeros(len(train), bool)
+    return train.subset(np.flatnonzero(~chosen)), train.subset(np.flatnonzero(chosen))
 
 
 def _checked(name: str, sets: Any) -> Splits:
     """The image sets of an extension's format, refused unless each fits together."""
     match sets:
-        case (ImageSet() as train, ImageSet() | None as val):
-            pass
+        case (ImageSet(), ImageSet() | None) | (ImageSet(), ImageSet() | None, ImageSet() | None):
+            splits = Splits(*sets)
         case _:
-            raise InputError(f"data.format: '{name}' made no pair of ImageSets (the second may be None)")
-    for images in filter(None, (train, val)):
+            raise InputError(
+                f"data.format: '{name}' made no pair of ImageSets (the second may be None), nor three with test"
+            )
+    for images in filter(None, splits):
         shape = len(images.paths), len(images.class_names)
         for part, array in (("targets", images.targets), ("ignored", images.ignored)):
             if array is not None and np.shape(array) != shape:
                 raise InputError(f"data.format: '{name}' made {part} of shape {np.shape(array)}, not {shape}")
-    return _as_arrays(train), val and _as_arrays(val)
+    val, test = (images and _as_arrays(images) for images in splits[1:])
+    return Splits(_as_arrays(splits.train), val, test)
 
 
 def _as_arrays(images: ImageSet) -> ImageSet:
@@ -82,109 +152,134 @@ def _labelled(images: ImageSet) -> ImageSet:
     return images.subset(np.flatnonzero(labelled if images.ignored is None else labelled | images.ignored.any(1)))
 
 
-def _required(config: DataConfig) -> list[str]:
-    """The values of the keys that the config's format requires."""
+def _require(config: DataConfig) -> None:
+    """Refuse a config without a key that its format requires."""
     names = BUILT_IN[config.format].required
     values = {name: getattr(config, name) for name in names}
     missing = next((name for name, value in values.items() if not value), None)
     if missing:
         needs = " and ".join(f"data.{name}" for name in names)
         raise InputError(f"data.{missing}: not given; data.format {config.format} needs {needs}")
-    return list(values.values())
 
 
-def _coco(config: DataConfig, on_fault: OnFault) -> Splits:
+def _coco(config: DataConfig, split: str, reporter: Reporter) -> ImageSet:
     from decouplenet.data.coco import read_coco
 
-    annotations, images = _required(config)
-    train = read_coco(annotations, images, crowd=config.crowd, key="data.train", on_fault=on_fault)
-    if not config.val_annotations:
-        return train, None
-    images = config.val_images or images
-    return train, read_coco(config.val_annotations, images, crowd=config.crowd, key="data.val", on_fault=on_fault)
+    annotations, images = _places(config, split)
+    key = f"data.{split}"
+    return read_coco(annotations, images, crowd=config.crowd, key=key, suffix=config.suffix, reporter=reporter)
 
 
-def _nuswide(config: DataConfig, on_fault: OnFault) -> Splits:
+def _nuswide(config: DataConfig, split: str, reporter: Reporter) -> ImageSet:
     from decouplenet.data.nuswide import read_nuswide
 
-    annotations, images = _required(config)
-    options: dict[str, Any] = {"columns": _columns(config), "on_fault": on_fault}
-    train = read_nuswide(annotations, images, test=False, key="data.train", **options)
-    if not config.val_annotations:
-        return train, None
-    images = config.val_images or images
-    val = read_nuswide(config.val_annotations, images, test=True, key="data.val", **options)
-    if val.paths == train.paths:
-        raise InputError(
-            f"data.val_annotations: '{shown(config.val_annotations)}' has no split column, so its images are the "
-            "training images; add the column or give another file"
-        )
-    return train, val
+    annotations, images = _places(config, split)
+    columns, suffix = Columns.of(config), config.suffix
+    test = split != TRAIN
+    return read_nuswide(
+        annotations, images, test=test, key=f"data.{split}", columns=columns, suffix=suffix, reporter=reporter
+    )
 
 
-def _voc(config: DataConfig, on_fault: OnFault) -> Splits:
+def _voc(config: DataConfig, split: str, reporter: Reporter) -> ImageSet:
     from decouplenet.data.voc import read_voc
 
-    (annotations,) = _required(config)
-    options: dict[str, Any] = {"difficult": config.difficult, "on_fault": on_fault}
-    train = read_voc(annotations, config.train_images, key="data.train", **options)
-    if not config.val_annotations:
-        return train, None
-    images = config.val_images or config.train_images
-    return train, read_voc(config.val_annotations, images, key="data.val", classes=train.class_names, **options)
+    annotations, images = _places(config, split)
+    options: dict[str, Any] = {"difficult": config.difficult, "suffix": config.suffix, "reporter": reporter}
+    return read_voc(annotations, images, key=f"data.{split}", **options)
 
 
-def _table(config: DataConfig, on_fault: OnFault) -> Splits:
-    from decouplenet.data.table import Table
-
-    (annotations,) = _required(config)
-    table = Table(annotations, key="data.train", **_columns(config))
-    train = table.images(config.train_images, splits=("train",), on_fault=on_fault)
-    if not config.val_annotations and "val" not in table.splits:
-        return train, None
-    val_annotations = config.val_annotations or annotations
-    val_table = Table(val_annotations, key="data.val", **{**_columns(config), "separator": table.separator or None})
-    if val_annotations == annotations and not val_table.splits:
-        raise InputError(
-            f"data.val_annotations: '{shown(val_annotations)}' is data.train_annotations, and has no split column; "
-            "add the column or give another file"
-        )
-    splits = ("val",) if "val" in val_table.splits else ("test",)
-    images = config.val_images or config.train_images
-    return train, val_table.images(images, splits=splits, classes=train.class_names, on_fault=on_fault)
+def _places(config: DataConfig, split: str) -> tuple[Any, Any]:
+    """The annotations of a split, and the place of its images."""
+    images = getattr(config, f"{split}_images") or config.train_images
+    return getattr(config, f"{split}_annotations"), images
 
 
-def _columns(config: DataConfig) -> dict[str, Any]:
-    """The config's settings for the columns of a table, as arguments of `Table`."""
-    names = ("path_column", "label_column", "split_column")
-    return {name: getattr(config, name) for name in names} | {"separator": config.label_separator}
+def _each(read: Callable[[DataConfig, str, Reporter], ImageSet]) -> Read:
+    """The reader of a format that has annotations of its own for each split."""
+
+    def read_all(
+        config: DataConfig, wanted: Collection[str], classes: Classes | None, reporter: Reporter
+    ) -> dict[str, ImageSet]:
+        _require(config)
+        given = [split for split in wanted if split == TRAIN or getattr(config, f"{split}_annotations")]
+        sets = {split: read(config, split, reporter) for split in given}
+        if config.format == "nuswide" and VAL in sets and sets[VAL].paths == sets[TRAIN].paths:
+            raise InputError(
+                f"data.val_annotations: '{shown(config.val_annotations or '')}' has no split column, so its images are "
+                "the training images; add the column or give another file"
+            )
+        return sets
+
+    return read_all
 
 
-def _synthetic(config: DataConfig, on_fault: OnFault) -> Splits:
+def _table(
+    config: DataConfig, wanted: Collection[str], classes: Classes | None, reporter: Reporter
+) -> dict[str, ImageSet]:
+    _require(config)
+    columns, source = Columns.of(config), config.train_annotations or ""
+    table = Table(source, key="data.train", columns=columns, classes=classes, reporter=reporter)
+    options: dict[str, Any] = {"suffix": config.suffix, "reporter": reporter}
+    sets = {TRAIN: table.images(config.train_images, splits=(TRAIN,), **options)}
+    for split in (VAL, TEST):
+        other = getattr(config, f"{split}_annotations")
+        images = getattr(config, f"{split}_images") or config.train_images
+        if split not in wanted or not (other or split in table.splits):
+            continue
+        its_table = table
+        if other and other != source:
+            key = f"data.{split}"
+            its_table = Table(
+                other, key=key, columns=columns, classes=classes, reading=table.reading, reporter=reporter
+            )
+        elif not table.splits:
+            raise InputError(
+                f"data.{split}_annotations: '{shown(other)}' is data.train_annotations, and has no split column; "
+                "add the column or give another file"
+            )
+        its_split = TEST if split == VAL and VAL not in its_table.splits and TEST in its_table.splits else split
+        if its_split != split:
+            reporter.note(f"val: the rows of test are used for validation, because '{shown(other)}' has no val rows")
+        sets[split] = its_table.images(images, splits=(its_split,), **options)
+    if TEST in table.splits and not (config.val_annotations == source and VAL not in table.splits):
+        kept = table.splits[TEST]
+        reporter.note(f"test: {counted(kept, 'row')} {'is' if kept == 1 else 'are'} kept for evaluate --split test")
+    return sets
+
+
+def _synthetic(
+    config: DataConfig, wanted: Collection[str], classes: Classes | None, reporter: Reporter
+) -> dict[str, ImageSet]:
     from decouplenet.data.coco import read_coco
     from decouplenet.data.synthetic import ensure_scenes
 
     folder = ensure_scenes(config.cache, config.synthetic_images, config.synthetic_seed)
-    train, val = (
-        read_coco(folder / f"instances_{split}.json", folder / "images", crowd=True, key="data", on_fault=on_fault)
-        for split in ("train", "val")
-    )
-    return train, val
+    return {
+        split: read_coco(
+            folder / f"instances_{split}.json", folder / "images", crowd=True, key="data", reporter=reporter
+        )
+        for split in (TRAIN, VAL)
+    }
+
+
+Read = Callable[[DataConfig, Collection[str], "Classes | None", Reporter], dict[str, ImageSet]]
+"""Reads the wanted splits that the data names, by name. Train is always wanted."""
 
 
 class Format(NamedTuple):
     """A label format of the project itself."""
 
-    read: Callable[[DataConfig, OnFault], Splits]
-    """Reads the training images, and the validation images if the data names some."""
+    read: Read
+    """Reads the images."""
     required: tuple[str, ...]
     """The fields of the config that it needs."""
 
 
 BUILT_IN: dict[str, Format] = {
-    "coco": Format(_coco, ("train_annotations", "train_images")),
-    "nuswide": Format(_nuswide, ("train_annotations", "train_images")),
-    "voc": Format(_voc, ("train_annotations",)),
+    "coco": Format(_each(_coco), ("train_annotations", "train_images")),
+    "nuswide": Format(_each(_nuswide), ("train_annotations", "train_images")),
+    "voc": Format(_each(_voc), ("train_annotations",)),
     "table": Format(_table, ("train_annotations",)),
     "synthetic": Format(_synthetic, ()),
 }

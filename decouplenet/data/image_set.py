@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decouplenet.data.places import Place
-
-OnFault = Callable[[str], None]
-"""Called with each fault in the data. It may raise. If it returns, reading continues without the faulty item."""
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,21 @@ images). Each concept has a label file with one 0 or 1 per image: `TrainTestLabe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from decouplenet.data.image_set import ImageSet, OnFault
-from decouplenet.data.places import Place, image_folder, is_address, missing_files, place_of, read_lines, refuse, shown
+from decouplenet.data.classes import fit_classes
+from decouplenet.data.image_names import image_places
+from decouplenet.data.image_set import ImageSet
+from decouplenet.data.nuswide_numbers import note_differences
+from decouplenet.data.places import Source, image_folder, is_address, read_lines, shown
+from decouplenet.data.reporter import STRICT, Reporter
 from decouplenet.data.table import Table
+from decouplenet.data.table_columns import AS_USUAL, Columns
 from decouplenet.errors import InputError
 
 _NAMES = """
@@ -43,13 +48,14 @@ TABLES = (".csv", ".tsv", ".txt", ".gz", ".parquet")
 
 
 def read_nuswide(
-    annotations: Place,
-    images: Place,
+    annotations: Source,
+    images: Source,
     *,
     test: bool,
     key: str,
-    columns: Mapping[str, Any] | None = None,
-    on_fault: OnFault = refuse,
+    columns: Columns = AS_USUAL,
+    suffix: str | None = None,
+    reporter: Reporter = STRICT,
 ) -> ImageSet:
     """The official training or test images, also those without a label.
 
@@ -60,8 +66,9 @@ def read_nuswide(
         images: the folder or address of the images.
         test: True for the test images, False for the training images.
         key: start of the config keys for messages: `data.train` or `data.val`.
-        columns: arguments of `Table` for the columns of the csv.
-        on_fault: called with each fault; if it returns, reading continues without the faulty item.
+        columns: how the csv is read.
+        suffix: `data.suffix`.
+        reporter: gets faults and notes.
 
     Raises:
         InputError: a file is missing, or the lists do not fit together.
@@ -75,14 +82,42 @@ def read_nuswide(
     place = Path(annotations).expanduser()
     if is_address(annotations) or not place.is_dir():
         splits = ("val", "test") if test else ("train",)
-        table = Table(annotations, key=key, **columns or {})
-        return table.images(folder, splits=splits, classes=CONCEPTS, on_fault=on_fault)
-    concepts = read_lines(_file(place, "Concepts81.txt", key), key)
-    names, targets = _official_labels(place, concepts, "Test" if test else "Train", key)
-    paths = tuple(place_of(name, folder) for name in names)
-    for text in missing_files(paths, f"{key}_images"):
-        on_fault(text)
-    return ImageSet(paths, targets, tuple(concepts))
+        labelled = _from_table(annotations, folder, splits, key, columns, suffix, reporter)
+        split = key.removeprefix("data.")
+        result = fit_classes(labelled, CONCEPTS, split=split, owner="NUS-WIDE", fixed=False, reporter=reporter)
+    else:
+        concepts = read_lines(_file(place, "Concepts81.txt", key), key)
+        names, targets = _official_labels(place, concepts, "Test" if test else "Train", key)
+        paths = image_places(names, folder, key=key, suffix=suffix, reporter=reporter)
+        result = ImageSet(paths, targets, tuple(concepts))
+    where = f"{key}_annotations: '{shown(annotations)}'"
+    note_differences(result, test=test, where=where, reporter=reporter)
+    return result
+
+
+def _from_table(
+    annotations: Source,
+    folder: Source,
+    splits: Sequence[str],
+    key: str,
+    columns: Columns,
+    suffix: str | None,
+    reporter: Reporter,
+) -> ImageSet:
+    """The images of a csv. No concept has a blank, so blanks separate concepts even where few rows show it."""
+    faults, notes = list[str](), list[str]()
+    own = Reporter(faults.append, notes.append)
+    table = Table(annotations, key=key, columns=columns, reporter=own)
+    images = table.images(folder, splits=splits, suffix=suffix, reporter=own)
+    if table.reading.separator is None and any(" " in name for name in images.class_names):
+        faults.clear()
+        notes.clear()
+        table = Table(annotations, key=key, columns=replace(columns, separator=" "), reporter=own)
+        images = table.images(folder, splits=splits, suffix=suffix, reporter=own)
+    for say, messages in ((reporter.fault, faults), (reporter.note, notes)):
+        for message in messages:
+            say(message)
+    return images
 
 
 def _official_labels(folder: Path, concepts: list[str], split: str, key: str) -> tuple[list[str], NDArray[np.uint8]]:

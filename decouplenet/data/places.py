@@ -1,10 +1,10 @@
-"""Places of images and tables: files on this machine, or addresses (`s3://`, `https://`, ...); reading them."""
+"""Places of images and tables: files, addresses (`s3://`, `https://`, ...), parts of a large file; reading them."""
 
 from __future__ import annotations
 
 import functools
-import os
-from collections.abc import Sequence
+import io
+from abc import ABC, abstractmethod
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -12,8 +12,34 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from decouplenet.errors import InputError
 
-Place = Path | str
-"""A path on this machine, or an address as a string."""
+Source = Path | str
+"""A file or folder: a path on this machine, or an address as a string."""
+
+
+class Inside(ABC):
+    """An image inside of a file that holds many: a parquet table, a tar shard."""
+
+    file: Source
+    """The file that holds it."""
+    name: str
+    """The image's name in the file."""
+
+    @property
+    @abstractmethod
+    def part(self) -> str:
+        """A text that tells the image from the others of the file."""
+
+    @abstractmethod
+    def read(self) -> bytes:
+        """The image's content.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+
+
+Place = Source | Inside
+"""Where an image is: a file, or a part of a file that holds many."""
 PAUSES = (0.5, 2.0)
 """Seconds before the second and the third attempt to read an address."""
 
@@ -23,7 +49,12 @@ def is_address(place: Place) -> bool:
     return isinstance(place, str) and "://" in place
 
 
-def place_of(name: str, folder: Place | None) -> Place:
+def path_part(source: Source) -> str:
+    """A path or address as text, without the part of an address from `?` on. `~` is the home folder."""
+    return str(source).partition("?")[0] if is_address(source) else str(Path(source).expanduser())
+
+
+def place_of(name: str, folder: Source | None) -> Source:
     """The place that a name stands for: an address or absolute path unchanged, other names relative to the folder."""
     if is_address(name):
         return name
@@ -35,7 +66,7 @@ def place_of(name: str, folder: Place | None) -> Place:
     return Path(folder).expanduser() / name
 
 
-def image_folder(images: Place, key: str, hint: str) -> Place:
+def image_folder(images: Source, key: str, hint: str) -> Source:
     """The folder or address that holds the images. An address is not checked.
 
     Args:
@@ -56,6 +87,8 @@ def image_folder(images: Place, key: str, hint: str) -> Place:
 
 def shown(place: Place) -> str:
     """A place for use in messages: an address without its access keys."""
+    if isinstance(place, Inside):
+        return f"{shown(place.file)}: {place.name}"
     text = str(place)
     if "://" not in text:
         return text
@@ -75,6 +108,8 @@ def read_bytes(place: Place) -> bytes:
     Raises:
         OSError: the place cannot be read. The message does not contain access keys of the address.
     """
+    if isinstance(place, Inside):
+        return place.read()
     if not is_address(place):
         return Path(place).read_bytes()
     from http.client import HTTPException
@@ -87,11 +122,16 @@ def read_bytes(place: Place) -> bytes:
         except (OSError, ValueError, HTTPException) as error:  # pyarrow's errors are of these types
             pause = None if _is_permanent(error) else next(pauses, None)
             if pause is None:
-                reason = str(error).replace(address, shown(place)).partition("\n")[0]
-                if address.partition("?")[0] in reason or "@" in reason:
-                    reason = type(error).__name__
-                raise OSError(reason) from None
+                raise _without_keys(error, address) from None
         sleep(pause)
+
+
+def _without_keys(error: Exception, address: str) -> OSError:
+    """An error of an address, with a message that does not contain its access keys."""
+    reason = str(error).replace(address, shown(address)).partition("\n")[0]
+    if address.partition("?")[0] in reason or "@" in reason:
+        reason = type(error).__name__
+    return OSError(reason)
 
 
 def _is_permanent(error: Exception) -> bool:
@@ -116,14 +156,60 @@ def _read_web(address: str) -> bytes:
 
 
 def _read_storage(address: str) -> bytes:
-    """Read from object storage. The key is not unquoted: file names may have signs that are not valid in a URI."""
+    system, path = _in_storage(address)
+    with system.open_input_stream(path) as stream:
+        content: bytes = stream.read()
+    return content
+
+
+def open_seekable(source: Source) -> Any:
+    """A binary file to read parts of. Of an address of http and https, the whole content is read first.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if not is_address(source):
+        return Path(source).open("rb")
+    address = str(source)
+    if address.startswith(("http://", "https://")):
+        return io.BytesIO(read_bytes(address))
+    system, path = _in_storage(address)
+    try:
+        return system.open_input_file(path)
+    except (OSError, ValueError) as error:
+        raise _without_keys(error, address) from None
+
+
+def list_folder(folder: Source) -> list[Source]:
+    """The files in a folder, sorted by name. Web addresses cannot be listed.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    if not is_address(folder):
+        return sorted(file for file in Path(folder).iterdir() if file.is_file())
+    from pyarrow.fs import FileSelector
+
+    address = str(folder)
+    system, path = _in_storage(address)
+    base, question, query = address.partition("?")
+    try:
+        names = sorted(info.base_name for info in system.get_file_info(FileSelector(path)) if info.is_file)
+    except (OSError, ValueError) as error:
+        raise _without_keys(error, address) from None
+    return [f"{base.rstrip('/')}/{name}{question}{query}" for name in names]
+
+
+def _in_storage(address: str) -> tuple[Any, str]:
+    """The file system of an address in object storage, and the path in it.
+
+    The key is not unquoted: file names may have signs that are not valid in a URI.
+    """
     base, question, query = address.partition("?")
     scheme, _, rest = base.partition("://")
     host, _, key = rest.partition("/")
     system, root = _filesystem(f"{scheme}://{host}{question}{query}")
-    with system.open_input_stream(f"{root.rstrip('/')}/{key}") as stream:
-        content: bytes = stream.read()
-    return content
+    return system, f"{root.rstrip('/')}/{key}"
 
 
 @functools.lru_cache(maxsize=16)
@@ -150,37 +236,3 @@ def read_lines(file: Path, key: str) -> list[str]:
         reason = getattr(error, "strerror", None) or "not text in UTF-8"
         raise InputError(f"{key}: '{file}' cannot be read ({reason}); give another file") from None
     return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def missing_files(places: Sequence[Place], key: str) -> list[str]:
-    """Faults of places that do not exist on this machine, one per folder. Addresses are not checked.
-
-    Each folder is listed once. On a network file system that is faster than a check of each file.
-
-    Args:
-        places: files and addresses.
-        key: the config key that names their folder, for messages.
-    """
-    files: dict[Path, set[str]] = {}
-    missing: dict[Path, list[str]] = {}
-    for place in places:
-        if isinstance(place, str):
-            continue
-        folder = place.parent
-        if folder not in files:
-            try:
-                files[folder] = {entry.name for entry in os.scandir(folder) if not entry.is_dir()}
-            except OSError:
-                files[folder] = set()
-        if place.name not in files[folder]:
-            missing.setdefault(folder, []).append(place.name)
-    return [
-        f"{key}: {len(names)} of {len(places)} images are not in '{folder}': {', '.join(names[:10])}"
-        + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-        for folder, names in missing.items()
-    ]
-
-
-def refuse(fault: str) -> None:
-    """The default `on_fault` of the readers: raise the fault as an `InputError`."""
-    raise InputError(fault)

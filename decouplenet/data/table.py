@@ -1,239 +1,233 @@
-"""The user's own data: a csv or parquet table with one image path and its labels per row.
+"""The user's own data: a table of images and their labels. See `table_file.py` for its files.
 
-The labels are in one column (see `label_cells.py`), or in one column of 0 and 1 per class. A `split` column (train,
-val, test) assigns the rows to splits. Table and images may be at addresses (`s3://...`).
+The labels are in one column (`label_cells.py`), or in one column of flags per class (`flags.py`). A `split` column
+assigns the rows to train, val and test (`splits.py`). Table and images may be at addresses (`s3://...`).
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from decouplenet.data.image_set import ImageSet, OnFault
-from decouplenet.data.label_cells import NO, YES, find_separator, flag_text, labels_in
-from decouplenet.data.places import Place, is_address, missing_files, place_of, read_bytes, refuse, shown
-from decouplenet.dotted_keys import nearest
-from decouplenet.errors import InputError, UnreadableError
-
-PATHS = ("path", "filepath", "file_path", "image_path", "file_name", "filename", "file", "image", "img", "uri", "url")
-LABELS = ("labels", "label", "tags", "classes", "class", "categories", "category")
-SPLITS = ("split", "split_name", "subset")
-"""Usual names of the columns of paths, labels and splits. Upper and lower case are the same."""
-INDEX = ("", "unnamed: 0", "__index_level_0__")
-"""Names of index columns that pandas writes."""
-SPLIT_SYNONYMS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+from decouplenet.data.classes import Classes
+from decouplenet.data.flags import flag_word
+from decouplenet.data.image_names import image_places
+from decouplenet.data.image_set import ImageSet
+from decouplenet.data.label_cells import is_missing
+from decouplenet.data.places import Inside, Place, Source, is_address, path_part, shown
+from decouplenet.data.reporter import STRICT, Reporter
+from decouplenet.data.splits import assign_splits
+from decouplenet.data.table_columns import AS_USUAL, Columns, find_roles
+from decouplenet.data.table_file import read_rows
+from decouplenet.data.table_labels import Labels, Reading, cell_labels, flag_labels, with_unknown
+from decouplenet.errors import InputError
 
 
 class Table:
-    """A table with known columns of paths, labels and splits.
+    """A table whose columns and labels are understood.
 
     Args:
-        place: a .csv, .tsv, .txt (also .gz) or .parquet file. The columns of a text file are separated by the sign
-            (`,`, tab, `;` or `|`) that its first line has most.
-        key: start of the config keys for messages: `data.train` or `data.val`.
-        path_column: column of the paths; None to find it by its name.
-        label_column: column of the labels; None to find it by its name.
-        split_column: column of the splits; None to find it by its name.
-        separator: separator of labels; None to find it.
+        source: its file, files or folder; see `read_rows`.
+        key: start of the config keys for messages: `data.train`, `data.val` or `data.test`.
+        columns: what the config says about columns.
+        classes: `data.classes`.
+        reading: how the labels of the training table are read, for a table that is read like it.
+        reporter: gets faults and notes.
 
     Raises:
-        InputError: the table cannot be read, or a column cannot be found.
+        InputError: the table cannot be read, or its columns or labels cannot be understood.
     """
 
     def __init__(
         self,
-        place: Place,
+        source: Source,
         *,
         key: str,
-        path_column: str | None = None,
-        label_column: str | None = None,
-        split_column: str | None = None,
-        separator: str | None = None,
+        columns: Columns = AS_USUAL,
+        classes: Classes | None = None,
+        reading: Reading | None = None,
+        reporter: Reporter = STRICT,
     ) -> None:
-        self._key, self._where = key, f"{key}_annotations: '{shown(place)}'"
-        self._folder = folder_of(place)
-        self._names, self._rows = _read(place, self._where)
-        path_index = self._column(path_column, PATHS, "path_column")
-        if path_index is None:
-            columns = ", ".join(self._names)
-            raise InputError(f"{self._where} has no column of paths ({columns}); name it with data.path_column")
-        self._path_index = path_index
-        self._split_index = self._column(split_column, SPLITS, "split_column")
-        self._label_index = self._column(label_column, LABELS, "label_column")
-        self._class_indices: list[int] = []
-        self.separator = separator or ""
-        """The separator of labels."""
-        if self._label_index is None:
-            self._class_indices = self._class_columns()
-        elif not separator:
-            self.separator = find_separator(row[self._label_index] for _, row in self._rows)
+        self._key, self._where = key, f"{key}_annotations: '{shown(source)}'"
+        self._folder, self._columns = folder_of(source), columns
+        rows = read_rows(source, self._where)
+        if not len(rows):
+            raise InputError(f"{self._where} has no rows; it needs one row per image")
+        roles = find_roles(rows, columns, self._where)
+        self._numbers, self._paths = rows.numbers, rows.column(roles.path)
+        self._split_column = roles.split
+        self._splits: list[str] = []
+        if roles.split is not None and not all(map(_is_blank, rows.column(roles.split))):
+            cells = rows.column(roles.split)
+            self._splits = assign_splits(cells, roles.split, columns.splits, self._where, reporter)
+        elif columns.splits is not None:
+            raise InputError(f"data.splits: {self._where} has no column of splits; name it with data.split_column")
+        if roles.label is None:
+            names = roles.flags
+            if rows.flags:
+                names = self._names_of_flags(len(rows.flags), classes, reporter)
+            cells_of_flags = [rows.column(name) for name in roles.flags]
+            self._labels = flag_labels(names, cells_of_flags, reading, self._where, reporter)
+        else:
+            self._labels = cell_labels(
+                roles.label,
+                rows.column(roles.label),
+                rows.numbers,
+                stated=rows.class_names.get(roles.label, ()),
+                classes=classes,
+                separator=columns.separator,
+                reading=reading,
+                where=self._where,
+                reporter=reporter,
+            )
+        if roles.unknown is not None:
+            self._labels = with_unknown(self._labels, rows.column(roles.unknown))
+        if roles.confidence is not None:
+            self._leave_out_absent(rows.column(roles.confidence), roles.confidence, reporter)
 
     @property
-    def splits(self) -> set[str]:
-        """The values of the split column; empty if there is no such column."""
-        index = self._split_index
-        return set() if index is None else {_split_of(row[index]) for _, row in self._rows}
+    def splits(self) -> Counter[str]:
+        """The number of rows of each split; empty if there is no split column."""
+        return Counter(split for split in self._splits if split)
+
+    @property
+    def reading(self) -> Reading:
+        """How the labels are read."""
+        return self._labels.reading
 
     def images(
         self,
-        folder: Place | None,
+        folder: Source | None,
         *,
         splits: Sequence[str] = (),
-        classes: Sequence[str] | None = None,
-        on_fault: OnFault = refuse,
+        suffix: str | None = None,
+        reporter: Reporter = STRICT,
     ) -> ImageSet:
         """The images, in the order of the rows, also those without a label.
 
         Args:
             folder: the folder of relative paths; None for the table's own folder.
             splits: the splits to read; ignored if there is no split column.
-            classes: names of the classes; None for the labels in the table, sorted, or for its columns of classes.
-            on_fault: called with each fault; if it returns, reading continues without the faulty item.
+            suffix: `data.suffix`.
+            reporter: gets faults and notes.
 
         Raises:
-            InputError: no row, or no label, is left.
+            InputError: no row is left.
         """
-        rows = self._rows_of(splits)
-        labels = [self._labels(number, row, on_fault) for number, row in rows]
-        classes = tuple(classes or self._classes(labels, on_fault))
-        columns = {self._names[i] for i in self._class_indices}
-        if columns and (lacking := sorted(set(classes) - columns)):
-            on_fault(f"{self._where} has no column for {', '.join(map(repr, lacking))}")
-        places, targets = [], []
-        for (number, row), row_labels in zip(rows, labels, strict=True):
-            path = "" if row[self._path_index] is None else str(row[self._path_index]).strip()
-            if not path:
-                on_fault(f"{self._where}, row {number}: no path; fill it in or remove the row")
-                continue
-            for label in row_labels:
-                if label not in classes:
-                    on_fault(f"{self._where}: '{shown(path)}' has the label '{label}', which is not one of the classes")
-            places.append(place_of(path, self._folder if folder is None else folder))
-            targets.append([int(name in row_labels) for name in classes])
-        for place, count in Counter(places).items():
-            if count > 1:
-                on_fault(f"{self._where}: '{shown(place)}' is in {count} rows; write one row with all its labels")
-        for text in missing_files(places, f"{self._key}_images"):
-            on_fault(text)
-        return ImageSet(tuple(places), np.array(targets, np.uint8).reshape(len(places), len(classes)), classes)
+        indices = self._rows_of(splits)
+        labels = self._labels.rows(indices)
+        names = [self._name(i, reporter) for i in indices]
+        kept = [i for i, name in enumerate(names) if name]
+        rows_by_name: dict[str | Inside, list[int]] = {}
+        for i in kept:
+            rows_by_name.setdefault(names[i], []).append(i)
+        present, unknown = _merged(labels, list(rows_by_name.values()))
+        places = self._places(list(rows_by_name), folder, suffix, reporter)
+        if self._columns.rows == "image":
+            self._refuse_repeated(places, list(map(len, rows_by_name.values())), reporter)
+        ignored = None
+        if unknown is not None and self._columns.unknown == "ignore":
+            ignored = unknown
+        elif unknown is not None and self._columns.unknown == "positive":
+            present = present | unknown
+        return ImageSet(places, present.astype(np.uint8), labels.class_names, ignored)
 
-    def _rows_of(self, splits: Sequence[str]) -> list[tuple[int, list[Any]]]:
-        """The numbered rows of some splits; all rows if there is no split column or no split is named.
+    def _rows_of(self, splits: Sequence[str]) -> list[int]:
+        """The indices of the rows of some splits; of all rows if there is no split column or no split is named.
 
         Raises:
             InputError: there are none.
         """
-        index = self._split_index
-        if index is None or not splits:
-            if not self._rows:
-                raise InputError(f"{self._where} has no rows; it needs one row per image")
-            return self._rows
-        rows = [(number, row) for number, row in self._rows if _split_of(row[index]) in splits]
+        if not self._splits or not splits:
+            return list(range(len(self._paths)))
+        rows = [i for i, split in enumerate(self._splits) if split in splits]
         if not rows:
-            wanted, available = " or ".join(splits), ", ".join(sorted(self.splits))
-            raise InputError(f"{self._where} has no row with {self._names[index]} {wanted}; the column has {available}")
+            wanted = " or ".join(splits)
+            listed = ", ".join(f"{split} ({count})" for split, count in sorted(self.splits.items())) or "no split"
+            raise InputError(f"{self._where} has no row with {self._split_column} {wanted}; the column has {listed}")
         return rows
 
-    def _labels(self, number: int, row: list[Any], on_fault: OnFault) -> list[str]:
-        """The labels of a row."""
-        if self._label_index is None:
-            return [self._names[i] for i in self._class_indices if flag_text(row[i]) in YES]
-        try:
-            return labels_in(row[self._label_index], self.separator)
-        except ValueError as error:
-            on_fault(f"{self._where}, row {number}: {error}")
-        return []
+    def _name(self, i: int, reporter: Reporter) -> str | Inside:
+        """The path of a row, or its image inside of the table; empty if there is none."""
+        cell = self._paths[i]
+        if isinstance(cell, Inside):
+            return cell
+        name = "" if _is_blank(cell) else str(cell).strip()
+        if not name:
+            reporter.fault(f"{self._where}, row {self._numbers[i]}: no path; fill it in or remove the row")
+        return name
 
-    def _classes(self, labels: list[list[str]], on_fault: OnFault) -> list[str]:
-        """The names of the classes: the columns of classes, or all labels of the rows, sorted."""
-        names = [self._names[i] for i in self._class_indices]
-        names = names or sorted({label for row_labels in labels for label in row_labels})
-        for name, count in Counter(names).items():
+    def _places(
+        self, names: Sequence[str | Inside], folder: Source | None, suffix: str | None, reporter: Reporter
+    ) -> tuple[Place, ...]:
+        outside = [name for name in names if isinstance(name, str)]
+        folder = self._folder if folder is None else folder
+        places = iter(image_places(outside, folder, key=self._key, suffix=suffix, reporter=reporter))
+        return tuple(next(places) if isinstance(name, str) else name for name in names)
+
+    def _refuse_repeated(self, places: Sequence[Place], counts: Sequence[int], reporter: Reporter) -> None:
+        rows = Counter[Place]()
+        for place, count in zip(places, counts, strict=True):
+            rows[place] += count
+        for place, count in rows.items():
             if count > 1:
-                on_fault(f"{self._where} has {count} columns '{name}'; give each its own name")
-        if not names:
-            raise InputError(f"{self._where} has no label in any row; check data.label_column")
-        return list(dict.fromkeys(names))
+                reporter.fault(
+                    f"{self._where}: '{shown(place)}' is in {count} rows; write one row with all its labels, or set "
+                    "data.rows to label if a row is one label or object"
+                )
 
-    def _class_columns(self) -> list[int]:
-        """The columns that stand for one class each; for a table without a column of labels."""
-        others = (self._path_index, self._split_index)
-        indices = [i for i, name in enumerate(self._names) if i not in others and name.lower() not in INDEX]
-        if not indices or not all(flag_text(row[i]) in YES + NO for _, row in self._rows for i in indices):
-            raise InputError(
-                f"{self._where} has no column of labels, and its columns beside the paths are not all 0 and 1 "
-                f"({', '.join(self._names)}); name the column of labels with data.label_column"
+    def _leave_out_absent(self, cells: Sequence[Any], column: str, reporter: Reporter) -> None:
+        """Take the labels from rows with confidence 0, which say that the class is absent."""
+        absent = np.array([flag_word(cell) == "0" for cell in cells])
+        if absent.any():
+            reporter.note(
+                f"{self._where}: {int(absent.sum())} of {len(absent)} rows have {column} 0 (verified to be absent), "
+                "and give no label"
             )
-        return indices
+            self._labels.present[absent] = False
+        if not self._labels.present.any():
+            raise InputError(f"{self._where} has no label in any row; check data.label_column")
 
-    def _column(self, wanted: str | None, usual: Sequence[str], option: str) -> int | None:
-        """The index of the column `wanted`, or of the first with a usual name; None if there is none."""
-        if wanted is not None:
-            if wanted not in self._names:
-                hint = nearest(wanted, self._names)
-                raise InputError(f"data.{option}: {self._where} has no column '{wanted}'; {hint}")
-            return self._names.index(wanted)
-        lower = [name.lower() for name in self._names]
-        return next((lower.index(name) for name in usual if name in lower), None)
+    def _names_of_flags(self, count: int, classes: Classes | None, reporter: Reporter) -> tuple[str, ...]:
+        """The names of the columns of a file that does not name them."""
+        if classes is None:
+            reporter.note(f"{self._where} does not name its {count} classes; data.classes can name them")
+            return tuple(f"class_{i}" for i in range(count))
+        if len(classes.names) != count:
+            raise InputError(
+                f"data.classes has {len(classes.names)} classes, but {self._where} has {count} columns of flags; "
+                "give one name per column"
+            )
+        return classes.names
 
 
-def folder_of(table: Place) -> Place:
+def _merged(labels: Labels, groups: Sequence[Sequence[int]]) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
+    """The labels of images, each of which has one or several rows: a class that any row has is present."""
+    if all(len(group) == 1 for group in groups):
+        rows = [group[0] for group in groups]
+        return labels.present[rows], None if labels.unknown is None else labels.unknown[rows]
+    shape = len(groups), len(labels.class_names)
+    present = np.zeros(shape, bool)
+    unknown = None if labels.unknown is None else np.zeros(shape, bool)
+    for i, group in enumerate(groups):
+        present[i] = labels.present[group].any(0)
+        if unknown is not None and labels.unknown is not None:
+            unknown[i] = labels.unknown[group].any(0) & ~present[i]
+    return present, unknown
+
+
+def _is_blank(cell: Any) -> bool:
+    return is_missing(cell) or (isinstance(cell, str) and not cell.strip())
+
+
+def folder_of(table: Source) -> Source:
     """The folder that holds a table."""
+    path = path_part(table)
     if is_address(table):
-        address, question, query = str(table).partition("?")
-        return f"{address.rpartition('/')[0]}{question}{query}"
-    return Path(table).expanduser().parent
-
-
-def _split_of(cell: Any) -> str:
-    text = str(cell).strip().lower()
-    return SPLIT_SYNONYMS.get(text, text)
-
-
-def _read(place: Place, where: str) -> tuple[list[str], list[tuple[int, list[Any]]]]:
-    """The names of the columns, and the rows with their numbers in the file, without empty rows."""
-    name = str(place).partition("?")[0] if is_address(place) else str(place)
-    try:
-        content = read_bytes(place if is_address(place) else Path(place).expanduser())
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise UnreadableError(f"{where} cannot be read ({reason}); give a csv or parquet file") from None
-    try:
-        if name.endswith(".parquet"):
-            return _parquet_rows(content)
-        lines = _csv_lines((gzip.decompress(content) if name.endswith(".gz") else content).decode("utf-8-sig"))
-    except (OSError, ValueError, EOFError, zlib.error, csv.Error) as error:  # pyarrow's errors are of these types
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise InputError(f"{where} cannot be read ({reason}); give a csv or parquet file") from None
-    if len(lines) < 2:
-        raise InputError(f"{where} has {len(lines)} lines; it needs the names of the columns and one row per image")
-    names = [cell.strip() for cell in lines[0][1]]
-    for number, line in lines[1:]:
-        if len(line) != len(names):
-            raise InputError(f"{where}, line {number}: {len(line)} cells, but the first line has {len(names)}")
-    return names, [(number, line) for number, line in lines[1:]]
-
-
-def _parquet_rows(content: bytes) -> tuple[list[str], list[tuple[int, list[Any]]]]:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(io.BytesIO(content))
-    rows = map(list, zip(*table.to_pydict().values(), strict=True))
-    return list(table.column_names), list(enumerate(rows, start=1))
-
-
-def _csv_lines(text: str) -> list[tuple[int, list[str]]]:
-    """The lines of a csv as cells, with their numbers, without empty lines."""
-    first = text.lstrip().splitlines()[0] if text.strip() else ""
-    delimiter = max((",", "\t", ";", "|"), key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, skipinitialspace=True, strict=True)
-    lines = [(reader.line_num, cells) for cells in reader]
-    return [(number, cells) for number, cells in lines if any(cell.strip() for cell in cells)]
+        return f"{path.rpartition('/')[0]}{str(table)[len(path) :]}"
+    return Path(path) if Path(path).is_dir() else Path(path).parent

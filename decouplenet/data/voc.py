@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from decouplenet.data.image_set import ImageSet, OnFault
-from decouplenet.data.places import Place, image_folder, is_address, missing_files, place_of, read_lines, refuse, shown
+from decouplenet.data.classes import note_similar
+from decouplenet.data.image_names import image_places
+from decouplenet.data.image_set import ImageSet
+from decouplenet.data.label_cells import NO_CLASS
+from decouplenet.data.name_readings import Finder, split_suffix
+from decouplenet.data.places import Place, Source, image_folder, is_address, shown
+from decouplenet.data.reporter import STRICT, Reporter, counted, examples
+from decouplenet.data.voc_list import annotations_folder, xml_files
+from decouplenet.data.voc_xml import VocFile, VocObject, read_voc_xml
 from decouplenet.errors import InputError
 
 _NAMES = """
@@ -19,20 +26,20 @@ sheep sofa train tvmonitor
 """
 CLASSES = tuple(_NAMES.split())
 """VOC's 20 classes, in their order."""
-Objects = list[tuple[str, bool]]
-"""The objects of an image: class, and whether it is marked difficult."""
 
 
 def read_voc(
-    annotations: Place,
-    images: Place | None,
+    annotations: Source,
+    images: Source | None,
     *,
     difficult: str,
     key: str,
-    classes: Sequence[str] | None = None,
-    on_fault: OnFault = refuse,
+    suffix: str | None = None,
+    reporter: Reporter = STRICT,
 ) -> ImageSet:
     """The images of a list such as `VOC2007/ImageSets/Main/trainval.txt`, or of all XML files in a folder.
+
+    The classes are VOC's 20 or, if the files have others, the files' classes, sorted.
 
     Args:
         annotations: the list, with its XML files in a folder `Annotations` beside it or up to two folders above; or
@@ -40,9 +47,9 @@ def read_voc(
         images: the folder or address of the images; None for `JPEGImages` beside `Annotations`.
         difficult: the label of a class in an image where all its objects are marked difficult: `ignore` (the pair
             does not count, as in VOC's own evaluation), `positive` or `negative`.
-        key: start of the config keys for messages: `data.train` or `data.val`.
-        classes: names of the classes; None for VOC's 20 or, if the files have others, for their classes, sorted.
-        on_fault: called with each fault; if it returns, reading continues without the faulty item.
+        key: start of the config keys for messages: `data.train`, `data.val` or `data.test`.
+        suffix: `data.suffix`.
+        reporter: gets faults and notes.
 
     Raises:
         InputError: a file is missing or is not in VOC's format.
@@ -52,83 +59,94 @@ def read_voc(
             f"{key}_annotations: '{shown(annotations)}' is an address, but VOC's lists and XML files must be in a "
             "folder of this machine; copy ImageSets and Annotations here (the images may stay at an address)"
         )
-    folder, ids = _listed(Path(annotations).expanduser(), key)
+    place = Path(annotations).expanduser()
+    where = f"{key}_annotations: '{place}'"
+    folder = annotations_folder(place, key)
     photos = image_folder(images or folder.parent / "JPEGImages", key, "the folder of the images")
-    names, objects = _read_all(folder, ids, key, on_fault)
+    ids, files = _read_all(folder, xml_files(place, folder, photos, key, reporter), key, reporter)
+    objects = _without_missing(files, where, reporter)
     labels = {label for image_objects in objects for label, _ in image_objects}
-    classes = tuple(classes or (CLASSES if labels <= set(CLASSES) else sorted(labels)))
-    targets, uncertain = _targets(names, objects, classes, key, on_fault)
+    classes = CLASSES if labels <= set(CLASSES) else tuple(sorted(labels))
+    note_similar(classes, where, reporter)
+    if not labels:
+        reporter.fault(f"{where} has no label in any image; its XML files have no object")
+    targets, uncertain = _targets(objects, classes)
     if difficult == "positive":
         targets |= uncertain.astype(np.uint8)
-    paths = tuple(place_of(name, photos) for name in names)
-    for text in missing_files(paths, f"{key}_images"):
-        on_fault(text)
+    end = (suffix or "jpg").lstrip(".")
+    names = [file.filename or f"{image_id}.{end}" for image_id, file in zip(ids, files, strict=True)]
+    paths = image_places(names, photos, key=key, suffix=suffix, reporter=reporter, stems=ids)
+    _refuse_contradictions(ids, files, paths, photos, key, reporter)
     return ImageSet(paths, targets, classes, uncertain if difficult == "ignore" and uncertain.any() else None)
 
 
+def _read_all(folder: Path, names: Sequence[str], key: str, reporter: Reporter) -> tuple[list[str], list[VocFile]]:
+    """The ids and contents of the XML files. Those that cannot be read are reported and left out."""
+    ids, files = [], []
+    wrong: dict[str, list[Path]] = {}
+    for name in names:
+        file = folder / name
+        try:
+            content = read_voc_xml(file)
+        except (OSError, ValueError) as error:
+            reporter.fault(f"{key}_annotations: {file}: cannot be read ({getattr(error, 'strerror', error)})")
+            continue
+        ids.append(split_suffix(name)[0])
+        files.append(content)
+        if content.wrong_encoding is not None:
+            wrong.setdefault(content.wrong_encoding, []).append(file)
+    for encoding, places in wrong.items():
+        verb = "is" if len(places) == 1 else "are"
+        reporter.note(
+            f"{key}_annotations: {counted(len(places), 'XML file')} {verb} not in the encoding '{encoding}' that the "
+            f"first line declares, and {verb} read as Unicode: {examples(places)}"
+        )
+    return ids, files
+
+
+def _without_missing(files: Sequence[VocFile], where: str, reporter: Reporter) -> list[list[VocObject]]:
+    """The objects of the files without those whose class is a word for a missing value."""
+    words = Counter(label for file in files for label, _ in file.objects if label.lower() in NO_CLASS)
+    if words:
+        listed = ", ".join(f"'{word}' ({counted(count, 'object')})" for word, count in sorted(words.items()))
+        reporter.note(f"{where}: {listed} is no class, and is left out")
+    return [[an_object for an_object in file.objects if an_object.label not in words] for file in files]
+
+
 def _targets(
-    names: Sequence[str], objects: Sequence[Objects], classes: Sequence[str], key: str, on_fault: OnFault
+    objects: Sequence[Sequence[VocObject]], classes: Sequence[str]
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """The labels N×C, and the pairs N×C of image and class that have only difficult objects."""
     column = {name: i for i, name in enumerate(classes)}
-    targets = np.zeros((len(names), len(classes)), np.uint8)
-    uncertain = np.zeros((len(names), len(classes)), bool)
+    targets = np.zeros((len(objects), len(classes)), np.uint8)
+    uncertain = np.zeros((len(objects), len(classes)), bool)
     for i, image_objects in enumerate(objects):
         for label, is_difficult in image_objects:
-            if label not in column:
-                on_fault(f"{key}_annotations: '{names[i]}' has an object '{label}', which is not one of the classes")
-            elif is_difficult:
+            if is_difficult:
                 uncertain[i, column[label]] = True
             else:
                 targets[i, column[label]] = 1
     return targets, uncertain & (targets == 0)
 
 
-def _listed(place: Path, key: str) -> tuple[Path, list[str]]:
-    """The folder of the XML files, and the images' ids."""
-    if place.is_dir():
-        ids = sorted(file.stem for file in place.glob("*.xml"))
-        if not ids:
-            raise InputError(f"{key}_annotations: '{place}' has no XML file; give VOC's Annotations, or an image list")
-        return place, ids
-    if not place.is_file():
-        raise InputError(f"{key}_annotations: no '{place}'; give VOC's ImageSets/Main/trainval.txt, or Annotations")
-    lines = [line.split() for line in read_lines(place, f"{key}_annotations")]
-    if wrong := next((number for number, line in enumerate(lines, start=1) if len(line) != 1), None):
-        raise InputError(
-            f"{place}:{wrong}: a line must have only an image id; give trainval.txt, not the list of a single class"
-        )
-    parents = [*place.absolute().parents][:3]
-    folder = next((parent / "Annotations" for parent in parents if (parent / "Annotations").is_dir()), None)
-    if folder is None:
-        raise InputError(
-            f"{key}_annotations: no folder 'Annotations' beside '{place}' or above it; put VOC's Annotations there"
-        )
-    return folder, [line[0] for line in lines]
-
-
-def _read_all(folder: Path, ids: Sequence[str], key: str, on_fault: OnFault) -> tuple[list[str], list[Objects]]:
-    """The names of the images and their objects. Images with an unreadable XML file are reported and skipped."""
-    names, objects = [], []
-    for image_id in ids:
-        file = folder / f"{image_id}.xml"
-        try:
-            name, image_objects = _read(file, image_id)
-        except (OSError, ET.ParseError, ValueError) as error:
-            on_fault(f"{key}_annotations: {file}: cannot be read ({getattr(error, 'strerror', error)})")
+def _refuse_contradictions(
+    ids: Sequence[str], files: Sequence[VocFile], places: Sequence[Place], photos: Source, key: str, reporter: Reporter
+) -> None:
+    """Report XML files that name another image than their own name does, if both images are there."""
+    if is_address(photos):
+        return
+    finder = Finder(str(photos))
+    contradictions = []
+    for image_id, file, place in zip(ids, files, places, strict=True):
+        folder, _, stem = finder.path(image_id).rpartition("/")
+        if not file.filename or not isinstance(place, Path) or place.stem == stem or not finder.exists(str(place)):
             continue
-        names.append(name)
-        objects.append(image_objects)
-    return names, objects
-
-
-def _read(file: Path, image_id: str) -> tuple[str, Objects]:
-    """The name of an image and its objects."""
-    root = ET.parse(file).getroot()  # noqa: S314 - expat fetches nothing from outside and limits entity expansion
-    objects = []
-    for element in root.iter("object"):
-        label = element.findtext("name")
-        if not label:
-            raise ValueError("an object has no name")
-        objects.append((label.strip(), (element.findtext("difficult") or "0").strip() == "1"))
-    return (root.findtext("filename") or "").strip() or f"{image_id}.jpg", objects
+        others = finder.listing(folder).images_with_stem(stem)
+        if others and place.name not in others:
+            contradictions.append(f"'{image_id}.xml' has <filename> {file.filename!r}, beside {others[0]!r}")
+    if contradictions:
+        count = f"{len(contradictions)} XML files name" if len(contradictions) > 1 else "1 XML file names"
+        reporter.fault(
+            f"{key}_annotations: {count} another image than the one that is called like the XML file, and both are "
+            f"there: {examples(contradictions)}; correct or remove <filename>"
+        )

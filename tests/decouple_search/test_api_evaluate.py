@@ -61,7 +61,7 @@ def test_several_checkpoints_are_measured_with_the_options(checkpoints, scored, 
     [
         ({}, "checkpoint: not given; name the folder of a checkpoint, or several"),
         ({"checkpoint": []}, "checkpoint: not given"),
-        ({"split": "test"}, "--split: 'test' is neither val nor train"),
+        ({"split": "dev"}, "--split: 'dev' is neither val, train nor test"),
         ({"workers": 0}, "--workers: 0 is not a whole number from 1"),
         ({"workers": "2"}, "--workers: '2' is not a whole number from 1"),
         ({"checkpoint": "none"}, "--checkpoint: 'none' has no config.yaml"),

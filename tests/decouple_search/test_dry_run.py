@@ -159,7 +159,7 @@ def test_images_that_are_not_here_are_counted_by_their_labels(plan, coco, tmp_pa
 def test_single_images_that_are_not_here(plan, tmp_path, on_cluster):
     rows = [f"{tmp_path}/cluster/{number}.jpg,cat" for number in range(4)]
     (tmp_path / "table.csv").write_text("\n".join(["path,label", *rows]))
-    missing = f"data.train_images: 4 of 4 images are not in '{tmp_path}/cluster': 0.jpg, 1.jpg, 2.jpg, 3.jpg"
+    missing = f"data.train_images: 4 of 4 images are not in '{tmp_path}/cluster': '0.jpg', '1.jpg', '2.jpg', '3.jpg'"
     code, lines, errors = plan(*flags_of("table", tmp_path / "table.csv"), *(AWS if on_cluster else []))
     assert "           decoded images 12.3 KB" in "\n".join(lines)
     if on_cluster:
@@ -187,7 +187,7 @@ def test_the_first_of_many_faults_are_named(plan, coco, tmp_path):
     assert COCO_BYTES in "\n".join(lines)
     assert [re.search(r"image id \d+", line)[0] for line in errors[:3]] == [f"image id {i}" for i in (10, 11, 12)]
     assert errors[3:] == [
-        "error: data: 2 more faults of this kind; `python -m decouplenet.data check` names them",
+        "error: data: 2 more faults of this kind; `python -m decouplenet.data check` prints them",
     ]
 
 
@@ -197,7 +197,8 @@ def test_labels_at_an_address_that_only_the_cluster_can_read(plan, monkeypatch, 
     def refuse(place):
         raise OSError("access denied")
 
-    monkeypatch.setattr(f"decouplenet.data.{data_format}.read_bytes", refuse)
+    module = {"coco": "coco_file", "table": "text_table"}[data_format]
+    monkeypatch.setattr(f"decouplenet.data.{module}.read_bytes", refuse)
     flags = flags_of(data_format, f"s3://bucket/labels.{ending}", "s3://bucket/images")
     code, lines, errors = plan(*flags, *(AWS if on_cluster else []))
     reason = f"data.train_annotations: 's3://bucket/labels.{ending}' cannot be read (access denied)"

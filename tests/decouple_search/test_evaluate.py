@@ -40,7 +40,7 @@ def test_several_checkpoints(folder):
     [
         ([], "--checkpoint: not given"),
         (["--checkpoint", "/never"], "--checkpoint: '/never' has no config.yaml"),
-        (["--checkpoint", "FOLDER", "--split", "test"], "--split: 'test' is neither val nor train"),
+        (["--checkpoint", "FOLDER", "--split", "dev"], "--split: 'dev' is neither val, train nor test"),
         (["--checkpoint", "FOLDER", "--compare", "pepper"], "--compare: 'pepper' is unknown; valid: paper"),
         (
             ["--checkpoint", "FOLDER", "--thresholds", "a", "--tune-thresholds", "b"],

@@ -122,6 +122,13 @@ def test_the_cache_has_each_searched_image_size(space_file, tmp_path, spec, size
     assert f"data       synthetic, {shown}" in describe(request, request.config, 1)
 
 
+def test_the_cache_of_1600_scenes_of_64_and_448_px(space_file, tmp_path):
+    sizes = "data.image_size: {choice: [64, 448]}"
+    file = space_file(("model.attention: {choice: [none, arch1]}", sizes), ("120", "1600"))
+    request = read(["--space", str(file), "--storage", str(tmp_path)])
+    assert "decoded images 983 MB in " in disk_use(request, request.config, 1, DataCount(1600, 15))
+
+
 def test_the_disk_use_of_unknown_data_has_the_checkpoints_and_the_reason(space_file, tmp_path):
     request = read(["--space", str(space_file()), "--storage", str(tmp_path)])
     eighty = disk_use(request, request.config, 1, DataCount(120, 80)).splitlines()

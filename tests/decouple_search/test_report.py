@@ -73,3 +73,28 @@ def test_what_is_no_search_or_cannot_be_read_is_refused(experiment, tmp_path):
         main([str(experiment)])
     with pytest.raises(InputError, match="cannot be read"):
         main([str(experiment), "--optuna-storage", f"sqlite:///{tmp_path / 'none.db'}"])
+
+
+def test_a_damaged_study_is_read_and_left_as_it_is(experiment, capsys):
+    assert main([str(experiment)]) == 0
+    expected = capsys.readouterr().out
+    for end in (b"half a", b"[1]\n", b"\n\n", b"\0\0\n"):
+        damaged = (experiment / "study.log").read_bytes() + end
+        (experiment / "study.log").write_bytes(damaged)
+        names = {file.name for file in experiment.iterdir()}
+        assert main([str(experiment)]) == 0
+        assert capsys.readouterr() == (expected, "")
+        assert (experiment / "study.log").read_bytes() == damaged
+        assert {file.name for file in experiment.iterdir()} == names
+
+
+def test_chosen_nulls_are_in_the_lines_and_on_the_page(make_experiment, capsys):
+    experiment = make_experiment(
+        ("model.attention: {choice: [none, arch1]}", "train.deepspeed_config: {choice: [null, a.json]}")
+    )
+    assert main([str(experiment)]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:-1]
+    assert {line.rpartition("train.deepspeed_config ")[2].split()[0] for line in lines} == {"null", "a.json"}
+    page = (experiment / "report.html").read_text()
+    assert page.count("<td>null</td>") + page.count("<td>a.json</td>") == 12
+    assert '"ticktext":["a.json","null"]' in page

@@ -1,5 +1,7 @@
 """`python -m decouplenet.predict`: labels of photos, and figures of class maps."""
 
+import csv
+import io
 import json
 
 import numpy as np
@@ -139,3 +141,72 @@ def test_captions_show_score_and_truth(monkeypatch):
     texts.clear()
     heatmap_figure(image, torch.rand(3, 4, 4), ("a", "b", "c"), [0.1, 0.925, 0.3], ["a"])
     assert " ".join(texts) == "ground truth: not known a 0.10"
+
+
+@pytest.fixture
+def photos(trained, tmp_path):
+    """A folder of three photos, one in a folder of its own, a broken photo, and a text."""
+    _, data = trained
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    for name, path in zip(("b.png", "a.PNG", "more/c.png"), data.val.paths, strict=False):
+        (folder / name).write_bytes(path.read_bytes())
+    (folder / "broken.jpg").write_bytes(b"no photo")
+    (folder / "readme.txt").write_text("no photo either")
+    return folder
+
+
+def test_a_folder_is_labelled_in_batches_and_broken_photos_are_passed_over(trained, photos, tmp_path, capsys):
+    folder, _ = trained
+    arguments = ["--checkpoint", str(folder), str(photos), "--batch-size", "2", "--csv", str(tmp_path / "t.csv")]
+    assert main([*arguments, "--json"]) == 2
+    out, err = capsys.readouterr()
+    rows = json.loads(out)
+    assert [row["image"] for row in rows] == [str(photos / name) for name in ("a.PNG", "b.png", "more/c.png")]
+    assert "broken.jpg: cannot be decoded" in err
+    assert err.endswith("1 of 4 photos could not be labelled\n")
+    with (tmp_path / "t.csv").open() as stream:
+        table = list(csv.DictReader(stream))
+    assert [row["image"] for row in table] == [row["image"] for row in rows]
+    for cells, row in zip(table, rows, strict=True):
+        assert [label for label in cells["labels"].split("|") if label] == row["labels"]
+        assert {name: float(cells[name]) for name in row["scores"]} == row["scores"]
+    for row in rows:
+        single = predict(read_checkpoint(folder), row["image"])
+        assert sorted(row["scores"].values()) == pytest.approx(sorted(single.scores), abs=1e-5)
+
+
+def test_a_list_from_stdin_and_a_table_to_stdout(trained, photos, monkeypatch, capsys):
+    folder, _ = trained
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{photos / 'b.png'}\n\n {photos / 'a.PNG'} \n"))
+    assert main(["--checkpoint", str(folder), "-", "--csv", "-"]) == 0
+    table = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["image"] for row in table] == [str(photos / "b.png"), str(photos / "a.PNG")]
+
+
+def test_wrong_places_are_refused(trained, photos, tmp_path):
+    folder, _ = trained
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty' has no photo"):
+        main(["--checkpoint", str(folder), str(tmp_path / "empty")])
+    with pytest.raises(InputError, match="--csv: cannot write"):
+        main(["--checkpoint", str(folder), str(photos), "--csv", str(tmp_path / "none" / "t.csv")])
+    with pytest.raises(InputError, match="--csv: - and --json both print"):
+        main(["--checkpoint", str(folder), str(photos), "--csv", "-", "--json"])
+
+
+def test_photos_are_turned_upright_unless_the_checkpoint_says_otherwise(trained, tmp_path):
+    folder, data = trained
+    checkpoint = read_checkpoint(folder)
+    with Image.open(data.val.paths[0]) as image:
+        upright = image.convert("RGB").resize((48, 32))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn right by 90 degrees to view
+    upright.save(tmp_path / "upright.png")
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+    expected = predict(checkpoint, str(tmp_path / "upright.png"), maps=True)
+    turned = predict(checkpoint, str(tmp_path / "turned.png"), maps=True)
+    assert turned.scores == pytest.approx(expected.scores, abs=1e-5)
+    assert turned.image.size == (48, 32)
+    checkpoint.config.data.exif = False
+    assert predict(checkpoint, str(tmp_path / "turned.png"), maps=True).image.size == (32, 48)

@@ -9,8 +9,10 @@ from pyarrow.fs import FileSystem, LocalFileSystem, copy_files
 
 from decouple_search.api import load_experiment
 from decouple_search.results.experiment import read_experiment
-from decouple_search.results.tables import Summary
+from decouple_search.results.tables import Summary, cell_value
+from decouple_search.space.domain import Choice
 from decouple_search.space.objective import Objective
+from decouple_search.space.space import Space
 from decouple_search.space.yaml_file import load_space
 from decouple_search.storage.opening import open_folder
 from decouple_search.study.record import StudyRecord
@@ -191,3 +193,57 @@ def test_only_a_summary_of_the_results_is_shown(search):
     text = repr(load_experiment(search[0]))
     assert str(search[0]) in text
     assert len(text) < 400
+
+
+@pytest.mark.parametrize("damage", [b"\n", b"[1]\n", b"\0\0\0\n", b'{"op_code":8,"wor\n', b'"\n\n{}'])
+def test_a_damaged_study_is_read_and_left_as_it_is(search, damage, capsys):
+    folder, study = search
+    expected = [facts_of(trial) for trial in study.trials]
+    with (folder / "study.log").open("ab") as stream:
+        stream.write(damage)
+    before = content_of(folder)
+    assert [facts_of(trial) for trial in load_experiment(folder).study.trials] == expected
+    assert content_of(folder) == before
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_study_whose_records_are_in_doubt_is_refused(search):
+    folder, _ = search
+    lines = (folder / "study.log").read_bytes().splitlines(keepends=True)
+    (folder / "study.log").write_bytes(b"".join([*lines[:9], b"[1]\n", *lines[10:]]))
+    before = content_of(folder)
+    with pytest.raises(
+        InputError, match=r"^x/study.log, line 10: it is damaged, and the records after it .*gives up: \d+\)$"
+    ):
+        load_experiment(folder)
+    assert content_of(folder) == before
+
+
+def test_a_chosen_null_is_told_from_an_absent_parameter(tmp_path):
+    keys = ("train.deepspeed_config", "data.label_separator")
+    searched = {keys[0]: Choice([None, "a.json"]), keys[1]: Choice([None, "~"], when={keys[0]: None})}
+    space = Space(searched, base={"model.pretrained": False, "train.deepspeed_config": "a.json"})
+    write_search(tmp_path / "x", space)
+    experiment = load_experiment(tmp_path / "x")
+    rows = {row.trial_id: row.cells for row in experiment.rows}
+    values = {row["trial_id"]: row for row in experiment.leaderboard.to_dict("records")}
+    seen = set()
+    for trial in experiment.study.trials:
+        cells = [rows[f"{trial.number:04d}"][key] for key in keys]
+        assert cells == [{None: "null", "~": '"~"', "-": ""}.get(trial.params.get(key, "-"), "a.json") for key in keys]
+        for key in keys:
+            value = values[f"{trial.number:04d}"][key]
+            assert trial.params.get(key) == (None if pd.isna(value) else value)
+        seen.add(tuple(cells))
+    assert seen == {("null", "null"), ("null", '"~"'), ("a.json", "")}
+    best = experiment.rows[0].parameters
+    assert cell_value(best[keys[0]]) == experiment.best_config.train.deepspeed_config
+
+
+@pytest.mark.parametrize("chosen", [None, "a.json"])
+def test_the_best_config_has_the_chosen_null(tmp_path, chosen):
+    key = "train.deepspeed_config"
+    space = Space({key: Choice([chosen])}, base={"model.pretrained": False, key: "b.json"})
+    write_search(tmp_path / "x", space, trials=1)
+    assert load_yaml(tmp_path / "x" / "best_config.yaml")["train"]["deepspeed_config"] == chosen
+    assert load_experiment(tmp_path / "x").best_config.train.deepspeed_config == chosen

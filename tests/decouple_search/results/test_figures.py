@@ -5,7 +5,9 @@ import optuna
 import pytest
 
 from decouple_search.results.figures import curves, history, importances, parallel, pareto
+from decouple_search.space.domain import Choice, Int
 from decouple_search.space.objective import Objective
+from decouple_search.space.space import Space
 from decouple_search.space.yaml_file import load_space
 from decouple_search.study.optuna_storage import open_study
 from decouple_search.study.ranking import measured_trials, pareto_set
@@ -80,3 +82,25 @@ def test_without_trials_nothing_is_drawn(space, tmp_path):
     empty = open_study(tmp_path / "empty.log", space)
     assert history([], VAL_MAP) is curves([], "val_map") is parallel([], "val_map") is None
     assert importances(empty, "val_map") is None
+
+
+def test_a_chosen_null_and_an_absent_parameter_have_places_of_their_own(tmp_path):
+    searched = {
+        "train.deepspeed_config": Choice([None, "a.json"]),
+        "data.label_separator": Choice([None, ";"], when={"train.deepspeed_config": None}),
+        "model.maps_per_class": Int(1, 4, when={"train.deepspeed_config": None}),
+    }
+    space = Space(searched, base={"model.pretrained": False})
+    study = open_study(tmp_path / "null.log", space)
+    for point in ((None, None), (None, ";"), ("a.json", None)):
+        study.enqueue_trial(dict(zip(searched, (*point, 3), strict=True)))
+        run_trial(study, space, (0.5,))
+    figure = parallel(measured_trials(study), "val_map")
+    drawn = {each.label: [each.ticktext[i] for i in each.values] for each in figure.data[0].dimensions if each.ticktext}
+    assert drawn == {
+        "train.deepspeed_config": ["null", "null", "a.json"],
+        "data.label_separator": ["null", ";", "absent"],
+    }
+    assert [list(each.values) for each in figure.data[0].dimensions if each.label == "model.maps_per_class"] == [
+        [3, 3, 3]
+    ]

@@ -10,11 +10,14 @@ from decouple_search.results.tables import (
     FIXED_COLUMNS,
     Summary,
     best_config,
+    cell_value,
     read_leaderboard,
     write_config,
     write_leaderboard,
     write_tables,
 )
+from decouple_search.space.domain import Choice
+from decouple_search.space.space import Space
 from decouple_search.space.yaml_file import load_space
 from decouple_search.study.optuna_storage import open_study
 from decouple_search.study.ranking import best_trial, pareto_set
@@ -93,6 +96,17 @@ def test_the_leaderboard_has_the_parameters_that_trained_the_best_epoch(search, 
     log.end(None, 3)
     [row] = leaderboard(tmp_path / "leaderboard.csv", study, space)
     assert (row["optim.lr"], row["model.k_neg"]) == ("0.004", "0.5")
+
+
+def test_images_that_were_left_out_are_counted(search, tmp_path):
+    study, space = search
+    log = run_trial(study, space, (0.2,), ends=False)
+    log.trial.set_user_attr("broken_images", 3)
+    log.end(None, 3)
+    run_trial(study, space, (), failure="out of memory")
+    rows = leaderboard(tmp_path / "leaderboard.csv", study, space)
+    assert list(rows[0]) == [*FIXED_COLUMNS, "broken_images", *space.keys]
+    assert [row["broken_images"] for row in rows] == ["3", ""]
 
 
 def test_running_trials_of_an_interrupted_search_count_as_pruned(search, tmp_path):
@@ -216,3 +230,29 @@ def test_the_tables_are_written_as_they_are_now(search, tmp_path):
     rate = study.trials[0].params["optim.lr"]
     assert Config.from_dict(load_yaml(tmp_path / "best_config.yaml")).optim.lr == rate
     assert len((tmp_path / "leaderboard.csv").read_text().splitlines()) == 2
+
+
+def test_the_leaderboard_gives_back_each_chosen_text_and_null(tmp_path):
+    plain = ["a.json", "|", "2024-01-01", '{"bf16": true}', " padded ", "größer", "'quoted'", "[a, b]", '"half']
+    quoted = ["", "null", "~", "#", "no", "1e-3", '"quoted"', '"a\tb\n"']
+    texts = plain + quoted
+    choices = [None, *texts]
+    key = "train.deepspeed_config"
+    space = Space({key: Choice(choices)}, base={"model.pretrained": False})
+    study = open_study(tmp_path / "texts.log", space)
+    for choice in choices:
+        study.enqueue_trial({key: choice})
+        run_trial(study, space, (0.5,))
+    rows = leaderboard(tmp_path / "leaderboard.csv", study, space)
+    assert [cell_value(row[key]) for row in rows] == choices
+    assert [row[key] for row in rows] == ["null", *plain, *map(json.dumps, quoted)]
+
+
+def test_the_best_config_has_a_null_that_trained_the_best_epoch(tmp_path):
+    key = "train.deepspeed_config"
+    space = Space({key: Choice(["a.json", None])}, base={"model.pretrained": False, key: "b.json"})
+    study = open_study(tmp_path / "null.log", space)
+    study.enqueue_trial({key: "a.json"})
+    log = run_trial(study, space, (0.2,), ends=False)
+    log.trial.set_user_attr("in_force", {key: None})
+    assert best_config(parse_config(space.base), log.record, space).train.deepspeed_config is None

@@ -6,6 +6,8 @@ from scipy.optimize import check_grad
 
 from decouple_search.samplers.gaussian_process import EpochModel, Observation, distances, encode, typical_curve
 from decouple_search.samplers.kernel import Hyperparameters, Prior, kernel, posterior_loss
+from decouple_search.space.domain import Choice
+from decouple_search.space.space import Space
 from tests.decouple_search.formula import formula_value
 
 
@@ -83,3 +85,18 @@ def test_the_typical_curve_is_not_that_of_the_trials_that_were_not_stopped():
     good, bad = {"a": 1}, {"a": 2}
     observations = [Observation(good, 1, 0.5), Observation(good, 3, 0.7), Observation(bad, 1, 0.1)]
     assert typical_curve(observations, 4) == pytest.approx([0.3, 0.3, 0.4, 0.5, 0.5])
+
+
+def test_a_chosen_null_is_another_point_than_an_absent_parameter():
+    keys = ("train.deepspeed_config", "model.attention")
+    when = {keys[1]: "arch1"}
+    space = Space(
+        {keys[0]: Choice([None, "a.json"], when=when), keys[1]: Choice(["none", "arch1"])},
+        base={"model.pretrained": False},
+    )
+    points = [{keys[1]: "arch1", keys[0]: None}, {keys[1]: "arch1", keys[0]: "a.json"}, {keys[1]: "none"}]
+    encoded = np.stack([encode(space, point) for point in points])
+    column = list(space.keys).index(keys[0])
+    assert list(encoded[:, column]) == [0.0, 1.0, -1.0]
+    apart = distances(space, encoded, encoded)[column]
+    assert (apart == 1 - np.eye(3)).all()

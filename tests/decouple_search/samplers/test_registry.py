@@ -11,8 +11,12 @@ from decouple_search.samplers.registry import (
     make_stop_veto,
     register_sampler,
 )
+from decouple_search.space.domain import Choice, Float
 from decouple_search.space.objective import Objective
+from decouple_search.space.space import Space
+from decouple_search.study.optuna_storage import open_study
 from decouplenet.errors import InputError
+from tests.decouple_search.results.studies import run_trial
 from tests.decouple_search.spaces import varied
 
 
@@ -133,3 +137,21 @@ def test_a_users_sampler_that_fails_is_an_input_error(space, registries):
         make_sampler("failing", space, 9, 0, 0)
     with pytest.raises(InputError, match="^--sampler: 'empty' made NoneType; it must make a sampler"):
         make_sampler("empty", space, 9, 0, 0)
+
+
+@pytest.mark.parametrize("objectives", [("val_map",), ("val_map", "parameters")])
+@pytest.mark.parametrize("name", list(SAMPLERS))
+def test_every_sampler_proposes_null_like_other_choices(name, objectives, tmp_path):
+    if name == "cmaes" and len(objectives) > 1:
+        pytest.skip("cmaes has one objective")
+    keys = ("train.deepspeed_config", "data.label_separator")
+    searched = {keys[0]: Choice([None, "a.json"]), keys[1]: Choice([None, ";"], when={keys[0]: None})}
+    ranges = {"model.alpha": Float(0, 1), "optim.lr": Float(1e-3, 0.1, log=True)} if name != "grid" else {}
+    space = Space(searched | ranges, base={"model.pretrained": False}, objective=[{"metric": m} for m in objectives])
+    study, seen = open_study(tmp_path / "study.log", space), set()
+    for number in range(24):
+        study.sampler = make_sampler(name, space, 3, 0, number)
+        log = run_trial(study, space, (0.1, 0.2, 0.3 + number % 5 / 10), parameters=float(number % 3))
+        point = log.record.parameters
+        seen.add(tuple(point.get(key, "absent") for key in keys))
+    assert seen == {(None, None), (None, ";"), ("a.json", "absent")}

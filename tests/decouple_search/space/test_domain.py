@@ -1,5 +1,6 @@
 """The values of a searched key in Python, and the same values in YAML."""
 
+from datetime import date
 from types import MappingProxyType
 
 import pytest
@@ -104,3 +105,37 @@ def test_conditions_may_be_any_mapping_and_their_operands_tuples():
     when = MappingProxyType({"model.head": MappingProxyType({"in": ("gap", "gmp")})})
     (parameter,) = Space({"model.alpha": Float(0, 1, when=when)}, base=BASE).parameters
     assert parameter.when == {"model.head": ("in", ["gap", "gmp"])}
+
+
+@pytest.mark.parametrize(
+    ("values", "wrong"),
+    [
+        ([None, [1, 2]], "[1, 2]"),
+        ([{"bf16": True}, None], "{'bf16': True}"),
+        (["a.json", date(2024, 1, 1)], "datetime.date(2024, 1, 1)"),
+    ],
+)
+def test_what_optuna_cannot_choose_is_no_choice(values, wrong):
+    with pytest.raises(InputError) as raised:
+        Space({"train.deepspeed_config": Choice(values)}, base=BASE)
+    assert str(raised.value) == (
+        f"Space, search, train.deepspeed_config: {wrong} cannot be a choice; choices are null, true, false, numbers "
+        "and texts: write it in quotes if the key takes a text, else fix the key under 'base'"
+    )
+
+
+def test_null_is_a_choice_where_the_key_takes_it(tmp_path):
+    file = tmp_path / "space.yaml"
+    separator = "data.label_separator: {choice: [null, '|'], when: {train.deepspeed_config: null}}"
+    file.write_text(
+        f"search:\n  train.deepspeed_config: {{choice: [null, a.json]}}\n  {separator}\n"
+        "  model.alpha: {float: [0, 1]}\nbase: {model: {pretrained: false}}\n"
+        "start: [{train.deepspeed_config: null, data.label_separator: null}]\n"
+    )
+    space = load_space(file)
+    assert space.values_of("train.deepspeed_config") == (None, "a.json")
+    assert space.checked_start() == [{"train.deepspeed_config": None, "data.label_separator": None}]
+    present = space.present({"train.deepspeed_config": "a.json", "data.label_separator": None, "model.alpha": 0.5})
+    assert present == {"train.deepspeed_config": "a.json", "model.alpha": 0.5}
+    with pytest.raises(InputError, match=r"optim\.lr: None is not float"):
+        Space({"optim.lr": Choice([None, 0.1])}, base=BASE)

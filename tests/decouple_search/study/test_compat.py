@@ -1,5 +1,8 @@
 """The contract with Optuna: one test per function of `study/compat.py`, which says what a new version broke."""
 
+import json
+import threading
+
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -43,3 +46,25 @@ def test_the_storage_of_a_study_deletes_it(tmp_path):
     optuna.delete_study(study_name="x", storage=storage)
     remaining = optuna.get_all_study_names(storage=url)
     assert remaining == [], "Study._storage is not the storage that the study was opened from"
+
+
+def test_a_journal_has_a_record_per_line_that_names_its_writer(studies, tmp_path):
+    _, study = studies
+    thread = threading.Thread(target=lambda: study.tell(study.ask(), 0.5))
+    thread.start()
+    thread.join()
+    lines = (tmp_path / "study.log").read_text().splitlines()
+    starts = [line for line in lines if not line.startswith(compat.RECORD_START)]
+    assert starts == [], "the records of a journal begin in another way, so joined records cannot be told apart"
+    records = [json.loads(line) for line in lines]
+    others = [record for record in records if not compat.is_record(record)]
+    assert others == [], "the records of a journal have no op_code and worker_id"
+    writers = list(dict.fromkeys(map(compat.writer_of, records)))
+    assert len({record["worker_id"] for record in records}) == 3, "a thread does not write under a name of its own"
+    assert len(writers) == 2, "the worker_id is not the name of a storage, which is new at each opening, and a thread"
+    assert "" not in writers, "the worker_id of a record does not begin with the name of its storage"
+
+
+@pytest.mark.parametrize("value", [None, 5, "text", [{}], {}, {"op_code": 4}, {"op_code": True, "worker_id": "a-1"}])
+def test_other_json_is_no_record_of_a_journal(value):
+    assert not compat.is_record(value)

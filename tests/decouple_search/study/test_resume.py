@@ -8,11 +8,14 @@ import yaml
 from optuna.trial import TrialState
 from safetensors.torch import save_file
 
+from decouple_search.space.domain import Choice
+from decouple_search.space.space import Space
 from decouple_search.space.yaml_file import load_space
 from decouple_search.stopping.scheduler import Scheduler
 from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.storage.opening import folder_at, open_folder
 from decouple_search.storage.remote_folder import RemoteFolder
+from decouple_search.study.compat import reopen_trial
 from decouple_search.study.definition import Definition
 from decouple_search.study.optuna_storage import open_study
 from decouple_search.study.resume import (
@@ -156,3 +159,53 @@ def test_a_grid_takes_no_start_points(space, tmp_path):
     study, imported = create_study(tmp_path, space, config, definition)
     assert (study.get_trials(), imported) == ([], "")
     assert Definition.read(tmp_path / "experiment.yaml") == definition
+
+
+def test_a_search_resumes_from_a_journal_with_a_damaged_end(space, folder):
+    study = open_study(folder.local / "study.log", space)
+    study.set_user_attr("runs", 0)
+    study.tell(start_trial(study, space), 0.5)
+    whole = (folder.local / "study.log").read_bytes()
+    (folder.local / "study.log").write_bytes(whole + b"[1]\n\n")
+    folder.push()
+    with folder_at(folder.uri) as resumed:
+        resumed.pull("study.log")
+        study = resume_study(resumed.local, space, Checkpoints(resumed))
+        assert (study.user_attrs["runs"], [trial.value for trial in study.trials]) == (1, [0.5])
+        resumed.push()
+        [side] = [name for name in resumed.names() if name.startswith("study.log.damaged-")]
+        assert resumed.read(side) == b"[1]\n\n"
+        assert resumed.read("study.log").startswith(whole)
+
+
+def test_a_search_whose_journal_is_refused_leaves_everything_as_it_is(space, folder):
+    study, checkpoints = open_study(folder.local / "study.log", space), Checkpoints(folder)
+    study.set_user_attr("runs", 0)
+    study.tell(start_trial(study, space), 0.5)
+    (folder.local / "trials").mkdir()
+    (folder.local / "trials" / "tuner.pkl").touch()  # Tune's own
+    lines = (folder.local / "study.log").read_bytes().splitlines(keepends=True)
+    for damaged in (b"".join([*lines[:3], b"[1]\n", *lines[3:]]), lines[0][:40] + b"\n", lines[0] + b"[1]\n"):
+        (folder.local / "study.log").write_bytes(damaged)
+        folder.push()
+        with pytest.raises(InputError, match=r"study\.log"):
+            resume_study(folder.local, space, checkpoints)
+        folder.push()
+        assert folder.names() == {"study.log", "trials"}
+        assert folder.read("study.log") == damaged
+        assert folder.read("trials/tuner.pkl") == b""
+
+
+def test_a_chosen_null_is_proposed_again_when_its_trial_resumes(tmp_path):
+    domain = Choice([None, "a.json"])
+    space = Space(
+        {"train.deepspeed_config": domain}, base={"model.pretrained": False}, start=[{"train.deepspeed_config": None}]
+    )
+    config = parse_config(space.base)
+    definition = Definition.from_search(space, config, Scheduler("asha"), grid=False)
+    study, _ = create_study(tmp_path, space, config, definition)
+    assert space.suggest(study.ask()) == {"train.deepspeed_config": None}
+    resumed = resume_study(tmp_path, space, Checkpoints(folder_at(str(tmp_path))))
+    assert space.suggest(reopen_trial(resumed, 0)) == {"train.deepspeed_config": None}
+    assert resumed.trials[0].params == {"train.deepspeed_config": None}
+    assert Definition.read(tmp_path / "experiment.yaml").differences(definition) == []

@@ -3,6 +3,8 @@
 import pytest
 from optuna.trial import TrialState
 
+from decouple_search.space.domain import Choice
+from decouple_search.space.space import Space
 from decouple_search.space.yaml_file import load_space
 from decouple_search.stopping.scheduler import Scheduler
 from decouple_search.storage.opening import open_folder
@@ -82,3 +84,45 @@ def test_no_experiment_or_one_with_other_objectives_is_refused(space_file, tmp_p
         import_trials(str(tmp_path / "other"), study, losses, parse_config(losses.base))
     with pytest.raises(InputError, match="is no search's folder"):
         import_trials(str(tmp_path / "nothing"), study, losses, parse_config(losses.base))
+
+
+def test_chosen_nulls_are_imported_and_are_values_like_others(tmp_path):
+    key, base = "train.deepspeed_config", {"model.pretrained": False}
+    there, here = (
+        Space({key: Choice([None, "a.json"])}, base=base),
+        Space({key: Choice(["a.json", None, "b.json"])}, base=base),
+    )
+    (tmp_path / "other").mkdir()
+    config = parse_config(base)
+    Definition.from_search(there, config, Scheduler("asha"), grid=False).write(tmp_path / "other")
+    earlier = open_study(tmp_path / "other" / "study.log", there)
+    for value in (None, "a.json"):
+        earlier.enqueue_trial({key: value})
+        trial = earlier.ask()
+        there.suggest(trial)
+        trial.set_user_attr("objectives", [0.5])
+        earlier.tell(trial, 0.5)
+    study = open_study(tmp_path / "study.log", here)
+    assert "2 trials of" in import_trials(str(tmp_path / "other"), study, here, config)
+    assert [trial.params for trial in study.trials] == [{key: None}, {key: "a.json"}]
+    narrow = Space({key: Choice(["a.json", "b.json"])}, base=base)
+    study = open_study(tmp_path / "narrow.log", narrow)
+    assert f"1 left out: {key} = None is outside a.json | b.json" in import_trials(
+        str(tmp_path / "other"), study, narrow, config
+    )
+
+
+def test_a_damaged_journal_is_read_and_left_as_it_is(space, tmp_path):
+    make_experiment(space, tmp_path / "other")
+    journal, study = tmp_path / "other" / "study.log", open_study(tmp_path / "study.log", space)
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + b"[1]\n\0\0\n")
+    names = {file.name for file in (tmp_path / "other").iterdir()}
+    text = import_trials(str(tmp_path / "other"), study, space, parse_config(space.base))
+    assert text.startswith(f"warm       2 trials of {tmp_path / 'other'} imported")
+    assert journal.read_bytes() == whole + b"[1]\n\0\0\n"
+    assert {file.name for file in (tmp_path / "other").iterdir()} - {".lock"} == names
+    for content, message in ((b"", "has no study in its study.log"), (whole[:40] + b"\n", "has no whole record")):
+        journal.write_bytes(content)
+        with pytest.raises(InputError, match=message):
+            import_trials(str(tmp_path / "other"), study, space, parse_config(space.base))

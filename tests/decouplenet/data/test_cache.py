@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 from decouplenet.data import cache as cache_module
-from decouplenet.data.cache import MIN_ADDRESS_THREADS, decode_square, open_pixels
+from decouplenet.data import decoding as decoding_module
+from decouplenet.data.cache import MIN_ADDRESS_THREADS, open_pixels
+from decouplenet.data.decoding import decode_square
 from decouplenet.data.image_set import ImageSet
 from decouplenet.errors import InputError
 
@@ -28,27 +30,6 @@ def photos(tmp_path):
     return ImageSet(tuple(paths), np.eye(9, dtype=np.uint8), tuple("abcdefghi"))
 
 
-def test_decode_warps_to_a_square_of_rgb(tmp_path):
-    Image.new("L", (30, 10), 77).save(tmp_path / "grey.png")
-    pixels = decode_square(tmp_path / "grey.png", 16)
-    assert pixels.shape == (16, 16, 3)
-    assert (pixels == 77).all()
-
-
-def test_sixteen_bits_become_eight_and_unknown_ranges_are_refused(tmp_path):
-    Image.fromarray(np.full((20, 20), 0x8012, np.uint16)).save(tmp_path / "deep.png")
-    assert (decode_square(tmp_path / "deep.png", 8) == 0x80).all()
-    Image.fromarray(np.full((20, 20), 0.5, np.float32)).save(tmp_path / "float.tiff")
-    with pytest.raises(InputError, match=r"float\.tiff: cannot be decoded .*mode F"):
-        decode_square(tmp_path / "float.tiff", 8)
-
-
-@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1"])
-def test_every_common_mode_becomes_rgb(tmp_path, mode):
-    Image.new("RGB", (9, 7), "white").convert(mode).save(tmp_path / "image.tiff")
-    assert (decode_square(tmp_path / "image.tiff", 8) == 255).all()
-
-
 def test_the_cache_gives_the_same_pixels_as_decoding(photos, tmp_path):
     cached = open_pixels(photos, 24, str(tmp_path / "cache"))
     each_time = open_pixels(photos, 24, "none")
@@ -59,9 +40,9 @@ def test_the_cache_gives_the_same_pixels_as_decoding(photos, tmp_path):
 def test_no_image_is_decoded_twice(photos, tmp_path, monkeypatch):
     decoded = []
 
-    def counting(path, size):
+    def counting(path, size, how):
         decoded.append(path)
-        return decode_square(path, size)
+        return decode_square(path, size, how)
 
     monkeypatch.setattr(cache_module, "decode_square", counting)
     for _ in range(2):
@@ -124,7 +105,9 @@ def test_a_file_of_the_wrong_length_is_made_again(photos, tmp_path, harm):
 def test_files_of_a_killed_process_are_made_again(photos, tmp_path, monkeypatch):
     folder = str(tmp_path / "cache")
     with monkeypatch.context() as patched:
-        patched.setattr(cache_module, "decode_square", lambda path, size: os.kill(os.getpid(), signal.SIGKILL))
+        patched.setattr(
+            cache_module, "decode_square", lambda path, size, decoding: os.kill(os.getpid(), signal.SIGKILL)
+        )
         killed = multiprocessing.get_context("fork").Process(target=open_pixels, args=(photos, 24, folder))
         killed.start()
         killed.join()
@@ -138,11 +121,11 @@ def test_files_of_a_killed_process_are_made_again(photos, tmp_path, monkeypatch)
 def test_a_second_caller_waits_and_uses_the_file_of_the_first(photos, tmp_path, monkeypatch):
     decoding, waiting, decoded = Event(), Event(), []
 
-    def slow(path, size):
+    def slow(path, size, how):
         decoding.set()
         assert waiting.wait(60)
         decoded.append(path)
-        return decode_square(path, size)
+        return decode_square(path, size, how)
 
     monkeypatch.setattr(cache_module, "decode_square", slow)
     progress_calls = []
@@ -169,12 +152,12 @@ def test_many_addresses_are_read_at_the_same_time(photos, tmp_path, monkeypatch,
         together.wait()
         return content
 
-    monkeypatch.setattr(cache_module, "read_bytes", read)
+    monkeypatch.setattr(decoding_module, "read_bytes", read)
     places = tuple(f"https://h/{i}.jpg" for i in range(MIN_ADDRESS_THREADS))
     images = ImageSet(places, np.ones((MIN_ADDRESS_THREADS, 1), np.uint8), ("a",))
     cache = cache if cache == "none" else str(tmp_path / cache)
     pixels = open_pixels(images, 8, cache, threads=2)[np.arange(MIN_ADDRESS_THREADS)]
-    assert (pixels == decode_square(photos.paths[0], 8)).all()
+    assert (pixels == decode_square(photos.paths[0], 8, content=content)).all()
 
 
 def test_an_address_that_cannot_be_read_is_named(photos, tmp_path, monkeypatch):
@@ -183,7 +166,7 @@ def test_an_address_that_cannot_be_read_is_named(photos, tmp_path, monkeypatch):
             raise OSError("Service Unavailable")
         return photos.paths[0].read_bytes()
 
-    monkeypatch.setattr(cache_module, "read_bytes", read)
+    monkeypatch.setattr(decoding_module, "read_bytes", read)
     images = ImageSet(tuple(f"https://h/{i}.jpg?sig=KEY" for i in range(5)), np.ones((5, 1), np.uint8), ("a",))
     with pytest.raises(InputError) as error:
         open_pixels(images, 8, str(tmp_path / "cache"))
@@ -192,7 +175,7 @@ def test_an_address_that_cannot_be_read_is_named(photos, tmp_path, monkeypatch):
 
 
 def test_new_signatures_reuse_the_cache_file_and_other_images_do_not(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache_module, "read_bytes", lambda place: photos.paths[0].read_bytes())
+    monkeypatch.setattr(decoding_module, "read_bytes", lambda place: photos.paths[0].read_bytes())
 
     def files_of(*places):
         open_pixels(ImageSet(places, np.ones((2, 1), np.uint8), ("a",)), 8, str(tmp_path / "cache"))

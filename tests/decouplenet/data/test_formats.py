@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from decouplenet.config import DataConfig
-from decouplenet.data.formats import load_image_sets
+from decouplenet.data.formats import load_image_sets, load_split
 from decouplenet.data.image_set import ImageSet
+from decouplenet.data.reporter import Reporter
 from decouplenet.errors import InputError
 from decouplenet.registration import register_format
 
@@ -37,7 +38,7 @@ def test_a_users_format_gets_the_config_and_the_handler_of_faults(registries):
         on_fault(f"no images in {config.train_images}")
         return images(3), images(2, first=3)
 
-    train, val = load_image_sets(DataConfig(format="mine", train_images="photos"), faults.append)
+    train, val = load_image_sets(DataConfig(format="mine", train_images="photos"), Reporter(faults.append))
     assert (len(train), len(val)) == (3, 2)
     assert faults == ["no images in photos"]
     with pytest.raises(InputError, match="^no images in photos$"):
@@ -71,10 +72,12 @@ def test_images_without_a_label_of_a_users_format_may_be_left_out(load):
 
 
 @pytest.mark.parametrize(
-    "result", [None, images(3), (images(3),), (images(3), images(2), None), (None, images(3)), (images(3), "val")]
+    "result",
+    [None, images(3), (images(3),), (images(3), None, None, None), (None, images(3)), (images(3), "val")],
 )
 def test_a_format_that_gives_no_pair_of_image_sets_is_refused(load, result):
-    with pytest.raises(InputError, match=r"^data.format: 'mine' made no pair of ImageSets \(the second may be None\)$"):
+    message = r"^data.format: 'mine' made no pair of ImageSets \(the second may be None\), nor three with test$"
+    with pytest.raises(InputError, match=message):
         load(result)
 
 
@@ -94,11 +97,21 @@ def test_targets_that_do_not_fit_the_images_are_refused(load, split, changed, me
         load((wrong, right) if split == "train" else (right, wrong))
 
 
-def test_splits_of_a_users_format_have_the_same_classes(load):
-    with pytest.raises(
-        InputError, match=r"data.val_annotations: its classes are not .* \(they differ in \['cow', 'dog"
-    ):
-        load((images(3), images(3, classes=("cat", "cow"))))
+def test_a_class_of_val_that_train_lacks_is_refused(load):
+    cow = images(3, classes=("cat", "cow"), targets=np.array([[0, 1], [1, 0], [0, 1]], np.uint8))
+    with pytest.raises(InputError, match=r"data.val_annotations: 'cow' \(2 images\) is not among the classes of train"):
+        load((images(3), cow))
+    assert load((images(3), images(3, classes=("cat", "cow"))))[1].class_names == CLASSES
+
+
+def test_a_users_format_may_give_test_images(registries):
+    register_format("mine")(lambda config, on_fault: (images(3), images(2, first=3), images(4, first=5)))
+    config = DataConfig(format="mine")
+    assert len(load_split(config, "test")) == 4
+    assert len(load_split(config, "val")) == 2
+    register_format("other")(lambda config, on_fault: (images(3), images(2, first=3)))
+    with pytest.raises(InputError, match="data.test_annotations: not given; --split test needs test images"):
+        load_split(DataConfig(format="other"), "test")
 
 
 def test_too_few_images_of_a_users_format_are_refused(load):

@@ -1,11 +1,17 @@
 """NUS-WIDE's official lists and its csv."""
 
+import csv
+import gzip
+
 import numpy as np
 import pytest
 
 from decouplenet.config import DataConfig
 from decouplenet.data.formats import load_image_sets
+from decouplenet.data.image_set import ImageSet
 from decouplenet.data.nuswide import CONCEPTS, read_nuswide
+from decouplenet.data.nuswide_numbers import TEST_NUMBERS, note_differences
+from decouplenet.data.reporter import Reporter
 from decouplenet.errors import InputError
 
 TRAIN = {"actor/1.jpg": {"person", "sky"}, "zoo/2.jpg": set(), "zoo/3.jpg": {"animal"}}
@@ -105,7 +111,7 @@ def test_the_csv(official, style):
     config.path_column = config.label_column = None
     config.train_annotations = config.val_annotations = str(official / "nus.csv")
     (official / "nus.csv").write_text("\n".join(lines).replace("animal", "animals") + "\n")
-    with pytest.raises(InputError, match="has the label 'animals', which is not one of the classes"):
+    with pytest.raises(InputError, match=r"'animals' \(1 image\) is not among the classes of NUS"):
         load_image_sets(config)
 
 
@@ -132,13 +138,98 @@ def test_images_and_csv_in_object_storage(official, remote):
     assert "secret" not in f"{lists_error.value} {csv_error.value}"
 
 
-def test_the_real_labels(shared, tmp_path):
-    (tmp_path / "images").mkdir()
-    faults = []
-    file = shared / "nuswide" / "test_labels.csv.gz"
-    images = read_nuswide(file, tmp_path / "images", test=True, key="data.val", on_fault=faults.append)
+@pytest.fixture
+def real(shared):
+    """The rows of the real labels: a path and the concepts of each test image."""
+    with gzip.open(shared / "nuswide" / "test_labels.csv.gz", "rt") as file:
+        return [(row["filepath"], row["labels"].split()) for row in csv.DictReader(file)]
+
+
+@pytest.fixture
+def notes_of(tmp_path):
+    """A function that writes rows to a csv and reads it as a split. It gives the image set and the notes on numbers."""
+
+    def collect(rows, test=True):
+        file = tmp_path / "nus.csv"
+        file.write_text("filepath,labels\n" + "".join(f"{path},{' '.join(labels)}\n" for path, labels in rows))
+        faults, notes = [], []
+        reporter = Reporter(faults.append, notes.append)
+        images = read_nuswide(file, "s3://b/images", test=test, key="data.val", reporter=reporter)
+        assert faults == []
+        start = f"data.val_annotations: '{file}'"
+        return images, [note.removeprefix(start) for note in notes if "NUS-WIDE has" in note or "official" in note]
+
+    return collect
+
+
+def test_the_real_labels(shared, real, notes_of):
+    images, notes = notes_of(real)
     assert images.targets.shape == (107_859, 81)
     assert images.class_names == tuple((shared / "nuswide" / "concepts81.txt").read_text().split())
-    empty = (~images.targets.any(1)).mean()
-    assert 0.2 < empty < 0.25
-    assert all("images are not in" in fault for fault in faults)
+    assert 0.2 < (~images.targets.any(1)).mean() < 0.25
+    assert notes == []
+    _, notes = notes_of(real, test=False)
+    assert notes == [" has 107,859 training images; NUS-WIDE has 161,789"]
+
+
+def test_swapped_concepts_are_noted(real, notes_of):
+    swapped = {"sun": "sunset", "sunset": "sun", "water": "waterfall", "waterfall": "water"}
+    _, notes = notes_of([(path, [swapped.get(label, label) for label in labels]) for path, labels in real])
+    assert notes == [
+        ": 4 concepts do not have the official number of test images: water has 272, official 14,260, waterfall has "
+        "14,260, official 272, sun has 3,384, official 1,479, sunset has 1,479, official 3,384; water and waterfall, "
+        "sun and sunset look swapped"
+    ]
+
+
+def test_missing_images_are_noted_with_the_concepts_that_they_lack(real, notes_of):
+    _, notes = notes_of([row for row in real if not {"waterfall", "map"} & set(row[1])])
+    missing = [labels for _, labels in real if {"waterfall", "map"} & set(labels)]
+    assert notes[0] == f" has {107_859 - len(missing):,} test images; NUS-WIDE has 107,859"
+    differing = len({label for labels in missing for label in labels})
+    assert notes[1].startswith(f": {differing} concepts do not have the official number of test images: ")
+    assert notes[1].endswith(f" and {differing - 5} more")
+    assert "waterfall has 0, official 272" in notes[1]
+    _, notes = notes_of(real[:-1])
+    assert notes[0] == " has 107,858 test images; NUS-WIDE has 107,859"
+
+
+def test_one_wrong_label_is_noted(real, notes_of):
+    index = next(i for i, (_, labels) in enumerate(real) if "zebra" in labels)
+    path, labels = real[index]
+    real[index] = path, [label for label in labels if label != "zebra"]
+    assert notes_of(real)[1] == [
+        ": 1 concept does not have the official number of test images: zebra has 113, official 114"
+    ]
+
+
+def test_official_lists_are_compared_too(official):
+    notes = []
+    reporter = Reporter(note=notes.append)
+    read_nuswide(official, official / "images", test=False, key="data.train", reporter=reporter)
+    assert notes == [f"data.train_annotations: '{official}' has 3 training images; NUS-WIDE has 161,789"]
+    read_nuswide(official, official / "images", test=True, key="data.val", reporter=reporter)
+    assert notes[1] == f"data.val_annotations: '{official}' has 2 test images; NUS-WIDE has 107,859"
+    assert notes[2].startswith(
+        f"data.val_annotations: '{official}': 81 concepts do not have the official number of test "
+    )
+    assert "sky has 1, official 29,935" in notes[2]
+
+
+def test_the_official_numbers():
+    assert tuple(TEST_NUMBERS) == CONCEPTS
+    known = {"sun": 1479, "sunset": 3384, "water": 14260, "waterfall": 272, "earthquake": 21, "map": 20}
+    assert {concept: TEST_NUMBERS[concept] for concept in known} == known
+    assert sum(TEST_NUMBERS.values()) == 202_389
+
+
+def test_numbers_of_a_set_with_other_concepts():
+    notes = []
+    images = ImageSet(("1.jpg",), np.array([[1, 1]], np.uint8), ("zebra", "unicorn"))
+    note_differences(images, test=True, where="here", reporter=Reporter(note=notes.append))
+    assert notes[1] == "here: 1 concept does not have the official number of test images: zebra has 1, official 114"
+
+
+def test_a_few_rows_with_concepts_between_blanks(notes_of):
+    images, _ = notes_of([("1.jpg", ["person", "sky"])])
+    assert images.targets.sum() == 2

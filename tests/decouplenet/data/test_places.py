@@ -9,15 +9,7 @@ import pytest
 from pyarrow.fs import FileSystem
 
 from decouplenet.data import places
-from decouplenet.data.places import (
-    image_folder,
-    is_address,
-    missing_files,
-    place_of,
-    read_bytes,
-    read_lines,
-    shown,
-)
+from decouplenet.data.places import image_folder, is_address, place_of, read_bytes, read_lines, shown
 from decouplenet.errors import InputError
 
 
@@ -102,17 +94,6 @@ def test_an_invalid_address_is_an_error_without_its_keys(address):
     with pytest.raises(OSError, match=".") as error:
         read_bytes(address)
     assert "SECRET" not in str(error.value)
-
-
-def test_missing_files_are_named(tmp_path):
-    (tmp_path / "there.jpg").touch()
-    (tmp_path / "folder").mkdir()
-    names = ["there.jpg", "folder", *(f"{i}.jpg" for i in range(11)), "x" * 300]
-    (text,) = missing_files([*(tmp_path / name for name in names), "s3://b/x.jpg"], "data.train_images")
-    assert text.startswith(f"data.train_images: 13 of 15 images are not in '{tmp_path}': folder, 0.jpg, ")
-    assert text.endswith("8.jpg and 3 more")
-    (text,) = missing_files([tmp_path / ("y" * 300) / "a.jpg"], "k")
-    assert "a.jpg" in text
 
 
 def test_folders_of_images(tmp_path):

@@ -1,5 +1,7 @@
 """TensorBoard's runs of the trials of a search."""
 
+from dataclasses import replace
+
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
@@ -44,3 +46,16 @@ def test_runs_of_interrupted_trials_are_closed_at_the_end(tmp_path, trial):
     runs.on_experiment_end([trial])
     runs.on_trial_result(0, [], trial, epoch_dict(1, 0.5))
     assert EventAccumulator(str(tmp_path / "0004")).Reload().Tags()["scalars"] == []
+
+
+def test_a_chosen_null_and_a_key_that_is_null_where_it_is_absent_are_shown(tmp_path, trial):
+    """The configuration has all keys: a parameter that is absent has its base value, and that may be None."""
+    spec = TrialSpec.from_tune(trial.config)
+    keys = ("train.deepspeed_config", "optim.lr")
+    trial.config = replace(spec, config={**spec.config, keys[0]: None}).to_tune()
+    runs = TensorBoardRuns(tmp_path, keys, "val_map")
+    runs.on_trial_start(0, [], trial)
+    runs.on_trial_complete(0, [], trial)
+    metadata = EventAccumulator(str(tmp_path / "0004")).Reload().summary_metadata["_hparams_/session_start_info"]
+    given = HParamsPluginData.FromString(metadata.plugin_data.content).session_start_info.hparams
+    assert (given[keys[0]].string_value, given[keys[1]].number_value) == ("null", 0.25)
