@@ -12,7 +12,6 @@ from decouple_search.machines.manifest import ClusterLimits
 from decouple_search.options import SearchRequest
 from decouple_search.plan import DataCount, describe, disk_use, epochs_in_all
 from decouple_search.study.definition import DEFINITION, JOURNAL, check_same, is_resuming
-from decouple_search.study.journal import read_journal
 from decouplenet.command_line import print_line
 from decouplenet.config import Config, DataConfig, ScalingConfig
 from decouplenet.errors import InputError, UnreadableError
@@ -97,6 +96,8 @@ def _folder_state(request: SearchRequest) -> tuple[bool, list[str]]:
             folder.pull(DEFINITION)
             check_same(folder, request.definition)
             if journal := folder.pull(JOURNAL):
+                from decouple_search.study.journal import read_journal  # Optuna is not on the path of --help
+
                 read_journal(journal)
     except InputError as error:
         return False, [str(error)]

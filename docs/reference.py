@@ -238,7 +238,10 @@ def code(names: Iterable[object], separator: str = ", ") -> str:
 def type_in_words(kind: Any) -> str:
     """A type as a user writes its values in YAML."""
     if get_origin(kind) in (Union, types.UnionType):
-        return " or ".join(filter(None, map(type_in_words, get_args(kind))))
+        members = ("list" if get_origin(member) is list else type_in_words(member) for member in get_args(kind))
+        return " or ".join(filter(None, members))
+    if get_origin(kind) is dict:
+        return "mapping"
     if get_origin(kind) is Literal:
         return code(get_args(kind))
     if get_origin(kind) is list:
