@@ -29,6 +29,7 @@ def flag(
     minimum: float | None = None,
     names: Iterable[str] | Callable[[], Iterable[str]] = (),
     positional: bool = False,
+    bare: str | None = None,
 ) -> Any:
     """A field of a command's flags dataclass; the docstring below the field is the help text.
 
@@ -37,8 +38,10 @@ def flag(
         minimum: the smallest valid number.
         names: the valid values, for the help text; or a function that gives them.
         positional: whether the value is given without the flag's name.
+        bare: the value of a flag that is given without one; None if it needs a value.
     """
-    metadata = {"minimum": minimum, "names": names if callable(names) else tuple(names), "positional": positional}
+    names = names if callable(names) else tuple(names)
+    metadata = {"minimum": minimum, "names": names, "positional": positional, "bare": bare}
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -121,8 +124,8 @@ class CommandParser(Generic[_Flags]):
             options["action"] = "store_true"
         elif several:
             options["nargs"] = "*" if each.metadata["positional"] else "+"
-        elif each.metadata["positional"]:
-            options["nargs"] = "?"
+        elif each.metadata["positional"] or each.metadata["bare"]:
+            options |= {"nargs": "?", "const": each.metadata["bare"]}
         if kind is not bool:
             options["metavar"] = name.upper()
         self._parser.add_argument(name if each.metadata["positional"] else _flag_name(name), **options)

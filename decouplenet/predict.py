@@ -15,7 +15,7 @@ from decouplenet.command_line import CommandParser, command_name, flag, print_li
 from decouplenet.data.reporter import counted
 from decouplenet.dotted_keys import nearest
 from decouplenet.errors import InputError
-from decouplenet.photos import named_photos
+from decouplenet.photos import SUFFIXES, named_photos
 from decouplenet.prediction import BATCH, Prediction, predict_all
 from decouplenet.prediction import predict as predict
 
@@ -38,8 +38,8 @@ class Flags:
     """Checkpoint folder that a search or a training wrote."""
     json: bool = flag(False)
     """Print JSON with the scores of all classes."""
-    csv: str | None = flag(None)
-    """File for a table with the labels and the scores of all classes, one row per photo; - prints it."""
+    csv: str | None = flag(None, bare="-")
+    """File for a table with the labels and the scores of all classes, one row per photo. Without a file, print it."""
     batch_size: int = flag(BATCH, minimum=1)
     """Photos that the network scores at a time."""
     heatmaps: str | None = flag(None)
@@ -75,7 +75,9 @@ def read(arguments: list[str] | None) -> tuple[Flags, dict[str, Any]]:
     if not flags.images:
         raise InputError("no photo is given; name at least 1")
     if flags.json and flags.csv == STDOUT:
-        raise InputError("--csv: - and --json both print to stdout; give a file for the table")
+        raise InputError("--csv and --json both print to stdout; give a file for the table")
+    if flags.csv and Path(flags.csv).suffix.lower() in SUFFIXES:
+        raise InputError(f"--csv: '{flags.csv}' is a photo; give a file for the table, or put --csv last")
     if flags.classes and not flags.heatmaps:
         raise InputError("--classes: nothing is drawn, because --heatmaps is not given; add --heatmaps FOLDER")
     for key in line.keys:

@@ -179,7 +179,7 @@ def test_a_folder_is_labelled_in_batches_and_broken_photos_are_passed_over(train
 def test_a_list_from_stdin_and_a_table_to_stdout(trained, photos, monkeypatch, capsys):
     folder, _ = trained
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{photos / 'b.png'}\n\n {photos / 'a.PNG'} \n"))
-    assert main(["--checkpoint", str(folder), "-", "--csv", "-"]) == 0
+    assert main(["--checkpoint", str(folder), "-", "--csv"]) == 0
     table = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["image"] for row in table] == [str(photos / "b.png"), str(photos / "a.PNG")]
 
@@ -191,8 +191,10 @@ def test_wrong_places_are_refused(trained, photos, tmp_path):
         main(["--checkpoint", str(folder), str(tmp_path / "empty")])
     with pytest.raises(InputError, match="--csv: cannot write"):
         main(["--checkpoint", str(folder), str(photos), "--csv", str(tmp_path / "none" / "t.csv")])
-    with pytest.raises(InputError, match="--csv: - and --json both print"):
-        main(["--checkpoint", str(folder), str(photos), "--csv", "-", "--json"])
+    with pytest.raises(InputError, match="--csv and --json both print"):
+        main(["--checkpoint", str(folder), str(photos), "--json", "--csv"])
+    with pytest.raises(InputError, match=r"--csv: '.*a\.PNG' is a photo; give a file for the table"):
+        main(["--checkpoint", str(folder), str(photos / "b.png"), "--csv", str(photos / "a.PNG")])
 
 
 def test_photos_are_turned_upright_unless_the_checkpoint_says_otherwise(trained, tmp_path):
