@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from decouplenet.config import FACTS, Config
+from decouplenet.data.places import is_address
 from decouplenet.deepspeed_config import deepspeed_config, read_settings
 from decouplenet.dotted_keys import flatten, nest
 
@@ -30,6 +31,9 @@ def with_absolute_paths(config: Config) -> Config:
 
 
 def _absolute(path: Any) -> Any:
-    if isinstance(path, str) and Path(path).expanduser().exists():
-        return str(Path(path).expanduser().resolve())
-    return path
+    if not isinstance(path, str) or is_address(path):
+        return path
+    file = Path(path).expanduser()
+    if "*" in file.name and file.parent.is_dir():  # a pattern for several files
+        return str(file.parent.resolve() / file.name)
+    return str(file.resolve()) if file.exists() else path

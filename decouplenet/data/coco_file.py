@@ -139,7 +139,7 @@ def _join_by_text(
     used, ids = {annotation[field] for annotation in annotations}, {entry["id"] for entry in entries}
     by_text = {str(own): own for own in ids}
     fitting = {reference for reference in used if str(reference) in by_text}
-    if used & ids or not fitting or len(by_text) < len(ids):
+    if used & ids or not fitting:
         return
     for annotation in annotations:
         annotation[field] = by_text.get(str(annotation[field]), annotation[field])

@@ -8,6 +8,7 @@ file is possible, and no other name means that file.
 from __future__ import annotations
 
 import difflib
+import os
 import unicodedata
 from bisect import bisect
 from collections.abc import Mapping, Sequence
@@ -74,7 +75,7 @@ def image_places(
         places.append(place)
         if isinstance(place, Path):
             missing[i] = {f"{stem}{end}": STEM for stem in stems[i : i + 1]} | {text: ""}
-    readings = other_readings(names, {} if at_address else missing, places, finder)
+    readings = other_readings(names, missing, places, finder)
     note_readings(names, readings, finder, f"{key}_images", reporter)
     unread = {
         i: place
@@ -105,6 +106,8 @@ def other_readings(
         for text, label in query.items():
             for path, labels in finder.readings(text).items():
                 files[path] = ", ".join(filter(None, (label, *labels)))
+        if len(files) > 1:  # paths may lead to the same file
+            files = {path: files[path] for path in {os.path.realpath(path): path for path in files}.values()}
         if len(files) == 1:
             ((readings.paths[i], label),) = files.items()
             readings.labels[i] = label or "without the / at the end"

@@ -140,12 +140,11 @@ class Finder:
         for text, labels in spellings(name).items():
             absolute = text.startswith("/")
             parts = [part for part in text.split("/") if part not in ("", ".")]
-            after = len(parts) - parts[::-1].index("..") if ".." in parts else 0
-            if parts and (absolute or after):
+            if parts and (absolute or ".." in parts):
                 folder = "/".join([self.root * (not absolute), *parts[:-1]])
                 for file in self._files(folder, parts[-1:]):
                     found.setdefault(file, labels + _respelt(file, parts[-1]))
-            for start in range(after, len(parts)):
+            for start in range(len(parts)):
                 shorter = (FOLDERS,) if start or absolute else ()
                 for file in self._files(self.root, parts[start:]):
                     found.setdefault(file, labels + shorter + _respelt(file, "/".join(parts[start:])))

@@ -133,16 +133,13 @@ def _refuse_contradictions(
     ids: Sequence[str], files: Sequence[VocFile], places: Sequence[Place], photos: Source, key: str, reporter: Reporter
 ) -> None:
     """Report XML files that name another image than their own name does, if both images are there."""
-    if is_address(photos):
-        return
-    finder = Finder(str(photos))
+    finder = Finder(str(photos))  # at an address, it finds nothing
     contradictions = []
     for image_id, file, place in zip(ids, files, places, strict=True):
         folder, _, stem = finder.path(image_id).rpartition("/")
-        if not file.filename or not isinstance(place, Path) or place.stem == stem or not finder.exists(str(place)):
-            continue
         others = finder.listing(folder).images_with_stem(stem)
-        if others and place.name not in others:
+        is_other = file.filename and others and shown(place) not in [f"{folder}/{name}" for name in others]
+        if is_other and finder.exists(shown(place)):
             contradictions.append(f"'{image_id}.xml' has <filename> {file.filename!r}, beside {others[0]!r}")
     if contradictions:
         count = f"{len(contradictions)} XML files name" if len(contradictions) > 1 else "1 XML file names"

@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 from decouplenet.data.flags import ABSENT, PRESENT, flag_word
 
-DECLARATION = re.compile(r"\s*<\?xml\b[^>]*?\?>")
-"""The first line of an XML file, which names its encoding."""
 ENCODING = re.compile(rb"""^\s*<\?xml\b[^>]*?\bencoding\s*=\s*["']([^"'>]*)["']""")
 WRONG_ENCODING = 19
 """Expat's code for a file that is not in the encoding that it declares."""
@@ -74,12 +72,13 @@ def _root(content: bytes) -> tuple[ET.Element, str | None]:
         pass
     text, wrong_encoding = _decoded(content)
     try:
-        return _parsed(DECLARATION.sub("", text.removeprefix("\ufeff"), count=1)), wrong_encoding
+        return _parsed(text), wrong_encoding
     except ET.ParseError as error:
         raise ValueError(str(error)) from None
 
 
 def _parsed(text: bytes | str) -> ET.Element:
+    """The outermost element. The encoding that a file declares is for bytes; a text is read whatever it declares."""
     return ET.fromstring(text)  # noqa: S314 - expat fetches nothing from outside and limits what entities expand to
 
 

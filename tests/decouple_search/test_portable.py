@@ -28,3 +28,16 @@ def test_paths_of_existing_files_and_of_the_cache_become_absolute(config, tmp_pa
     assert portable.data.train_images == str(tmp_path / "photos")
     assert portable.data.val_images == "elsewhere"
     assert portable.data.cache == str(tmp_path / "cache")
+
+
+def test_patterns_and_the_file_of_the_classes_become_absolute(config, tmp_path, monkeypatch):
+    (tmp_path / "hf").mkdir()
+    (tmp_path / "names.txt").write_text("cat\ndog\n")
+    monkeypatch.chdir(tmp_path)
+    given = config(data__train_annotations="hf/train-*.parquet", data__classes="names.txt")
+    given.data.val_annotations = "s3://bucket/val-*.parquet"
+    portable = with_absolute_paths(given)
+    assert portable.data.train_annotations == str(tmp_path / "hf" / "train-*.parquet")
+    assert portable.data.val_annotations == "s3://bucket/val-*.parquet"
+    assert portable.data.classes == str(tmp_path / "names.txt")
+    assert with_absolute_paths(config(data__classes=["cat", "dog"])).data.classes == ["cat", "dog"]

@@ -358,7 +358,7 @@ def test_categories_that_differ_only_by_blanks_are_one_class(content, messages):
 
 
 def test_classes_are_in_the_order_of_numbers_that_are_written_as_text(content, messages):
-    ids = {90: "90", 1: "9", 18: "b"}
+    ids = {90: "10", 1: "9", 18: "b"}
     for entry in content["categories"]:
         entry["id"] = ids[entry["id"]]
     for annotation in content["annotations"]:
@@ -429,6 +429,7 @@ OUTSIDE = "is empty or reaches outside the image (8×8 pixels)"
         ([0, 0, float("inf"), 8], "is not [x, y, width, height]"),
         ([float("nan"), 0, 8, 8], "is not [x, y, width, height]"),
         ([float("-inf"), 0, float("inf"), 8], "is not [x, y, width, height]"),
+        ([float("-inf"), 0, 8, 8], "is not [x, y, width, height]"),
         ([10**400, 0, 1, 1], "is not [x, y, width, height]"),
         ([0, 0, 8], "is not [x, y, width, height]"),
         (["0", 0, 8, 8], "is not [x, y, width, height]"),

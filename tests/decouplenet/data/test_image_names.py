@@ -56,12 +56,18 @@ def images(tmp_path):
         (f"{STUDIO}photos/to%20be.jpg", "photos/to be.jpg", "as paths of Label Studio"),
         (f"http://localhost:8080{STUDIO}photos/1.jpg", "photos/1.jpg", "as paths of Label Studio"),
         (f"{STUDIO}me/photos/1.jpg", "photos/1.jpg", "as paths of Label Studio, without leading folders"),
-        (f"{STUDIO}\\images\\0.png", "images/0.png", "as paths of Label Studio, with / for \\"),
+        (
+            f"{STUDIO}\\images\\0.png",
+            "images/0.png",
+            "as paths of Label Studio, with / for \\, without leading folders",
+        ),
         ("/content/data/img/1.jpg", "img/1.jpg", "without leading folders"),
         ("/img/1.jpg", "img/1.jpg", "without leading folders"),
         ("img/1.jpg", "1.jpg", "without leading folders"),
         ("../gone/1.jpg", "1.jpg", "without leading folders"),
         ("17", "17.png", "with the suffix of the file"),
+        ("img.v2/17", "img.v2/17.png", "with the suffix of the file"),
+        ("x.jpg/17", "x.jpg/17.png", "with the suffix of the file"),
         ("photo.v2", "photo.v2.webp", "with the suffix of the file"),
         ("img/17", "img/17.JPEG", "with the suffix of the file"),
         ("IMG_1.JPG", "img_1.jpg", "in another case or Unicode form"),
@@ -69,7 +75,11 @@ def images(tmp_path):
         (NFC, NFD, "in another case or Unicode form"),
         (NFD, NFC, "in another case or Unicode form"),
         ("1.jpg/", "1.jpg", "without the / at the end"),
-        ("data\\My%20Photo.JPG", "my photo.jpg", "with / for \\, with %-codes decoded, without leading folders, in "),
+        (
+            "data\\My%20Photo.JPG",
+            "my photo.jpg",
+            "with / for \\, with %-codes decoded, without leading folders, in another case or Unicode form",
+        ),
     ],
 )
 def test_a_name_is_read_where_one_file_is_possible(images, name, file, how):
@@ -78,7 +88,7 @@ def test_a_name_is_read_where_one_file_is_possible(images, name, file, how):
     assert read.relative(folder) == ["other.jpg", file]
     assert read.faults == []
     (note,) = read.notes
-    assert note.startswith(f"data.train_images: 1 name is read {how}")
+    assert note.startswith(f"data.train_images: 1 name is read {how}: ")
     assert note.isprintable()
 
 
@@ -100,6 +110,29 @@ def test_names_that_files_have_are_not_read_in_another_way(images):
     assert read.places[-2:] == (folder / "1.jpg", folder / "img" / ".." / "a.jpg")
 
 
+def test_places_outside_of_the_folder_are_read_in_another_case_or_with_their_suffix(images, tmp_path):
+    folder = images()
+    (tmp_path / "other").mkdir()
+    for name in ("a.jpg", "b.png"):
+        (tmp_path / "other" / name).touch()
+    read = Read([str(tmp_path / "other" / "A.JPG"), "../other/b"], folder)
+    assert read.places == (tmp_path / "other" / "a.jpg", folder / ".." / "other" / "b.png")
+    assert read.faults == []
+    assert len(read.notes) == 2
+
+
+def test_a_name_that_is_there_is_preferred_to_those_spelt_alike(images):
+    folder = images("A.jpg", "a.jpg", "1/b.jpg", "x/b.jpg", "X/b.jpg", "X/c.jpg")
+    read = Read(["img/A.jpg", "img\\a.jpg", "y/x/b.jpg"], folder)
+    assert (read.relative(folder), read.faults) == (["A.jpg", "a.jpg", "x/b.jpg"], [])
+
+
+def test_a_name_with_a_suffix_is_not_the_beginning_of_another_one(images):
+    read = Read(["a.jpg"], images("a.jpg.webp", "a.png"))
+    assert read.notes == []
+    assert len(read.faults) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "files", "doubt"),
     [
@@ -115,6 +148,15 @@ def test_a_name_with_two_possible_files_is_a_fault_that_shows_them(images, name,
     assert fault.startswith("data.train_images: 1 of 1 images are not in ")
     assert fault.endswith(f": {Path(name).name!r}; {doubt}")
     assert read.notes == []
+
+
+def test_two_paths_of_one_file_are_one_reading(images, monkeypatch):
+    folder = images("a.jpg")
+    (folder / "same").symlink_to(folder)
+    monkeypatch.chdir(folder.parent)
+    read = Read([str(folder / "A.JPG")], "images")
+    assert (read.faults, read.places[0].samefile(folder / "a.jpg")) == ([], True)
+    assert Read(["x/same/a.jpg"], folder).faults == []
 
 
 def test_the_path_in_label_studio_is_preferred_to_its_end(images):

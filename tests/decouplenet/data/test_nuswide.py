@@ -233,3 +233,16 @@ def test_numbers_of_a_set_with_other_concepts():
 def test_a_few_rows_with_concepts_between_blanks(notes_of):
     images, _ = notes_of([("1.jpg", ["person", "sky"])])
     assert images.targets.sum() == 2
+
+
+def test_what_the_reader_of_tables_says_is_passed_on(official):
+    notes, file = [], official / "nus.csv"
+    file.write_text("filepath,label\nactor/4.jpg,person|night time\nzoo/5.jpg,sky\n")
+    with pytest.raises(InputError, match=r"'night time' \(1 image\) is not one of the classes of NUS-WIDE"):
+        read_nuswide(file, official / "images", test=True, key="data.val")
+    file.write_text("filepath,label\nactor/4.jpg,person|sky\nzoo/5.jpg,sky\n")
+    read_nuswide(file, official / "images", test=True, key="data.val", reporter=Reporter(note=notes.append))
+    assert "labels in 'label' are separated by '|': 'person|sky' is 'person', 'sky'" in notes[0]
+    file.write_text("filepath,label\nactor/gone.jpg,sky\n")
+    with pytest.raises(InputError, match=r"1 of 1 images are not in .*'gone\.jpg'"):
+        read_nuswide(file, official / "images", test=True, key="data.val")

@@ -290,9 +290,10 @@ def test_a_bomb_of_entities_is_a_fault(folder):
 def test_encodings_of_xml_files(folder, declared, encoding, is_noted):
     name = "猫" if encoding in ("gbk", "shift_jis") else "é"
     text = f'<?xml version="1.0" encoding="{declared}"?>\n<annotation><object><name>{name}</name></object></annotation>'
-    read = Read(folder({"1.xml": text.encode(encoding), "2.xml": DOG}, ["1.jpg", "2.jpg"]))
-    assert read.faults == []
-    assert read.labels == {"1.jpg": {name}, "2.jpg": {"dog"}}
+    for end in ("", " "):  # UTF-8 of an even length may look like UTF-16
+        read = Read(folder({"1.xml": (text + end).encode(encoding), "2.xml": DOG}, ["1.jpg", "2.jpg"]))
+        assert read.faults == []
+        assert read.labels == {"1.jpg": {name}, "2.jpg": {"dog"}}
     expected = f"1 XML file is not in the encoding '{declared}' that the first line declares, and is read as Unicode: "
     assert [expected in note and note.endswith("1.xml") for note in read.notes] == [True] * is_noted
 
@@ -354,6 +355,12 @@ def test_an_id_of_an_image_without_an_xml_file_is_no_list_of_a_class(folder):
     assert read.labels == {"1.jpg": {"dog"}}
 
 
+def test_an_id_that_looks_like_a_flag_is_no_list_of_a_class(folder):
+    annotations = folder({"2.xml": DOG}, ["2.jpg"])
+    read = Read(write_list(annotations, "1\n2\n"))
+    assert read.faults == [f"data.train_annotations: {annotations}/1.xml: cannot be read (No such file or directory)"]
+
+
 def test_lines_with_two_possible_files_are_faults(folder):
     annotations = folder({"a.xml": CAT, "A.xml": DOG, "b.xml": DOG}, ["a.jpg", "A.jpg", "b.jpg"])
     file = write_list(annotations, "x/a.jpg\nb\nB\n")
@@ -392,6 +399,28 @@ def test_a_filename_that_contradicts_the_name_of_the_xml_file_is_a_fault(folder)
     ]
     read = Read(folder({}, []), "s3://b/photos")  # what is at an address is not known
     assert (read.faults, read.images.paths[0]) == ([], "s3://b/photos/2.jpg")
+
+
+def test_filenames_that_contradict_nothing(folder):
+    files = {"a.xml": f"<filename>A.jpg</filename>{CAT}", "b.xml": f"<filename>b.jpg</filename>{DOG}"}
+    read = Read(folder(files, ["A.jpg", "b.jpg", "b.png", "IMG_1.jpg"]))
+    assert (read.labels, read.faults) == ({"A.jpg": {"cat"}, "b.jpg": {"dog"}}, [])
+    read = Read(folder({"c.xml": f"<filename>IMG_1.jpg</filename>{DOG}"}, []))
+    assert (len(read.labels), read.faults) == (3, [])
+
+
+def test_xml_files_in_subfolders(folder):
+    annotations = folder({}, ["x/1.JPEG", "x/2.JPEG", "2.JPEG"])
+    (annotations / "x").mkdir()
+    folder({f"x/{i}.xml": f"<filename>{i}</filename>{CAT}" for i in (1, 2)}, [])
+    read = Read(write_list(annotations, "x/1\n"))
+    assert [str(path.relative_to(annotations.parent)) for path in read.images.paths] == ["JPEGImages/x/1.JPEG"]
+    assert read.faults == []
+    (fault,) = Read(write_list(annotations, "x/2\n")).faults
+    assert "'2' may be 'x/2.JPEG' or '2.JPEG'" in fault
+    folder({"x/2.xml": f"<filename>2.JPEG</filename>{CAT}"}, [])
+    (fault,) = Read(write_list(annotations, "x/2\n")).faults
+    assert "'x/2.xml' has <filename> '2.JPEG', beside '2.JPEG'; correct or remove" in fault
 
 
 def test_images_without_a_filename(folder):
