@@ -5,11 +5,11 @@
 Small photos are written in each format that Pillow can write here, in several modes and compressions; small files of
 the formats that it can only read are built by hand (`benchmarks/rare_images.py`). Each case takes one of them and
 damages it: cuts it, changes bytes, bits or numbers, moves, repeats or removes blocks. Then it calls
-`decouplenet.data.decoding.decode`. Any end but a result or an `InputError` of one line is a failure, also a crash of
-the process and more than 20 seconds. The cases run in one other process of limited memory, which is started again after
+`decouplenet.data.images.decoding.decode`. Any end but a result or an `InputError` of one line is a failure, also a
+crash of the process and more than 20 seconds. The cases run in one other process of limited memory, which is started again after
 a crash. A case depends on the seed and its number alone.
 
-The table has a row per format. The exit code is 1 if there was a failure. 20,000 files take about a minute.
+The table has one row per format. The exit code is 1 if there was a failure. 20,000 files take about a minute.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.rare_images import rare_images
-from decouplenet.data.compat import can_open_heif
-from decouplenet.data.decoding import Decoding, decode
+from decouplenet.data.images.compat import can_open_heif
+from decouplenet.data.images.decoding import Decoding, decode
 from decouplenet.errors import InputError
 
 PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "coco-mini" / "images"

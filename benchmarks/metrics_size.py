@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decouplenet.command_line import CommandParser, flag, run
-from decouplenet.data.nuswide import read_nuswide
+from decouplenet.data.annotations.nuswide import read_nuswide
 from decouplenet.data.reporter import Reporter
 from decouplenet.metrics import multilabel_metrics
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from decouplenet.data.decoding import as_rgb
+from decouplenet.data.images.decoding import as_rgb
 
 COLOURS = ((0, 0, 143), (0, 80, 255), (0, 220, 255), (255, 230, 0), (255, 40, 0), (140, 0, 0))
 """RGB colours from the lowest to the highest value."""

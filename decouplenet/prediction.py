@@ -84,7 +84,7 @@ def predict_all(
 
 def _read(checkpoint: Checkpoint, place: str, *, keep: bool) -> _Read | InputError:
     """A photo's pixels, and the photo itself if it is to be kept; or why it cannot be read."""
-    from decouplenet.data.decoding import Decoding, decode_square, open_photo
+    from decouplenet.data.images.decoding import Decoding, decode_square, open_photo
     from decouplenet.data.places import place_of, read_bytes, shown
 
     photo = place_of(place, None)

@@ -1,1 +1,1 @@
-"""Images and labels: one module per label format, all read into an `ImageSet`; decoded pixels; batches."""
+"""Images and labels: every format is read into an `ImageSet`; decoded pixels; batches; the check of a data set."""

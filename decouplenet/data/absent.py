@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from decouplenet.config import Config, DataConfig
-from decouplenet.data.formats import BUILT_IN
+from decouplenet.data.formats import BUILT_IN, FORMAT_MISSING
 from decouplenet.data.places import is_address, shown
 from decouplenet.errors import InputError
 
@@ -37,6 +37,9 @@ def absent_data(config: DataConfig) -> AbsentData:
     Args:
         config: the config of the data. Nothing is known of the format of an extension, so no place of it is absent.
     """
+    if config.format == "synthetic" and config.train_annotations:
+        problem, advice = FORMAT_MISSING.split("; ")
+        return AbsentData([AbsentPlace(problem, advice)], [])
     if config.format not in BUILT_IN or config.format == "synthetic":
         return AbsentData([], [])
     splits = ["train", *(split for split in ("val", "test") if getattr(config, f"{split}_annotations"))]

@@ -16,8 +16,8 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from decouplenet.atomic_files import replace_file
-from decouplenet.data.decoding import AS_USUAL, Decoding, decode_square, unreadable
 from decouplenet.data.image_set import ImageSet
+from decouplenet.data.images.decoding import AS_USUAL, Decoding, decode_square, unreadable
 from decouplenet.data.places import Inside, Place, is_address, shown
 from decouplenet.data.whole_file import is_complete, new_file
 from decouplenet.errors import InputError

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from decouplenet.config import DataConfig
+from decouplenet.data.annotations.coco import boxes_outside
 from decouplenet.data.cache import Progress
-from decouplenet.data.coco import boxes_outside
 from decouplenet.data.formats import load_splits
 from decouplenet.data.image_check import CheckedImages, check_images
 from decouplenet.data.image_set import ImageSet

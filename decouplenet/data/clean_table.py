@@ -12,7 +12,7 @@ from typing import NamedTuple
 from decouplenet.atomic_files import replace_file
 from decouplenet.data.image_set import ImageSet
 from decouplenet.data.places import Place, is_address
-from decouplenet.data.table_columns import UNKNOWN_LABELS
+from decouplenet.data.tables.columns import UNKNOWN_LABELS
 from decouplenet.errors import InputError
 
 SEPARATORS = ("|", ";", ",", "\t")

@@ -8,17 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from decouplenet.config import DataConfig
-from decouplenet.data.classes import Classes, fit_classes, read_classes
+from decouplenet.data.class_file import Classes, read_classes
+from decouplenet.data.classes import fit_classes
 from decouplenet.data.holdout import stratified_parts
 from decouplenet.data.image_set import ImageSet
 from decouplenet.data.places import shown
 from decouplenet.data.reporter import STRICT, Reporter, counted
-from decouplenet.data.table import Table
-from decouplenet.data.table_columns import Columns
+from decouplenet.data.tables.columns import Columns
+from decouplenet.data.tables.table import Table
 from decouplenet.errors import InputError
 from decouplenet.extensions import FORMATS
 
 TRAIN, VAL, TEST = "train", "val", "test"
+FORMAT_MISSING = "data.train_annotations: given, but data.format is synthetic; set it to coco, nuswide, voc or table"
 
 
 class Splits(NamedTuple):
@@ -82,7 +84,10 @@ def load_splits(
         splits = Splits(sets[TRAIN], sets.get(VAL), sets.get(TEST))
     else:
         splits = _checked(config.format, FORMATS.call(config.format, config, reporter.fault))
+    had_labels = bool(splits.train.targets.any())
     splits = _with_same_classes(splits, classes, reporter)
+    if had_labels and not splits.train.targets.any():
+        reporter.fault("data.classes: no label is left in any training image; name the classes as the labels do")
     if config.drop_unlabelled:
         splits = Splits(_labelled(splits.train), *[images and _labelled(images) for images in splits[1:]])
     train, val, test_set = splits
@@ -163,7 +168,7 @@ def _require(config: DataConfig) -> None:
 
 
 def _coco(config: DataConfig, split: str, reporter: Reporter) -> ImageSet:
-    from decouplenet.data.coco import read_coco
+    from decouplenet.data.annotations.coco import read_coco
 
     annotations, images = _places(config, split)
     key = f"data.{split}"
@@ -171,7 +176,7 @@ def _coco(config: DataConfig, split: str, reporter: Reporter) -> ImageSet:
 
 
 def _nuswide(config: DataConfig, split: str, reporter: Reporter) -> ImageSet:
-    from decouplenet.data.nuswide import read_nuswide
+    from decouplenet.data.annotations.nuswide import read_nuswide
 
     annotations, images = _places(config, split)
     columns, suffix = Columns.of(config), config.suffix
@@ -182,7 +187,7 @@ def _nuswide(config: DataConfig, split: str, reporter: Reporter) -> ImageSet:
 
 
 def _voc(config: DataConfig, split: str, reporter: Reporter) -> ImageSet:
-    from decouplenet.data.voc import read_voc
+    from decouplenet.data.annotations.voc import read_voc
 
     annotations, images = _places(config, split)
     options: dict[str, Any] = {"difficult": config.difficult, "suffix": config.suffix, "reporter": reporter}
@@ -251,9 +256,11 @@ def _table(
 def _synthetic(
     config: DataConfig, wanted: Collection[str], classes: Classes | None, reporter: Reporter
 ) -> dict[str, ImageSet]:
-    from decouplenet.data.coco import read_coco
+    from decouplenet.data.annotations.coco import read_coco
     from decouplenet.data.synthetic import ensure_scenes
 
+    if config.train_annotations:
+        raise InputError(FORMAT_MISSING)
     folder = ensure_scenes(config.cache, config.synthetic_images, config.synthetic_seed)
     return {
         split: read_coco(

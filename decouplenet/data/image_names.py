@@ -56,7 +56,7 @@ def image_places(
         reporter: gets faults and notes.
         stems: N other names without suffix, those of VOC's XML files, for names that no file has; may be empty.
     """
-    end = f".{suffix.lstrip('.')}" if suffix else ""
+    end = suffix_of(suffix)
     at_address = folder is not None and is_address(folder)
     root = Path(folder or "").expanduser()
     finder = Finder(str(folder if at_address else root))  # at an address, it finds only absolute paths
@@ -87,6 +87,11 @@ def image_places(
     for i, path in readings.paths.items():
         places[i] = Path(path)
     return tuple(places)
+
+
+def suffix_of(suffix: str | None) -> str:
+    """`data.suffix` as it stands behind a name: `jpg` and `.jpg` are the same, `_green.png` stays. Empty if none."""
+    return "" if not suffix else suffix if "." in suffix else f".{suffix}"
 
 
 def other_readings(
@@ -134,8 +139,8 @@ def _refuse_shared(
     for i, path in list(readings.paths.items()):
         if len(owners[path]) > 1:
             first, second, *_ = owners[path].values()
-            one, other, file = _quoted(names[first], names[second], _relative(path, finder))
-            readings.doubts[i] = f"{one} and {other} would both be read as {file}"
+            first_name, second_name, file = _quoted(names[first], names[second], _relative(path, finder))
+            readings.doubts[i] = f"{first_name} and {second_name} would both be read as {file}"
             del readings.paths[i], readings.labels[i]
 
 

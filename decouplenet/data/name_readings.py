@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -22,6 +23,9 @@ STUDIO = "as paths of Label Studio"
 FOLDERS = "without leading folders"
 SPELLING = "in another case or Unicode form"
 SUFFIX = "with the suffix of the file"
+MAX_FILES = 1_000_000
+"""Maximum number of files among which a name is looked for. More take too long to list."""
+SUBFOLDER = "in a folder of the image folder"
 
 
 class _Change(NamedTuple):
@@ -41,8 +45,8 @@ CHANGES = (
 
 def label_studio_path(name: str) -> str | None:
     """The path in an address of Label Studio; None for any other name."""
-    found = LABEL_STUDIO.search(name)
-    return unquote(found[1]).lstrip("/") if found else None
+    match = LABEL_STUDIO.search(name)
+    return unquote(match[1]).lstrip("/") if match else None
 
 
 def has_image_suffix(name: str) -> bool:
@@ -59,11 +63,11 @@ def split_suffix(name: str) -> tuple[str, str]:
 def spellings(name: str) -> dict[str, tuple[str, ...]]:
     """The texts that a name may stand for, itself first, and what is changed for each."""
     path = label_studio_path(name)
-    found: dict[str, tuple[str, ...]] = {name: ()} if path is None else {path: (STUDIO,)}
+    texts: dict[str, tuple[str, ...]] = {name: ()} if path is None else {path: (STUDIO,)}
     for change in CHANGES:
-        for text, labels in list(found.items()):
-            found.setdefault(change.apply(text), (*labels, change.label))
-    return found
+        for text, labels in list(texts.items()):
+            texts.setdefault(change.apply(text), (*labels, change.label))
+    return texts
 
 
 class Listing:
@@ -136,19 +140,29 @@ class Finder:
         path = label_studio_path(name)
         if path is not None and self.exists(self.path(path)):
             return {self.path(path): (STUDIO,)}
-        found: dict[str, tuple[str, ...]] = {}
+        paths: dict[str, tuple[str, ...]] = {}
         for text, labels in spellings(name).items():
             absolute = text.startswith("/")
             parts = [part for part in text.split("/") if part not in ("", ".")]
             if parts and (absolute or ".." in parts):
                 folder = "/".join([self.root * (not absolute), *parts[:-1]])
                 for file in self._files(folder, parts[-1:]):
-                    found.setdefault(file, labels + _respelt(file, parts[-1]))
+                    paths.setdefault(file, labels + _respelt(file, parts[-1]))
             for start in range(len(parts)):
                 shorter = (FOLDERS,) if start or absolute else ()
                 for file in self._files(self.root, parts[start:]):
-                    found.setdefault(file, labels + shorter + _respelt(file, "/".join(parts[start:])))
-        return found
+                    paths.setdefault(file, labels + shorter + _respelt(file, "/".join(parts[start:])))
+        if not paths and not name.startswith("/"):
+            for path in self._everywhere.get(name.replace("\\", "/").rpartition("/")[2], ()):
+                paths[path] = (SUBFOLDER,)
+        return paths
+
+    @cached_property
+    def _everywhere(self) -> dict[str, list[str]]:
+        """The files in all folders of the root, by name. They are read only if a file is found in no other way."""
+        files = ((name, f"{folder}/{name}") for folder, _, names in os.walk(self.root or "/") for name in names)
+        listed = list(islice(files, MAX_FILES + 1))
+        return _grouped(iter(listed)) if len(listed) <= MAX_FILES else {}
 
     def _files(self, folder: str, parts: Sequence[str]) -> Iterator[str]:
         """The files in a folder with a path, or one that is spelt alike."""
@@ -160,7 +174,7 @@ class Finder:
 
 
 def _respelt(path: str, name: str) -> tuple[str, ...]:
-    """What is changed from a name to the end of the path that was found for it."""
+    """What is changed from a name to the end of the path that was paths for it."""
     if path.endswith(f"/{name}"):
         return ()
     stem = split_suffix(path)[0]

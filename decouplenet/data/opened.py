@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from decouplenet.config import DataConfig
 from decouplenet.data.cache import Pixels, Progress, open_pixels
-from decouplenet.data.decoding import Decoding
 from decouplenet.data.formats import load_image_sets
 from decouplenet.data.image_set import ImageSet
+from decouplenet.data.images.decoding import Decoding
 from decouplenet.errors import InputError
 
 

@@ -197,7 +197,7 @@ def test_labels_at_an_address_that_only_the_cluster_can_read(plan, monkeypatch, 
     def refuse(place):
         raise OSError("access denied")
 
-    module = {"coco": "coco_file", "table": "text_table"}[data_format]
+    module = {"coco": "annotations.coco_file", "table": "tables.text"}[data_format]
     monkeypatch.setattr(f"decouplenet.data.{module}.read_bytes", refuse)
     flags = flags_of(data_format, f"s3://bucket/labels.{ending}", "s3://bucket/images")
     code, lines, errors = plan(*flags, *(AWS if on_cluster else []))

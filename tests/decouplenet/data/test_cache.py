@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from decouplenet.data import cache as cache_module
-from decouplenet.data import decoding as decoding_module
 from decouplenet.data.cache import MIN_ADDRESS_THREADS, open_pixels
-from decouplenet.data.decoding import decode_square
 from decouplenet.data.image_set import ImageSet
+from decouplenet.data.images import decoding as decoding_module
+from decouplenet.data.images.decoding import decode_square
 from decouplenet.errors import InputError
 
 

@@ -5,29 +5,75 @@ import json
 import pytest
 
 from decouplenet.config import DataConfig
-from decouplenet.data.classes import read_classes
+from decouplenet.data.class_file import read_classes
 from decouplenet.data.formats import load_image_sets
 from decouplenet.data.reporter import Reporter
 from decouplenet.errors import InputError
+
+NUMBERED = {"0": "cat", "1": "dog"}
+FROM_ONE = {"1": "cat", "2": "traffic light"}
 
 
 @pytest.mark.parametrize(
     ("content", "names", "codes"),
     [
         ("cat\ntraffic light\n", ("cat", "traffic light"), {}),
-        ('["cat", "traffic light"]', ("cat", "traffic light"), {}),
-        ("cat,0\ndog,1\n", ("cat", "dog"), {}),
-        ("1,dog\n0,cat\n", ("cat", "dog"), {}),
-        ("0 cat\n1 traffic light\n", ("cat", "traffic light"), {}),
-        ("1: cat\n2: dog\n", ("cat", "dog"), {}),
-        ("/m/1,Cat\n/m/2,Dog\n", ("Cat", "Dog"), {"/m/1": "Cat", "/m/2": "Dog"}),
+        ("name\ncat\ndog\n", ("cat", "dog"), {}),
+        ("# my classes\ncat\n\ndog\n", ("cat", "dog"), {}),
+        ('"cat"\n"land, with trees"\n', ("cat", "land, with trees"), {}),
+        ("land, with trees\nsea, or lake\ncity\n", ("land, with trees", "sea, or lake", "city"), {}),
         ("7 up\nred cat\n", ("7 up", "red cat"), {}),
+        ('["cat", "traffic light"]', ("cat", "traffic light"), {}),
+        ('{"0": "cat", "1": "dog"}', ("cat", "dog"), NUMBERED),
+        ('{\n  "dog": 1,\n  "cat": 0\n}', ("cat", "dog"), NUMBERED),
+        ('[{"id": 2, "name": "traffic light"}, {"id": 1, "name": "cat"}]', ("cat", "traffic light"), FROM_ONE),
+        ('{"names": ["cat", "dog"], "nc": 2}', ("cat", "dog"), {}),
+        ("cat,0\ndog,1\n", ("cat", "dog"), NUMBERED),
+        ("1,dog\n0,cat\n", ("cat", "dog"), NUMBERED),
+        ("class_id;class_name\n0;cat\n1;dog\n", ("cat", "dog"), NUMBERED),
+        (
+            'attribute_id,attribute_name\n0,cat\n1,"men, seated"\n',
+            ("cat", "men, seated"),
+            {"0": "cat", "1": "men, seated"},
+        ),
+        ("0 cat\n1 dog\n", ("cat", "dog"), NUMBERED),
+        ("2: traffic light\n1: cat\n", ("cat", "traffic light"), FROM_ONE),
+        ("/m/1,Cat\n/m/2,Dog\n", ("Cat", "Dog"), {"/m/1": "Cat", "/m/2": "Dog"}),
+        ("LabelName,DisplayName\n/m/1,Cat\n", ("Cat",), {"/m/1": "Cat"}),
     ],
 )
 def test_a_file_of_classes(tmp_path, content, names, codes):
     (tmp_path / "names.txt").write_text(content)
     classes = read_classes(str(tmp_path / "names.txt"))
     assert (classes.names, dict(classes.codes)) == (names, codes)
+
+
+@pytest.mark.parametrize("content", ['item {\n  id: 1\n  name: "cat"\n}\n', '{"cat": {"id": 1}}', '[["cat"]]', "{1: ["])
+def test_a_file_in_another_form_is_refused(tmp_path, content):
+    (tmp_path / "names.txt").write_text(content)
+    with pytest.raises(InputError, match=r"names\.txt' is .*; give one name per line, a number or code and a name"):
+        read_classes(str(tmp_path / "names.txt"))
+
+
+def test_a_yaml_file_of_classes(tmp_path):
+    (tmp_path / "data.yaml").write_text("path: x\nnames:\n  0: cat\n  1: dog\n")
+    assert read_classes(str(tmp_path / "data.yaml")).names == ("cat", "dog")
+    (tmp_path / "list.yaml").write_text("- cat\n- traffic light\n")
+    assert read_classes(str(tmp_path / "list.yaml")).names == ("cat", "traffic light")
+
+
+def test_the_numbers_of_the_file_are_those_of_the_labels(read_csv, tmp_path):
+    (tmp_path / "names.txt").write_text("1,cat\n2,dog\n4,traffic light\n7,sea\n")
+    text = "path,labels\n1.jpg,1|4\n2.jpg,2\n"
+    read = read_csv(text, classes=str(tmp_path / "names.txt"))
+    assert read.labels == {"1": ["cat", "traffic light"], "2": ["dog"]}
+    with pytest.raises(InputError, match="the label 3 is not one of the numbers of data.classes"):
+        read_csv("path,labels\n1.jpg,1|3\n2.jpg,2\n", classes=str(tmp_path / "names.txt"))
+
+
+def test_classes_that_no_label_has_are_refused(read_csv):
+    read = read_csv("path,cat,dog\n1.jpg,1,0\n2.jpg,0,1\n", classes=["Katze", "Hund"])
+    assert any("no label is left in any training image" in fault for fault in read.faults)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from decouplenet.data import name_readings
 from decouplenet.data.image_names import image_places
+from decouplenet.data.name_readings import has_image_suffix, split_suffix
 from decouplenet.data.reporter import Reporter
 
 NFC, NFD = "caf\u00e9.jpg", "cafe\u0301.jpg"
@@ -242,6 +243,13 @@ def test_the_nearest_file_is_shown(images):
     assert fault.endswith("/gone': 'zebr.jpg'; the nearest file to 'zebr.jpg' is 'zebra.jpg'")
 
 
+def test_suffixes_of_names():
+    assert split_suffix("a/b.c.JPG") == ("a/b.c", ".JPG")
+    assert split_suffix("a.b/c") == ("a.b/c", "")
+    assert split_suffix(".jpg") == (".jpg", "")
+    assert [has_image_suffix(name) for name in ("a.JPG", "a.v2", "a", "x.jpg/a", ".jpg")] == [True] + [False] * 4
+
+
 def test_each_folder_is_listed_once(images, monkeypatch):
     folder = images(*(f"{part}/{i}.jpg" for part in "ab" for i in range(50)), "x.jpg")
     listed = []
@@ -263,3 +271,21 @@ def test_any_name_is_a_file_that_is_there_or_in_a_fault(images, names):
     read_as = {str(place) for place in files if place not in missing}
     assert all(os.path.realpath(path).startswith(str(folder.resolve().parent)) for path in read_as)
     assert all(unicodedata.is_normalized("NFC", note) for note in read.notes)
+
+
+def test_a_name_alone_may_be_in_any_folder_if_only_one_has_it(tmp_path):
+    for name in ("images_001/images/a.png", "images_002/images/b.png", "images_002/images/c.png", "other/c.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    faults, notes = [], []
+    places = image_places(
+        ["a.png", "b.png"], tmp_path, key="data.train", suffix=None, reporter=Reporter(faults.append, notes.append)
+    )
+    assert [str(place.relative_to(tmp_path)) for place in places] == [
+        "images_001/images/a.png",
+        "images_002/images/b.png",
+    ]
+    assert faults == []
+    assert "2 names are read in a folder of the image folder: 'a.png' is read as 'images_001/images/a.png'" in notes[0]
+    image_places(["c.png"], tmp_path, key="data.train", suffix=None, reporter=Reporter(faults.append, notes.append))
+    assert "'c.png' may be 'images_002/images/c.png' or 'other/c.png'" in faults[0]

@@ -5,7 +5,7 @@ import pytest
 
 from decouplenet.config import DataConfig
 from decouplenet.data import cache as cache_module
-from decouplenet.data.decoding import decode_square
+from decouplenet.data.images.decoding import decode_square
 from decouplenet.data.opened import open_data
 from decouplenet.errors import InputError
 

@@ -1,0 +1,1 @@
+"""Label formats with files of their own: COCO, VOC, NUS-WIDE."""

@@ -1,0 +1,1 @@
+"""Tables of images and labels: their files, their columns, and what the labels in them mean."""
