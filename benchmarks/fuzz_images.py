@@ -6,8 +6,8 @@ Small photos are written in each format that Pillow can write here, in several m
 the formats that it can only read are built by hand (`benchmarks/rare_images.py`). Each case takes one of them and
 damages it: cuts it, changes bytes, bits or numbers, moves, repeats or removes blocks. Then it calls
 `decouplenet.data.images.decoding.decode`. Any end but a result or an `InputError` of one line is a failure, also a
-crash of the process and more than 20 seconds. The cases run in one other process of limited memory, which is started again after
-a crash. A case depends on the seed and its number alone.
+crash of the process and more than 20 seconds. The cases run in one other process of limited memory, which is started
+again after a crash. A case depends on the seed and its number alone.
 
 The table has one row per format. The exit code is 1 if there was a failure. 20,000 files take about a minute.
 """

@@ -103,6 +103,8 @@ def _items(cell: str) -> list[Any] | None:
         ValueError: the text is a mapping, or a list that numpy has shortened.
     """
     text = cell.strip()
+    if not text.endswith(("]", "}", ")")):
+        return None
     if text == "set()":
         return []
     if container := CONTAINER.fullmatch(text):

@@ -8,6 +8,7 @@ from typing import Any
 
 from decouplenet.data.reporter import Reporter, counted
 from decouplenet.data.tables.cells import is_missing
+from decouplenet.data.tables.flags import distinct
 from decouplenet.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -80,7 +81,7 @@ def split_flags(columns: Mapping[str, Sequence[Any]]) -> list[str]:
 
 def are_splits(cells: Sequence[Any]) -> bool:
     """Whether a column can only be one of splits: all cells are usual words, for two splits at least."""
-    splits = {SPLIT_WORDS.get(_text(cell)) for cell in cells}
+    splits = {SPLIT_WORDS.get(_text(cell)) for cell in distinct(cells)}
     return None not in splits and len(splits) > 1
 
 
@@ -88,7 +89,7 @@ def _text(cell: Any) -> str:
     """A cell as the text that `data.splits` is compared with: 1, 1.0 and '1' are the same."""
     if is_missing(cell):
         return ""
-    text = str(cell).strip().lower()
+    text = " ".join(str(cell).lower().split())
     return text.removesuffix(".0")
 
 
