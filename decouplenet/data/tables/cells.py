@@ -126,7 +126,9 @@ def _items(cell: str) -> list[Any] | None:
             continue
         if isinstance(value, dict):
             return _of_mapping(value)
-        return list(value) if isinstance(value, (list, tuple, set)) else [value]
+        if isinstance(value, set):  # its order differs from process to process
+            return sorted(value, key=str)
+        return list(value) if isinstance(value, (list, tuple)) else [value]
     if text[0] != "(" and re.fullmatch(r"[-+\d.eE\s,]+", inside):  # numpy writes [1. 0.] without commas
         return re.split(r"[\s,]+", inside)
     parts = [part.strip() for part in inside.split(",")]

@@ -36,6 +36,8 @@ class Reading:
     """Names: the text between them; " " for any number of blanks, None if a cell is a single name."""
     meaning: FlagMeaning | None = None
     """Flags: what -1 and empty cells mean."""
+    first: int | None = None
+    """Numbers of classes: the number of the first class, 0 or 1."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def cell_labels(
         reading = Reading(separator or find_separator(cells))
     words = _words(cells, numbers, reading.separator, where, reporter)
     words = _without_missing(words, column, where, reporter)
-    words = _named(words, column, names, classes, where, reporter)
+    words, reading = _named(words, column, names, classes, reading, where, reporter)
     present_names = sorted({word for row in words for word in row})
     if not present_names:
         raise InputError(f"{where} has no label in any row; check data.label_column")
@@ -225,60 +227,80 @@ def _named(
     column: str,
     names: tuple[str, ...],
     classes: Classes | None,
+    reading: Reading,
     where: str,
     reporter: Reporter,
-) -> list[list[str]]:
-    """The labels with numbers and codes of classes replaced by their names.
+) -> tuple[list[list[str]], Reading]:
+    """The labels with numbers and codes of classes replaced by their names, and how they are read.
 
     Raises:
         InputError: numbers are out of range, or are flags or measurements.
     """
-    words_used = {word for row in words for word in row}
+    distinct_words = {word for row in words for word in row}
     codes = dict(classes.codes) if classes else {}
-    if words_used and names and not words_used & set(names):
-        if all(word.removesuffix(".0").isdecimal() for word in words_used):
-            codes = _numbers(words_used, names, codes, where, reporter)
-    elif words_used and {flag_word(word) for word in words_used} <= NUMBERS:
+    if _are_numbers(distinct_words, names):
+        if not codes:
+            reading = replace(reading, first=_first_number(distinct_words, names, reading, where, reporter))
+            codes = {str(i): name for i, name in enumerate(names, start=reading.first or 0)}
+        codes = _names_of_numbers(distinct_words, codes, where)
+    elif not names or not distinct_words & set(names):
+        _check_words(distinct_words, column, names, where, reporter)
+    return [[codes.get(word, word) for word in row] for row in words], reading
+
+
+def _are_numbers(words: set[str], names: Sequence[str]) -> bool:
+    """Whether labels are numbers that stand for names."""
+    if not words or not names or words & set(names):
+        return False
+    return all(word.removesuffix(".0").isdecimal() for word in words)
+
+
+def _first_number(words: set[str], names: Sequence[str], reading: Reading, where: str, reporter: Reporter) -> int:
+    """The number of the first class: 0, or 1 if no other reading is possible. Another table's is kept."""
+    values = [int(word.removesuffix(".0")) for word in words]
+    first = reading.first
+    if first is None:
+        first = 1 if min(values) >= 1 and max(values) == len(names) else 0
+    if max(values) - first >= len(names):
         raise InputError(
-            f"{where}: the cells of '{column}' are only {' and '.join(sorted(words_used))}, so it is a column of flags "
-            f"or of numbers of classes; name the columns of flags with data.label_columns, such as [{column}], or the "
+            f"{where}: the label {max(values)} is out of range, because there are {len(names)} classes, counted from "
+            f"{first}; give all classes with data.classes"
+        )
+    reporter.note(f"{where}: labels are numbers of classes, counted from {first}: {first} is '{names[0]}'")
+    return first
+
+
+def _names_of_numbers(words: set[str], codes: Mapping[str, str], where: str) -> dict[str, str]:
+    """The name for each number.
+
+    Raises:
+        InputError: a number has no name.
+    """
+    values = {word: str(int(word.removesuffix(".0"))) for word in words}
+    if unknown := sorted(int(value) for value in values.values() if value not in codes):
+        raise InputError(f"{where}: the label {unknown[0]} is not one of the numbers of data.classes; give all classes")
+    return {word: codes[value] for word, value in values.items()}
+
+
+def _check_words(words: set[str], column: str, names: Sequence[str], where: str, reporter: Reporter) -> None:
+    """Refuse labels that are flags or measurements, and note numbers without names.
+
+    Raises:
+        InputError: the labels are no names of classes.
+    """
+    if words and {flag_word(word) for word in words} <= NUMBERS:
+        raise InputError(
+            f"{where}: the cells of '{column}' are only {' and '.join(sorted(words))}, so it is a column of flags or "
+            f"of numbers of classes; name the columns of flags with data.label_columns, such as [{column}], or the "
             "classes 0 and 1 with data.classes"
         )
-    elif words_used and not names and all(word.isdecimal() for word in words_used):
-        reporter.note(
-            f"{where}: the labels in '{column}' are numbers, such as {min(words_used)}; data.classes names them"
-        )
-    elif words_used and all(map(_is_number, words_used)):
+    if words and not names and all(word.isdecimal() for word in words):
+        reporter.note(f"{where}: the labels in '{column}' are numbers, such as {min(words)}; data.classes names them")
+    elif words and all(map(_is_number, words)):
         raise InputError(
-            f"{where}: the cells of '{column}' are numbers such as {min(words_used)}, and no classes; "
-            "name another column with data.label_column"
+            f"{where}: the cells of '{column}' are numbers such as {min(words)}, and no classes; name another column "
+            "with data.label_column"
         )
-    return [[codes.get(word, word) for word in row] for row in words]
-
-
-def _numbers(
-    distinct: set[str], names: tuple[str, ...], codes: Mapping[str, str], where: str, reporter: Reporter
-) -> dict[str, str]:
-    """The name for each number of a class, by the numbers that the file of the classes gives.
-
-    Where it gives none, numbers count from 0, or from 1 if no other reading is possible.
-    """
-    values = {word: int(word.removesuffix(".0")) for word in distinct}
-    if codes:
-        if unknown := sorted(value for value in values.values() if str(value) not in codes):
-            raise InputError(
-                f"{where}: the label {unknown[0]} is not one of the numbers of data.classes; give all classes"
-            )
-        return {word: codes[str(value)] for word, value in values.items()}
-    low, high = min(values.values()), max(values.values())
-    start = 1 if low >= 1 and high == len(names) else 0
-    if high - start >= len(names):
-        raise InputError(
-            f"{where}: the label {high} is out of range, because there are {len(names)} classes, counted from {start}; "
-            "give all classes with data.classes"
-        )
-    reporter.note(f"{where}: labels are numbers of classes, counted from {start}: {start} is '{names[0]}'")
-    return {word: names[value - start] for word, value in values.items()}
 
 
 def _is_number(word: str) -> bool:

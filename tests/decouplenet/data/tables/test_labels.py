@@ -110,6 +110,15 @@ def test_labels_that_are_numbers_take_their_names_from_the_classes(read_csv):
         read_csv("path,labels\n1.jpg,0.5\n2.jpg,0.25\n")
 
 
+def test_the_first_number_of_a_class_is_that_of_the_training_table(read_csv, tmp_path):
+    (tmp_path / "val.csv").write_text("path,labels\n3.jpg,1\n4.jpg,2\n")
+    keys = {"val_annotations": str(tmp_path / "val.csv"), "classes": ["a", "b", "c"]}
+    val = read_csv("path,labels\n1.jpg,3\n2.jpg,1\n", **keys).val
+    assert val.targets.tolist() == [[1, 0, 0], [0, 1, 0]]
+    val = read_csv("path,labels\n1.jpg,0\n2.jpg,1\n", **keys).val
+    assert val.targets.tolist() == [[0, 1, 0], [0, 0, 1]]
+
+
 OBJECTS = {
     "TensorFlow": "filename,width,height,class,xmin,ymin,xmax,ymax\n1.jpg,9,9,cow,1,1,5,5\n1.jpg,9,9,dog,1,1,5,5\n"
     "2.jpg,9,9,dog,1,1,5,5\n2.jpg,9,9,dog,2,2,5,5\n",
