@@ -30,7 +30,13 @@ TRUE, FALSE = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
 
 
 def assign_splits(
-    cells: Sequence[Any], column: str, mapping: Mapping[str, Any] | None, where: str, reporter: Reporter
+    cells: Sequence[Any],
+    column: str,
+    mapping: Mapping[str, Any] | None,
+    where: str,
+    reporter: Reporter,
+    *,
+    all_values: bool = True,
 ) -> list[str]:
     """The split of each row: train, val, test, or nothing for a row that `data.splits` leaves out.
 
@@ -40,6 +46,7 @@ def assign_splits(
         mapping: `data.splits`; None for the usual words.
         where: the table's name for messages.
         reporter: gets a note with what is left out.
+        all_values: whether each value that `data.splits` names must be in the column.
 
     Raises:
         InputError: a value is no usual word, or `data.splits` is wrong.
@@ -57,7 +64,7 @@ def assign_splits(
     if left_out := [text for text in sorted(counts) if text not in meaning]:
         listed = ", ".join(f"{text or 'empty'} ({counted(counts[text], 'row')})" for text in left_out)
         reporter.note(f"{where}: data.splits leaves out rows with {column} {listed}")
-    for text in meaning if mapping is not None else ():
+    for text in meaning if mapping is not None and all_values else ():
         if text not in counts:
             listed = ", ".join(sorted(counts))
             raise InputError(f"data.splits: no row of {where} has {column} {text or 'empty'}; it has {listed}")

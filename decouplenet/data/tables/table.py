@@ -27,6 +27,9 @@ from decouplenet.data.tables.labels import Labels, Reading, cell_labels, flag_la
 from decouplenet.data.tables.splits import assign_splits, split_flags
 from decouplenet.errors import InputError
 
+MAIN_KEY = "data.train"
+"""The key of the table that must have all that `data.splits` names. Tables for other splits may lack it."""
+
 
 class Table:
     """A table whose columns and labels are understood.
@@ -53,6 +56,7 @@ class Table:
         reading: Reading | None = None,
         reporter: Reporter = STRICT,
     ) -> None:
+        is_main = key == MAIN_KEY
         self._key, self._where = key, f"{key}_annotations: '{shown(source)}'"
         self._folder, self._columns = folder_of(source), columns
         rows = read_rows(source, self._where)
@@ -66,8 +70,10 @@ class Table:
         if len(roles.splits) > 1:
             split_cells = [split_flags(dict(zip(roles.splits, split_cells, strict=True)))]
         if split_cells and not all(map(_is_blank, split_cells[0])):
-            self._splits = assign_splits(split_cells[0], self._split_column, columns.splits, self._where, reporter)
-        elif columns.splits is not None:
+            self._splits = assign_splits(
+                split_cells[0], self._split_column, columns.splits, self._where, reporter, all_values=is_main
+            )
+        elif columns.splits is not None and is_main:
             raise InputError(f"data.splits: {self._where} has no column of splits; name it with data.split_column")
         if roles.label is None:
             names = roles.flags

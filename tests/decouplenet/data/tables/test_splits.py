@@ -69,6 +69,16 @@ def test_a_wrong_mapping_is_refused(read_csv, splits, message):
         read_csv(table("fold", "0", "1"), splits=splits)
 
 
+def test_a_mapping_need_not_fit_a_table_for_validation(read_csv, tmp_path):
+    (tmp_path / "val.csv").write_text("path,labels\n4.jpg,cat\n5.jpg,cat\n")
+    (tmp_path / "test.csv").write_text("path,labels,fold\n6.jpg,cat,9\n7.jpg,cat,0\n")
+    others = {f"{split}_annotations": str(tmp_path / f"{split}.csv") for split in ("val", "test")}
+    splits = {"train": [0, 1], "test": [9]}
+    text = table("fold", "0", "1", "9")
+    read = read_csv(text, splits=splits, **others)
+    assert [len(images) for images in (read.train, read.val, read.test)] == [2, 2, 1]
+
+
 def test_a_mapping_needs_a_column(read_csv):
     with pytest.raises(InputError, match=r"data.splits: .* has no column of splits"):
         read_csv("path,labels\n1.jpg,cat\n2.jpg,cat\n", splits={"train": [0]})
