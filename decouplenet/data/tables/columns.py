@@ -110,7 +110,8 @@ def find_roles(rows: Rows, columns: Columns, where: str, reporter: Reporter) -> 
     path = _path_column(rows, columns.path_column, where)
     chosen = () if columns.label_columns is None else _chosen(columns.label_columns, rows.names, path, where)
     label = None if chosen else _named(rows.names, columns.label_column, LABELS, "label_column", where)
-    splits = _split_columns(rows, columns.split_column, {path, label, *chosen}, where)
+    named = {name for name in chosen if name in _parts(columns.label_columns, rows.names)}  # not by a pattern
+    splits = _split_columns(rows, columns.split_column, {path, label, *named}, where)
     if chosen:
         if columns.label_column is not None:
             raise InputError("data.label_column and data.label_columns are both given; give one of them")
@@ -205,11 +206,17 @@ def _named(names: Sequence[str], wanted: str | None, usual: Sequence[str], optio
     return next((names[lower.index(name)] for name in usual if name in lower), None)
 
 
+def _parts(wanted: Sequence[str] | str | None, names: Sequence[str]) -> list[str]:
+    """The names and patterns of `data.label_columns`; a text may have several, with commas."""
+    if isinstance(wanted, str):
+        wanted = [wanted] if wanted in names else wanted.split(",")
+    return [str(part).strip() for part in wanted or ()]
+
+
 def _chosen(wanted: Sequence[str] | str, names: Sequence[str], path: str, where: str) -> tuple[str, ...]:
     """The columns that `data.label_columns` names, in the order of the table for a pattern."""
-    parts = list(wanted) if not isinstance(wanted, str) else [wanted] if wanted in names else wanted.split(",")
     chosen: list[str] = []
-    for part in (str(part).strip() for part in parts):
+    for part in _parts(wanted, names):
         after = AFTER.fullmatch(part)
         if part in names:
             fitting = [part]

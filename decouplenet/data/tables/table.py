@@ -20,10 +20,11 @@ from decouplenet.data.image_set import ImageSet
 from decouplenet.data.places import Inside, Place, Source, is_address, path_part, shown
 from decouplenet.data.reporter import STRICT, Reporter
 from decouplenet.data.tables.cells import is_missing
-from decouplenet.data.tables.columns import AS_USUAL, Columns, find_roles
+from decouplenet.data.tables.columns import AS_USUAL, Columns, Roles, find_roles
 from decouplenet.data.tables.files import read_rows
 from decouplenet.data.tables.flags import flag_word
 from decouplenet.data.tables.labels import Labels, Reading, cell_labels, flag_labels, with_unknown
+from decouplenet.data.tables.rows import Rows
 from decouplenet.data.tables.splits import assign_splits, split_flags
 from decouplenet.errors import InputError
 
@@ -56,7 +57,6 @@ class Table:
         reading: Reading | None = None,
         reporter: Reporter = STRICT,
     ) -> None:
-        is_main = key == MAIN_KEY
         self._key, self._where = key, f"{key}_annotations: '{shown(source)}'"
         self._folder, self._columns = folder_of(source), columns
         rows = read_rows(source, self._where)
@@ -65,38 +65,44 @@ class Table:
         roles = find_roles(rows, columns, self._where, reporter)
         self._numbers, self._paths = rows.numbers, rows.column(roles.path)
         self._split_column = ", ".join(roles.splits)
-        self._splits: list[str] = []
-        split_cells = [rows.column(name) for name in roles.splits]
-        if len(roles.splits) > 1:
-            split_cells = [split_flags(dict(zip(roles.splits, split_cells, strict=True)))]
-        if split_cells and not all(map(_is_blank, split_cells[0])):
-            self._splits = assign_splits(
-                split_cells[0], self._split_column, columns.splits, self._where, reporter, all_values=is_main
-            )
-        elif columns.splits is not None and is_main:
-            raise InputError(f"data.splits: {self._where} has no column of splits; name it with data.split_column")
-        if roles.label is None:
-            names = roles.flags
-            if rows.flags:
-                names = self._names_of_flags(len(rows.flags), classes, reporter)
-            cells_of_flags = [rows.column(name) for name in roles.flags]
-            self._labels = flag_labels(names, cells_of_flags, reading, self._where, reporter)
-        else:
-            self._labels = cell_labels(
-                roles.label,
-                rows.column(roles.label),
-                rows.numbers,
-                stated=rows.class_names.get(roles.label, ()),
-                classes=classes,
-                separator=columns.separator,
-                reading=reading,
-                where=self._where,
-                reporter=reporter,
-            )
+        self._splits = self._read_splits(rows, roles, reporter)
+        self._labels = self._read_labels(rows, roles, classes, reading, reporter)
         if roles.unknown is not None:
             self._labels = with_unknown(self._labels, rows.column(roles.unknown))
         if roles.confidence is not None:
             self._leave_out_absent(rows.column(roles.confidence), roles.confidence, reporter)
+
+    def _read_splits(self, rows: Rows, roles: Roles, reporter: Reporter) -> list[str]:
+        """The split of each row; empty if there is no split column."""
+        is_main, mapping = self._key == MAIN_KEY, self._columns.splits
+        cells = [rows.column(name) for name in roles.splits]
+        if len(cells) > 1:
+            cells = [split_flags(dict(zip(roles.splits, cells, strict=True)))]
+        if cells and not all(map(_is_blank, cells[0])):
+            return assign_splits(cells[0], self._split_column, mapping, self._where, reporter, all_values=is_main)
+        if mapping is not None and is_main:
+            raise InputError(f"data.splits: {self._where} has no column of splits; name it with data.split_column")
+        return []
+
+    def _read_labels(
+        self, rows: Rows, roles: Roles, classes: Classes | None, reading: Reading | None, reporter: Reporter
+    ) -> Labels:
+        """The labels of each row."""
+        if roles.label is None:
+            names = self._names_of_flags(len(rows.flags), classes, reporter) if rows.flags else roles.flags
+            cells = [rows.column(name) for name in roles.flags]
+            return flag_labels(names, cells, reading, self._where, reporter)
+        return cell_labels(
+            roles.label,
+            rows.column(roles.label),
+            rows.numbers,
+            stated=rows.class_names.get(roles.label, ()),
+            classes=classes,
+            separator=self._columns.separator,
+            reading=reading,
+            where=self._where,
+            reporter=reporter,
+        )
 
     @property
     def splits(self) -> Counter[str]:

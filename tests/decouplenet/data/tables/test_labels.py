@@ -33,6 +33,14 @@ def test_columns_of_flags_by_name_pattern_or_place(read_csv, columns, names):
     assert read.labels == {key: [name for name in value if name in names] for key, value in both.items()}
 
 
+def test_columns_after_another_may_have_the_splits_among_them(read_csv):
+    text = "path,age,cat,split,dog,is_test\n1.jpg,4,1,train,0,0\n2.jpg,5,0,train,1,0\n3.jpg,5,0,val,1,0\n"
+    read = read_csv(text, label_columns="after age", split_column="split")
+    assert (read.train.class_names, len(read.val)) == (("cat", "dog", "is_test"), 1)
+    read = read_csv(text.replace(",is_test", ",cow"), label_columns="after age")
+    assert (read.train.class_names, len(read.val)) == (("cat", "dog", "cow"), 1)
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
