@@ -187,11 +187,14 @@ def _nuswide(config: DataConfig, split: str, reporter: Reporter) -> ImageSet:
 
 
 def _voc(config: DataConfig, split: str, reporter: Reporter) -> ImageSet:
-    from decouplenet.data.annotations.voc import read_voc
+    from decouplenet.data.annotations.voc import CLASSES, read_voc
 
     annotations, images = _places(config, split)
     options: dict[str, Any] = {"difficult": config.difficult, "suffix": config.suffix, "reporter": reporter}
-    return read_voc(annotations, images, key=f"data.{split}", **options)
+    read = read_voc(annotations, images, key=f"data.{split}", **options)
+    if split == TRAIN and read.class_names == CLASSES and not read.targets.any(0).all():
+        reporter.note("train: the classes are VOC's 20, as all labels are among them; data.classes can name fewer")
+    return read
 
 
 def _places(config: DataConfig, split: str) -> tuple[Any, Any]:

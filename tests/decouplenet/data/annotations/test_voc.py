@@ -438,3 +438,14 @@ def test_xml_files_in_folders_of_the_folder_are_read(voc):
     (voc / "Annotations" / "000003.xml").rename(folder / "000003.xml")
     images = read_voc(voc / "Annotations", None, difficult="ignore", key="data.train")
     assert sorted(path.name for path in images.paths) == [f"00000{i}.jpg" for i in range(1, 5)]
+
+
+def test_that_the_classes_are_those_of_voc_is_noted(voc):
+    notes = []
+    config = DataConfig(format="voc", train_annotations=str(voc / "Annotations"), holdout=0.0)
+    train, _ = load_image_sets(config, Reporter(note=notes.append))
+    assert train.class_names == CLASSES
+    assert any("the classes are VOC's 20" in note for note in notes)
+    notes.clear()
+    config.classes = ["car", "dog", "person"]
+    assert load_image_sets(config, Reporter(note=notes.append))[0].class_names == ("car", "dog", "person")
