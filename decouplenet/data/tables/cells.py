@@ -105,10 +105,10 @@ def _items(cell: str) -> list[Any] | None:
     text = cell.strip()
     if not text.endswith(("]", "}", ")")):
         return None
-    if text == "set()":
-        return []
     if container := CONTAINER.fullmatch(text):
         text = re.sub(r",\s*dtype=.*$", "", container[1]).strip()
+        if not text:
+            return []
     text = NUMPY_NUMBER.sub(r"\1", text)
     if text[:1] not in PAIRS or text[-1:] != PAIRS[text[:1]]:
         return None

@@ -120,7 +120,10 @@ def find_roles(rows: Rows, columns: Columns, where: str, reporter: Reporter) -> 
     if label is None and len(others) == 1 and any(map(_is_word, rows.column(others[0]))):
         label = others[0]  # it can be nothing else
     if label is None or label == path:
-        return Roles(path, splits, None, _flag_columns(rows, path, others, where))
+        flags = _flag_columns(rows, path, others, where)
+        if not rows.flags:
+            reporter.note(f"{where}: each of the columns {examples(flags)} is a class")
+        return Roles(path, splits, None, flags)
     lower = {name.lower(): name for name in rows.names}
     if columns.label_column is None:
         _note_others(rows, label, others, where, reporter)

@@ -26,6 +26,7 @@ from decouplenet.data.tables.cells import find_separator, labels_in
         ('{cat,dog,"traffic light"}', ",", ["cat", "dog", "traffic light"]),
         ("{}", None, []),
         ("set()", None, []),
+        ("frozenset()", None, []),
         ("{'cat', 'dog'}", None, ["cat", "dog"]),
         ("frozenset({'cat'})", None, ["cat"]),
         ("array(['dog'], dtype=object)", None, ["dog"]),

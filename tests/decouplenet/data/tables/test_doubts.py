@@ -106,3 +106,9 @@ def test_a_suffix_may_be_more_than_an_extension(read_csv, tmp_path, photo):
     read = read_csv("Id,Target\nid1,16 0\nid2,16\n", suffix="_green.png", label_separator=" ")
     assert [path.name for path in read.train.paths] == ["id1_green.png", "id2_green.png"]
     assert read.faults == []
+
+
+def test_columns_that_are_taken_for_classes_are_noted(read_csv):
+    text = "path,width_ok,cat,dog\n1.jpg,1,1,0\n2.jpg,1,0,1\n"
+    assert read_csv(text).has_note("each of the columns width_ok, cat, dog is a class")
+    assert not read_csv(text, label_columns=["cat", "dog"]).has_note("is a class")
