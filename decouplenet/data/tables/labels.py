@@ -111,6 +111,7 @@ def cell_labels(
     stated: Sequence[str],
     classes: Classes | None,
     separator: str | None,
+    single: bool,
     reading: Reading | None,
     where: str,
     reporter: Reporter,
@@ -124,6 +125,7 @@ def cell_labels(
         stated: the names that the file states for the numbers of classes; may be empty.
         classes: `data.classes`.
         separator: `data.label_separator`.
+        single: whether each cell has one label, as the table has one row per label.
         reading: how another table is read like which this one is read; None to find out.
         where: the table's name for messages.
         reporter: gets faults and notes.
@@ -136,7 +138,7 @@ def cell_labels(
     if length > 2 or (length == 2 and not stated and len(names) in (0, 2)):  # two numbers may also be a list of classes
         return _vector_labels(column, cells, length, names, reading, where, reporter)
     if reading is None or reading.meaning is not None:
-        reading = Reading(separator or find_separator(cells))
+        reading = Reading(separator or (None if single or _are_names(cells, names) else find_separator(cells)))
     words = _words(cells, numbers, reading.separator, where, reporter)
     words = _without_missing(words, column, where, reporter)
     words, reading = _named(words, column, names, classes, reading, where, reporter)
@@ -160,6 +162,17 @@ def with_unknown(labels: Labels, cells: Sequence[Any]) -> Labels:
     words = [[] if not isinstance(cell, str) else [cell] if sign is None else cell.split(sign) for cell in cells]
     unknown = _matrix([[word.strip() for word in row] for row in words], labels.class_names) & ~labels.present
     return replace(labels, unknown=unknown) if unknown.any() else labels
+
+
+def _are_names(cells: Sequence[Any], names: Sequence[str]) -> bool:
+    """Whether all cells that are not empty are names of classes as they stand, so that signs in them separate nothing.
+
+    Args:
+        cells: N cells.
+        names: the names of the classes; may be empty.
+    """
+    texts = {cell.strip() for cell in cells if isinstance(cell, str) and cell.strip()}
+    return bool(texts) and texts <= set(names)
 
 
 def _words(

@@ -99,6 +99,7 @@ class Table:
             stated=rows.class_names.get(roles.label, ()),
             classes=classes,
             separator=self._columns.separator,
+            single=self._columns.rows == "label",
             reading=reading,
             where=self._where,
             reporter=reporter,

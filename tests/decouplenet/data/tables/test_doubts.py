@@ -112,3 +112,13 @@ def test_columns_that_are_taken_for_classes_are_noted(read_csv):
     text = "path,width_ok,cat,dog\n1.jpg,1,1,0\n2.jpg,1,0,1\n"
     assert read_csv(text).has_note("each of the columns width_ok, cat, dog is a class")
     assert not read_csv(text, label_columns=["cat", "dog"]).has_note("is a class")
+
+
+COMMAS = 'path,label\n1.jpg,"land, with trees"\n2.jpg,sea\n'
+
+
+def test_a_comma_in_a_name_separates_nothing_where_it_cannot(read_csv):
+    whole = {"1": ["land, with trees"], "2": ["sea"]}
+    assert read_csv(COMMAS, rows="label").labels == whole
+    assert read_csv(COMMAS, classes=["sea", "land, with trees"]).labels == whole
+    assert read_csv(COMMAS).labels["1"] == ["land", "with trees"]
