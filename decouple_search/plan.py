@@ -6,11 +6,11 @@ from dataclasses import replace
 from itertools import product
 from typing import Any, NamedTuple
 
-from decouple_search.machines.capacity import count_of
 from decouple_search.options import SearchRequest
 from decouple_search.space.space import Space
 from decouple_search.stopping.scheduler import Scheduler
 from decouplenet.config import Config
+from decouplenet.wording import counted
 
 ASSUMED_CLASSES = 80
 """The number of classes, COCO's, that the size of a checkpoint is computed for where the number is not known."""
@@ -40,22 +40,22 @@ def describe(request: SearchRequest, config: Config, slots: int) -> str:
     width = max(len(key) for key in space.keys)
     lines = [f"space      {space.name}: {len(space.keys)} searched, {', '.join(map(str, space.objectives))}"]
     lines += [f"             {parameter.key:<{width}}  {parameter}" for parameter in space.parameters]
-    lines += [f"start      {count_of(len(space.start), 'point')} given, tried first"] if space.start else []
+    lines += [f"start      {counted(len(space.start), 'point')} given, tried first"] if space.start else []
     limits = [f"{options.time_budget:g} s"] if options.time_budget else []
     limits += [f"{options.epoch_budget} epochs"] if options.epoch_budget else []
     limits += [f"{options.patience} without a better one"] if options.patience else []
-    budget = " or ".join([count_of(request.trials, "trial"), *limits])
+    budget = " or ".join([counted(request.trials, "trial"), *limits])
     low, high = epochs_in_all(config, scheduler, request.trials)
     sizes = image_sizes(space, config)
     size = f"{min(sizes)} to {max(sizes)}" if len(set(sizes)) > 1 else f"{sizes[0]}"
     gpu = f" and {scaling.gpus_per_worker:g} GPU" if scaling.gpus_per_worker else ""
     lines += [
         f"data       {config.data.format}, {size} px",
-        f"budget     {budget} by {request.sampler}, at most {count_of(epochs, 'epoch')} each"
+        f"budget     {budget} by {request.sampler}, at most {counted(epochs, 'epoch')} each"
         + scheduler.describe(epochs),
-        f"           {f'between {low} and ' if low < high else ''}{count_of(high, 'epoch')} in all",
+        f"           {f'between {low} and ' if low < high else ''}{counted(high, 'epoch')} in all",
         f"workers    {scaling.workers_per_trial} per trial, {scaling.cpus_per_worker:g} CPU{gpu} each",
-        f"at a time  {count_of(slots, 'trial')}",
+        f"at a time  {counted(slots, 'trial')}",
     ]
     return "\n".join(lines)
 

@@ -6,7 +6,6 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from decouple_search.machines.capacity import count_of
 from decouple_search.options import SearchRequest
 from decouple_search.plan import describe
 from decouple_search.ray_train.request import TrainRequest
@@ -14,6 +13,7 @@ from decouple_search.storage.folder import Folder
 from decouple_search.study.definition import is_resuming
 from decouplenet.command_line import print_line
 from decouplenet.errors import TrainingFailed
+from decouplenet.wording import counted
 
 if TYPE_CHECKING:
     from decouple_search.ray_train.messages import TrainReport
@@ -55,7 +55,7 @@ def print_outcome(outcome: Outcome, folder: Folder) -> None:
     """
     summary = outcome.summary
     print_line(
-        f"{count_of(summary.trials, 'trial')} ({summary.complete} complete, {summary.pruned} pruned, "
+        f"{counted(summary.trials, 'trial')} ({summary.complete} complete, {summary.pruned} pruned, "
         f"{summary.failed} failed) in {summary.wall_seconds:.0f} s; workers busy {summary.busy_fraction:.0%}, "
         f"{summary.busy_fraction_warm:.0%} once warm"
     )

@@ -156,9 +156,9 @@ class DataConfig:
         _require(self.folds == 0 or self.folds >= 2, "data.folds", self.folds, "at least 2, or 0 for none")
         _require(0 <= self.fold < max(1, self.folds), "data.fold", self.fold, "from 0 to data.folds - 1")
         if self.background != "white":
-            from decouplenet.data.images.background import check_background  # Pillow is not on the path of --help
+            from decouplenet.data.images.background import rgb_of  # Pillow is not on the path of --help
 
-            check_background(self.background)
+            rgb_of(self.background)  # which refuses what is no colour
         _require(self.max_pixels >= 1, "data.max_pixels", self.max_pixels, "at least 1")
         _require(0 <= self.broken_share <= 1, "data.broken_share", self.broken_share, "in [0, 1]")
         _require(self.randaugment >= 0, "data.randaugment", self.randaugment, "at least 0")

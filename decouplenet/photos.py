@@ -8,11 +8,8 @@ from pathlib import Path
 
 from decouplenet.data.places import is_address
 from decouplenet.errors import InputError
+from decouplenet.image_suffixes import IMAGE_SUFFIXES, has_image_suffix
 
-SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2")
-)
-"""Suffixes of the photos in a folder, in lower case."""
 STDIN = "-"
 """Stands for a list of photos from stdin, one per line."""
 
@@ -36,8 +33,8 @@ def named_photos(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def _in_folder(folder: Path) -> list[str]:
-    files = (file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    files = (file for file in folder.rglob("*") if has_image_suffix(file.name) and file.is_file())
     photos = sorted(str(file) for file in files)
     if not photos:
-        raise InputError(f"'{folder}' has no photo ({' '.join(sorted(SUFFIXES))}); name another folder")
+        raise InputError(f"'{folder}' has no photo ({' '.join(sorted(IMAGE_SUFFIXES))}); name another folder")
     return photos

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from decouplenet.command_line import CommandParser, command_name, flag, print_line, run
-from decouplenet.data.reporter import counted
 from decouplenet.dotted_keys import nearest
 from decouplenet.errors import InputError
-from decouplenet.photos import SUFFIXES, named_photos
+from decouplenet.image_suffixes import has_image_suffix
+from decouplenet.photos import named_photos
 from decouplenet.prediction import BATCH, Prediction, predict_all
 from decouplenet.prediction import predict as predict
+from decouplenet.wording import counted
 
 if TYPE_CHECKING:
     from decouplenet.checkpoint import Checkpoint
@@ -76,7 +77,7 @@ def read(arguments: list[str] | None) -> tuple[Flags, dict[str, Any]]:
         raise InputError("no photo is given; name at least 1")
     if flags.json and flags.csv == STDOUT:
         raise InputError("--csv and --json both print to stdout; give a file for the table")
-    if flags.csv and Path(flags.csv).suffix.lower() in SUFFIXES:
+    if flags.csv and has_image_suffix(flags.csv):
         raise InputError(f"--csv: '{flags.csv}' is a photo; give a file for the table, or put --csv last")
     if flags.classes and not flags.heatmaps:
         raise InputError("--classes: nothing is drawn, because --heatmaps is not given; add --heatmaps FOLDER")

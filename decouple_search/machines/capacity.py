@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from decouple_search.machines.manifest import ClusterLimits, MachineType
 from decouplenet.config import Config, ScalingConfig
 from decouplenet.errors import InputError
+from decouplenet.wording import counted
 
 Resources = Mapping[str, float]
 """`CPU` and `GPU` of a machine."""
@@ -56,7 +57,7 @@ class Capacity:
         """Why no trial fits: what a trial needs, and what the machines have, in a line."""
         scaling = self.scaling
         gpus = f" and {scaling.gpus_per_worker:g} GPU" if scaling.gpus_per_worker else ""
-        need = f"{count_of(scaling.workers_per_trial, 'worker')} of {scaling.cpus_per_worker:g} CPU{gpus}"
+        need = f"{counted(scaling.workers_per_trial, 'worker')} of {scaling.cpus_per_worker:g} CPU{gpus}"
         alike = Counter(
             (machine.get("CPU", 0), machine.get("GPU", 0), self.workers_on(machine)) for machine in machines
         )
@@ -161,8 +162,3 @@ def this_machine() -> Resources:
     import torch
 
     return {"CPU": float(len(os.sched_getaffinity(0))), "GPU": float(torch.cuda.device_count())}
-
-
-def count_of(number: int, name: str) -> str:
-    """A number with its noun: 1 trial, 2 trials."""
-    return f"{number} {name}" if number == 1 else f"{number} {name}s"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from decouple_search.machines.capacity import Capacity, count_of
+from decouple_search.machines.capacity import Capacity
 from decouple_search.machines.manifest import ClusterLimits
 from decouplenet.config import Config
 from decouplenet.dotted_keys import nearest
 from decouplenet.errors import InputError
+from decouplenet.wording import counted
 
 
 def read_prices(text: str | None, cluster: ClusterLimits | None) -> dict[str, float]:
@@ -63,9 +64,9 @@ def describe_cost(
         return "\n".join([*lines, "hours      not known, as no trial fits"])
     used = _used(config, cluster, running) if cluster else []
     if cluster:
-        counted = ", ".join(f"{count} {name}" for name, count in Counter(used).items())
+        kinds = ", ".join(f"{count} {name}" for name, count in Counter(used).items())
         lines.append(
-            f"machines   {counted} for {count_of(running, 'trial')} at a time; {cluster.max_workers} workers at most"
+            f"machines   {kinds} for {counted(running, 'trial')} at a time; {cluster.max_workers} workers at most"
         )
     if epoch_seconds is None:
         return "\n".join([*lines, "hours      not known without --epoch-seconds, the seconds per epoch of a trial"])

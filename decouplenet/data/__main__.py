@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from decouplenet.command_line import CommandParser, command_name, flag, parse_config, print_line, run
-from decouplenet.data.reporter import counted
 from decouplenet.errors import InputError
+from decouplenet.wording import counted
 
 if TYPE_CHECKING:
     from decouplenet.data.check import Findings

@@ -17,8 +17,9 @@ from decouplenet.data.image_check import CheckedImages, check_images
 from decouplenet.data.image_set import ImageSet
 from decouplenet.data.opened import too_many_broken
 from decouplenet.data.places import Place, shown
-from decouplenet.data.reporter import Reporter, counted
+from decouplenet.data.reporter import Reporter
 from decouplenet.errors import InputError
+from decouplenet.wording import counted
 
 MAX_NAMED = 100
 """Maximum number of faults or notes of a kind that are named; the others are only counted."""

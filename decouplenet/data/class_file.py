@@ -108,7 +108,7 @@ def _from_lines(lines: list[str]) -> Classes:
             if all(row[number].isdecimal() for row in rows) and not all(row[name].isdecimal() for row in rows):
                 return _coded([(row[number], row[name]) for row in rows])
         if all(row[0] and not row[0].count(" ") for row in rows) and len({row[0] for row in rows}) == len(rows):
-            return Classes(tuple(name for _, name in rows), {code: name for code, name in rows})  # noqa: C416
+            return Classes(tuple(name for _, name in rows), {row[0]: row[1] for row in rows})
     numbered = [NUMBERED.fullmatch(line) for line in lines]
     pairs = [(match[1], match[2].strip()) for match in numbered if match]
     if len(pairs) == len(lines) and len(dict(pairs)) == len(pairs):

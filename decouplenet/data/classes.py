@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from decouplenet.data.image_set import ImageSet
-from decouplenet.data.reporter import Reporter, counted, examples
+from decouplenet.data.reporter import Reporter
 from decouplenet.dotted_keys import did_you_mean
+from decouplenet.wording import counted, examples
 
 
 def fit_classes(

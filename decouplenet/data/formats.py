@@ -13,11 +13,11 @@ from decouplenet.data.classes import fit_classes
 from decouplenet.data.holdout import stratified_parts
 from decouplenet.data.image_set import ImageSet
 from decouplenet.data.places import shown
-from decouplenet.data.reporter import STRICT, Reporter, counted
-from decouplenet.data.tables.columns import Columns
+from decouplenet.data.reporter import STRICT, Reporter
 from decouplenet.data.tables.table import Table
 from decouplenet.errors import InputError
 from decouplenet.extensions import FORMATS
+from decouplenet.wording import counted
 
 TRAIN, VAL, TEST = "train", "val", "test"
 FORMAT_MISSING = "data.train_annotations: given, but data.format is synthetic; set it to coco, nuswide, voc or table"
@@ -179,10 +179,9 @@ def _nuswide(config: DataConfig, split: str, reporter: Reporter) -> ImageSet:
     from decouplenet.data.annotations.nuswide import read_nuswide
 
     annotations, images = _places(config, split)
-    columns, suffix = Columns.of(config), config.suffix
     test = split != TRAIN
     return read_nuswide(
-        annotations, images, test=test, key=f"data.{split}", columns=columns, suffix=suffix, reporter=reporter
+        annotations, images, test=test, key=f"data.{split}", config=config, suffix=config.suffix, reporter=reporter
     )
 
 
@@ -211,23 +210,30 @@ def _each(read: Callable[[DataConfig, str, Reporter], ImageSet]) -> Read:
     ) -> dict[str, ImageSet]:
         _require(config)
         given = [split for split in wanted if split == TRAIN or getattr(config, f"{split}_annotations")]
-        sets = {split: read(config, split, reporter) for split in given}
-        if config.format == "nuswide" and VAL in sets and sets[VAL].paths == sets[TRAIN].paths:
-            raise InputError(
-                f"data.val_annotations: '{shown(config.val_annotations or '')}' has no split column, so its images are "
-                "the training images; add the column or give another file"
-            )
-        return sets
+        return {split: read(config, split, reporter) for split in given}
 
     return read_all
+
+
+def _nuswide_splits(
+    config: DataConfig, wanted: Collection[str], classes: Classes | None, reporter: Reporter
+) -> dict[str, ImageSet]:
+    """NUS-WIDE's splits. A csv without a split column would give the same images for each."""
+    sets = _each(_nuswide)(config, wanted, classes, reporter)
+    if VAL in sets and sets[VAL].paths == sets[TRAIN].paths:
+        raise InputError(
+            f"data.val_annotations: '{shown(config.val_annotations or '')}' has no split column, so its images are "
+            "the training images; add the column or give another file"
+        )
+    return sets
 
 
 def _table(
     config: DataConfig, wanted: Collection[str], classes: Classes | None, reporter: Reporter
 ) -> dict[str, ImageSet]:
     _require(config)
-    columns, source = Columns.of(config), config.train_annotations or ""
-    table = Table(source, key="data.train", columns=columns, classes=classes, reporter=reporter)
+    source = config.train_annotations or ""
+    table = Table(source, key="data.train", config=config, classes=classes, reporter=reporter)
     options: dict[str, Any] = {"suffix": config.suffix, "reporter": reporter}
     sets = {TRAIN: table.images(config.train_images, splits=(TRAIN,), **options)}
     for split in (VAL, TEST):
@@ -238,9 +244,7 @@ def _table(
         its_table = table
         if other and other != source:
             key = f"data.{split}"
-            its_table = Table(
-                other, key=key, columns=columns, classes=classes, reading=table.reading, reporter=reporter
-            )
+            its_table = Table(other, key=key, config=config, classes=classes, reading=table.reading, reporter=reporter)
         elif not table.splits:
             raise InputError(
                 f"data.{split}_annotations: '{shown(other)}' is data.train_annotations, and has no split column; "
@@ -288,7 +292,7 @@ class Format(NamedTuple):
 
 BUILT_IN: dict[str, Format] = {
     "coco": Format(_each(_coco), ("train_annotations", "train_images")),
-    "nuswide": Format(_each(_nuswide), ("train_annotations", "train_images")),
+    "nuswide": Format(_nuswide_splits, ("train_annotations", "train_images")),
     "voc": Format(_each(_voc), ("train_annotations",)),
     "table": Format(_table, ("train_annotations",)),
     "synthetic": Format(_synthetic, ()),

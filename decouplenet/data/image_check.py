@@ -13,8 +13,8 @@ from decouplenet.config import DataConfig
 from decouplenet.data.cache import Progress, threads_for
 from decouplenet.data.images.decoding import Decoded, Decoding, decode
 from decouplenet.data.places import Place, read_bytes, shown
-from decouplenet.data.reporter import counted, examples
 from decouplenet.errors import InputError
+from decouplenet.wording import counted, examples
 
 
 @dataclass

@@ -15,9 +15,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from decouplenet.data.name_readings import Finder, has_image_suffix, label_studio_path, split_suffix
+from decouplenet.data.name_readings import Finder, label_studio_path
 from decouplenet.data.places import Place, Source, is_address, place_of
-from decouplenet.data.reporter import Reporter, counted, examples
+from decouplenet.data.reporter import Reporter
+from decouplenet.image_suffixes import has_image_suffix, split_suffix
+from decouplenet.wording import counted, examples
 
 MAX_NAMES = 10
 """Maximum number of missing images that a message names."""

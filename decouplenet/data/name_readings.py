@@ -11,12 +11,8 @@ from itertools import islice
 from typing import NamedTuple
 from urllib.parse import unquote
 
-_SUFFIXES = """
-.jpg .jpeg .jpe .jfif .jp2 .jpx .j2k .png .apng .bmp .dib .gif .tif .tiff .webp .avif .heic .heif .hif .ppm .pgm .pbm
-.pnm .tga .ico .pcx .psd .qoi .sgi .rgb .dds
-"""
-IMAGE_SUFFIXES = frozenset(_SUFFIXES.split())
-"""Suffixes of images, in lower case."""
+from decouplenet.image_suffixes import has_image_suffix, split_suffix
+
 LABEL_STUDIO = re.compile(r"data/local-files/?\?(?:.*&)?d=([^&#]+)")
 """The address that Label Studio gives to a file of the machine it runs on."""
 STUDIO = "as paths of Label Studio"
@@ -47,17 +43,6 @@ def label_studio_path(name: str) -> str | None:
     """The path in an address of Label Studio; None for any other name."""
     match = LABEL_STUDIO.search(name)
     return unquote(match[1]).lstrip("/") if match else None
-
-
-def has_image_suffix(name: str) -> bool:
-    """Whether a name ends like an image."""
-    return split_suffix(name)[1].lower() in IMAGE_SUFFIXES
-
-
-def split_suffix(name: str) -> tuple[str, str]:
-    """A name or path without its suffix, and the suffix; empty if it has none. Many times faster than `Path`."""
-    stem, dot, suffix = name.rpartition(".")
-    return (stem, dot + suffix) if stem and "/" not in suffix else (name, "")
 
 
 def spellings(name: str) -> dict[str, tuple[str, ...]]:

@@ -56,13 +56,13 @@ def test_errors_and_improper_messages_are_failures(samples, monkeypatch, error):
 def test_a_crash_and_a_case_that_hangs_are_reported(monkeypatch, tmp_path, capsys):
     """The third case ends its process, the fifth does not end."""
     worker = """
-import json, os, sys, time
+import json, os, sys, threading
 first = int(sys.argv[-1].partition("=")[2])
 for number in range(first, 6):
     if number == 2:
         os.abort()
     if number == 4:
-        time.sleep(60)
+        threading.Event().wait()  # for ever
     print(json.dumps([number, "decoded", ""]), flush=True)
 """
     monkeypatch.setattr(fuzz_images, "WORKER", ("-c", worker))

@@ -10,13 +10,13 @@ from ray.tune import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from decouple_search.machines.capacity import count_of
 from decouple_search.ray_tune.compat import restart_checkpoint
 from decouple_search.ray_tune.ray_errors import loss_message
 from decouple_search.ray_tune.requeue import Requeue
 from decouple_search.ray_tune.tune_result import from_tune, last_result
 from decouple_search.space.objective import Objective
 from decouplenet.command_line import print_line
+from decouplenet.wording import counted
 
 
 class LiveProgress(Callback):
@@ -97,7 +97,7 @@ class LiveProgress(Callback):
         elif result:
             state = "COMPLETE" if result.epoch >= self._epochs else "PRUNED"
             value = f"{self._objective.metric} {result.measures[self._objective.metric]:.4f}"
-            self._end(f"trial {trial}  {state} after {count_of(result.epoch, 'epoch')}  {value}")
+            self._end(f"trial {trial}  {state} after {counted(result.epoch, 'epoch')}  {value}")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Print that a trial was lost."""

@@ -16,10 +16,11 @@ from decouplenet.data.image_names import image_places
 from decouplenet.data.image_set import ImageSet
 from decouplenet.data.name_readings import spellings
 from decouplenet.data.places import Place, Source, image_folder, shown
-from decouplenet.data.reporter import STRICT, Reporter, examples, ignore
+from decouplenet.data.reporter import STRICT, Reporter, ignore
 from decouplenet.data.tables.cells import NO_CLASS
 from decouplenet.data.tables.flags import ABSENT, PRESENT, flag_word
 from decouplenet.errors import InputError
+from decouplenet.wording import examples
 
 OUTSIDE = 2
 """Pixels by which a box may reach outside its image: exporters round, and some count from 1."""

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from decouplenet.config import DataConfig
 from decouplenet.data.annotations.nuswide_numbers import note_differences
 from decouplenet.data.classes import fit_classes
 from decouplenet.data.image_names import image_places
 from decouplenet.data.image_set import ImageSet
 from decouplenet.data.places import Source, image_folder, is_address, read_lines, shown
 from decouplenet.data.reporter import STRICT, Reporter
-from decouplenet.data.tables.columns import AS_USUAL, Columns
 from decouplenet.data.tables.table import Table
 from decouplenet.errors import InputError
 
@@ -53,7 +53,7 @@ def read_nuswide(
     *,
     test: bool,
     key: str,
-    columns: Columns = AS_USUAL,
+    config: DataConfig | None = None,
     suffix: str | None = None,
     reporter: Reporter = STRICT,
 ) -> ImageSet:
@@ -66,7 +66,7 @@ def read_nuswide(
         images: the folder or address of the images.
         test: True for the test images, False for the training images.
         key: start of the config keys for messages: `data.train` or `data.val`.
-        columns: how the csv is read.
+        config: how the csv is read; None for the defaults.
         suffix: `data.suffix`.
         reporter: gets faults and notes.
 
@@ -82,7 +82,7 @@ def read_nuswide(
     place = Path(annotations).expanduser()
     if is_address(annotations) or not place.is_dir():
         splits = ("val", "test") if test else ("train",)
-        labelled = _from_table(annotations, folder, splits, key, columns, suffix, reporter)
+        labelled = _from_table(annotations, folder, splits, key, config or DataConfig(), suffix, reporter)
         split = key.removeprefix("data.")
         result = fit_classes(labelled, CONCEPTS, split=split, owner="NUS-WIDE", fixed=False, reporter=reporter)
     else:
@@ -100,19 +100,19 @@ def _from_table(
     folder: Source,
     splits: Sequence[str],
     key: str,
-    columns: Columns,
+    config: DataConfig,
     suffix: str | None,
     reporter: Reporter,
 ) -> ImageSet:
     """The images of a csv. No concept has a blank, so blanks separate concepts even where few rows show it."""
     faults, notes = list[str](), list[str]()
     own = Reporter(faults.append, notes.append)
-    table = Table(annotations, key=key, columns=columns, reporter=own)
+    table = Table(annotations, key=key, config=config, reporter=own)
     images = table.images(folder, splits=splits, suffix=suffix, reporter=own)
     if table.reading.separator is None and any(" " in name for name in images.class_names):
         faults.clear()
         notes.clear()
-        table = Table(annotations, key=key, columns=replace(columns, separator=" "), reporter=own)
+        table = Table(annotations, key=key, config=replace(config, label_separator=" "), reporter=own)
         images = table.images(folder, splits=splits, suffix=suffix, reporter=own)
     for say, messages in ((reporter.fault, faults), (reporter.note, notes)):
         for message in messages:

@@ -37,20 +37,20 @@ def note_differences(images: ImageSet, *, test: bool, where: str, reporter: Repo
         reporter.note(f"{where} has {len(images):,} {split} images; NUS-WIDE has {official:,}")
     if not test:
         return
-    own = dict(zip(images.class_names, images.targets.sum(0).tolist(), strict=True))
-    differing = [concept for concept, number in TEST_NUMBERS.items() if own.get(concept, number) != number]
+    counts = dict(zip(images.class_names, images.targets.sum(0).tolist(), strict=True))
+    differing = [concept for concept, number in TEST_NUMBERS.items() if counts.get(concept, number) != number]
     if not differing:
         return
-    differing.sort(key=lambda concept: -abs(own[concept] - TEST_NUMBERS[concept]))
+    differing.sort(key=lambda concept: -abs(counts[concept] - TEST_NUMBERS[concept]))
     listed = ", ".join(
-        f"{concept} has {own[concept]:,}, official {TEST_NUMBERS[concept]:,}" for concept in differing[:MAX_CONCEPTS]
+        f"{concept} has {counts[concept]:,}, official {TEST_NUMBERS[concept]:,}" for concept in differing[:MAX_CONCEPTS]
     )
     others = f" and {len(differing) - MAX_CONCEPTS} more" if len(differing) > MAX_CONCEPTS else ""
     swapped = [
-        f"{one} and {other}"
-        for i, one in enumerate(differing)
-        for other in differing[i + 1 :]
-        if (own[one], own[other]) == (TEST_NUMBERS[other], TEST_NUMBERS[one])
+        f"{first} and {second}"
+        for i, first in enumerate(differing)
+        for second in differing[i + 1 :]
+        if (counts[first], counts[second]) == (TEST_NUMBERS[second], TEST_NUMBERS[first])
     ]
     hint = f"; {', '.join(swapped)} look swapped" if swapped else ""
     concepts = "1 concept does" if len(differing) == 1 else f"{len(differing)} concepts do"

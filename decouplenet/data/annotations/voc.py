@@ -14,11 +14,13 @@ from decouplenet.data.annotations.voc_xml import VocFile, VocObject, read_voc_xm
 from decouplenet.data.classes import note_similar
 from decouplenet.data.image_names import image_places, suffix_of
 from decouplenet.data.image_set import ImageSet
-from decouplenet.data.name_readings import Finder, split_suffix
+from decouplenet.data.name_readings import Finder
 from decouplenet.data.places import Place, Source, image_folder, is_address, shown
-from decouplenet.data.reporter import STRICT, Reporter, counted, examples
+from decouplenet.data.reporter import STRICT, Reporter
 from decouplenet.data.tables.cells import NO_CLASS
 from decouplenet.errors import InputError
+from decouplenet.image_suffixes import split_suffix
+from decouplenet.wording import counted, examples
 
 _NAMES = """
 aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant

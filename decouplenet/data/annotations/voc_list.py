@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from decouplenet.data.image_names import note_readings, other_readings
-from decouplenet.data.name_readings import Finder, has_image_suffix, split_suffix
+from decouplenet.data.name_readings import Finder
 from decouplenet.data.places import Source, is_address, read_lines
 from decouplenet.data.reporter import Reporter
 from decouplenet.errors import InputError
+from decouplenet.image_suffixes import has_image_suffix, split_suffix
 
 FLAGS = ("-1", "0", "1")
 """What follows an id in the list of a single class."""

@@ -26,15 +26,6 @@ def rgb_of(colour: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def check_background(colour: str) -> None:
-    """Check a value of `data.background`.
-
-    Raises:
-        InputError: there is no such colour.
-    """
-    rgb_of(colour)
-
-
 def on_background(image: Any, colour: str) -> tuple[Any, str | None]:
     """A loaded PIL image of 8 bits per value in RGB, its transparent pixels blended with a colour.
 

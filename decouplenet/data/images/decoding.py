@@ -35,15 +35,16 @@ from decouplenet.errors import InputError
 WHOLE_SHARE = 0.95
 """Minimum share of whole pixels of a JPEG that lacks its last bytes."""
 _T = TypeVar("_T")
+_DEFAULTS = DataConfig()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoding:
     """How images are decoded: the keys of the config with the same names."""
 
-    exif: bool = True
-    background: str = "white"
-    max_pixels: int = 178_956_970
+    exif: bool = _DEFAULTS.exif
+    background: str = _DEFAULTS.background
+    max_pixels: int = _DEFAULTS.max_pixels
 
     @classmethod
     def of(cls, config: DataConfig) -> Decoding:

@@ -10,7 +10,7 @@ from typing import Any
 
 from decouplenet.config import DataConfig
 from decouplenet.data.places import Inside
-from decouplenet.data.reporter import Reporter, examples
+from decouplenet.data.reporter import Reporter
 from decouplenet.data.tables.cells import is_missing
 from decouplenet.data.tables.flags import are_flags
 from decouplenet.data.tables.rows import Rows
@@ -18,6 +18,7 @@ from decouplenet.data.tables.splits import FLAG_COLUMNS, are_splits
 from decouplenet.data.tables.unnamed_columns import is_image
 from decouplenet.dotted_keys import nearest
 from decouplenet.errors import InputError
+from decouplenet.wording import examples
 
 PATHS = (
     *("path", "filepath", "file_path", "image_path", "img_path", "file_name", "filename", "file", "image", "img"),
@@ -34,7 +35,7 @@ SPLITS = (
 )
 """Usual names of the columns of paths, labels and splits. Upper and lower case are the same."""
 CONFIDENCE = ("confidence", "present", "presence", "value")
-"""Columns of 0 for a label that was verified to be absent; Open Images' is the first. Others need a row per label."""
+"""Columns of 0 for a label that is absent; the first is that of Open Images. The others need one row per label."""
 UNKNOWN_LABELS = "unknown_labels"
 """Column of the labels of which nothing is known, as `data check --fix` writes it."""
 INDEX = ("", "unnamed: 0", "__index_level_0__")
@@ -45,38 +46,6 @@ NO_COLUMN = "none"
 """The value of `data.split_column` for a table without splits."""
 AFTER = re.compile(r"(?:all )?after (.+)", re.IGNORECASE)
 """A value of `data.label_columns` for all columns after one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Columns:
-    """How the columns of a table are read: the keys of the config."""
-
-    path_column: str | None = None
-    label_column: str | None = None
-    label_columns: Sequence[str] | str | None = None
-    split_column: str | None = None
-    splits: dict[str, Any] | None = None
-    separator: str | None = None
-    rows: str = "image"
-    unknown: str = "ignore"
-
-    @classmethod
-    def of(cls, config: DataConfig) -> Columns:
-        """What a config says about columns."""
-        return cls(
-            path_column=config.path_column,
-            label_column=config.label_column,
-            label_columns=config.label_columns,
-            split_column=config.split_column,
-            splits=config.splits,
-            separator=config.label_separator,
-            rows=config.rows,
-            unknown=config.unknown,
-        )
-
-
-AS_USUAL = Columns()
-"""All columns are found by their names."""
 
 
 @dataclass(frozen=True)
@@ -95,25 +64,25 @@ class Roles:
     """The column of the labels of which nothing is known."""
 
 
-def find_roles(rows: Rows, columns: Columns, where: str, reporter: Reporter) -> Roles:
+def find_roles(rows: Rows, config: DataConfig, where: str, reporter: Reporter) -> Roles:
     """The columns of a table by their role.
 
     Args:
         rows: the table.
-        columns: what the config says about columns.
+        config: names columns, or leaves them to be found.
         where: the table's name for messages.
         reporter: gets notes.
 
     Raises:
         InputError: a column cannot be found.
     """
-    path = _path_column(rows, columns.path_column, where)
-    chosen = () if columns.label_columns is None else _chosen(columns.label_columns, rows.names, path, where)
-    label = None if chosen else _named(rows.names, columns.label_column, LABELS, "label_column", where)
-    named = {name for name in chosen if name in _parts(columns.label_columns, rows.names)}  # not by a pattern
-    splits = _split_columns(rows, columns.split_column, {path, label, *named}, where)
+    path = _path_column(rows, config.path_column, where)
+    chosen = () if config.label_columns is None else _chosen(config.label_columns, rows.names, path, where)
+    label = None if chosen else _named(rows.names, config.label_column, LABELS, "label_column", where)
+    named = {name for name in chosen if name in _parts(config.label_columns, rows.names)}  # not by a pattern
+    splits = _split_columns(rows, config.split_column, {path, label, *named}, where)
     if chosen:
-        if columns.label_column is not None:
+        if config.label_column is not None:
             raise InputError("data.label_column and data.label_columns are both given; give one of them")
         return Roles(path, splits, None, tuple(name for name in chosen if name not in splits))
     others = [name for name in rows.names if name not in (path, *splits) and name.lower() not in INDEX]
@@ -125,9 +94,9 @@ def find_roles(rows: Rows, columns: Columns, where: str, reporter: Reporter) -> 
             reporter.note(f"{where}: each of the columns {examples(flags)} is a class")
         return Roles(path, splits, None, flags)
     lower = {name.lower(): name for name in rows.names}
-    if columns.label_column is None:
+    if config.label_column is None:
         _note_others(rows, label, others, where, reporter)
-    usual = CONFIDENCE if columns.rows == "label" else CONFIDENCE[:1]
+    usual = CONFIDENCE if config.rows == "label" else CONFIDENCE[:1]
     confidence = next((lower[name] for name in usual if name in lower), None)
     if confidence is not None and not all(map(_is_share, rows.column(confidence))):
         confidence = None

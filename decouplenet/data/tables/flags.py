@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -97,40 +96,38 @@ def _state(word: str, meaning: FlagMeaning) -> str:
     raise ValueError(f"{word!r} is no flag; write 1 for a class that is present, 0 for one that is absent")
 
 
-def vector_length(cells: Sequence[Any]) -> int:
-    """C if every cell that is not empty is a vector of the same number C of flags, at least 2; else 0.
+def vectors_in(cells: Sequence[Any]) -> list[list[str]] | None:
+    """The flags of each cell as words, if every cell that is not empty is a vector of the same number of them.
 
     Lists of class numbers look alike where there are few classes, but no list names a class twice: with three or more
     flags, some flag is there twice.
+
+    Args:
+        cells: N cells.
+
+    Returns:
+        N vectors of C words, at least 2; those of empty cells are empty texts. None if the cells are no vectors.
     """
-    lengths = Counter[int]()
-    for cell in cells:
-        if is_missing(cell) or (isinstance(cell, str) and not cell.strip()):
-            continue
-        if not is_vector(cell):
-            return 0
-        lengths[len(vector_flags(cell))] += 1
-        if len(lengths) > 1:
-            return 0
-    length = next(iter(lengths), 0)
-    return length if length >= 2 else 0
+    vectors = [None if _is_empty(cell) else _vector(cell) for cell in cells]
+    lengths = {len(vector) for vector in vectors if vector is not None}
+    if len(lengths) != 1 or min(lengths) < 2:
+        return None
+    return [[""] * min(lengths) if vector is None else vector for vector in vectors]
 
 
-def is_vector(cell: Any) -> bool:
-    """Whether a cell is a vector of flags."""
+def _is_empty(cell: Any) -> bool:
+    return is_missing(cell) or (isinstance(cell, str) and not cell.strip())
+
+
+def _vector(cell: Any) -> list[str]:
+    """The flags of a vector as words; empty if a cell is none."""
     if isinstance(cell, str) and not is_list(cell):
-        return VECTOR.fullmatch(cell.strip()) is not None
-    if isinstance(cell, str) or hasattr(cell, "__iter__"):
-        try:
-            words = list(map(flag_word, labels_in(cell, None)))
-        except ValueError:
-            return False
-        return len(words) > 0 and set(words) <= NUMBERS
-    return False
-
-
-def vector_flags(cell: Any) -> list[str]:
-    """The flags of a vector, as words."""
-    if isinstance(cell, str) and not is_list(cell):
-        return [flag_word(part) for part in re.split(r"[\s,;|]+", cell.strip())]
-    return [flag_word(item) for item in labels_in(cell, None)]
+        text = cell.strip()
+        return [flag_word(part) for part in re.split(r"[\s,;|]+", text)] if VECTOR.fullmatch(text) else []
+    if not hasattr(cell, "__iter__"):
+        return []
+    try:
+        words = list(map(flag_word, labels_in(cell, None)))
+    except ValueError:
+        return []
+    return words if set(words) <= NUMBERS else []

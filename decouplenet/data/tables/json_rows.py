@@ -43,10 +43,9 @@ def _whole(text: str) -> Any:
     if text.lstrip().startswith("["):
         return _parsed(text, "the file")
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return value
 
 
 def _parsed(text: str, where: str) -> Any:

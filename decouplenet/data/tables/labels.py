@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from decouplenet.data.class_file import Classes
 from decouplenet.data.classes import note_similar
-from decouplenet.data.reporter import Reporter, counted, examples
+from decouplenet.data.reporter import Reporter
 from decouplenet.data.tables.cells import NO_CLASS, example_of, find_separator, labels_in
 from decouplenet.data.tables.flags import (
     NUMBERS,
@@ -22,10 +22,10 @@ from decouplenet.data.tables.flags import (
     has_minus,
     meaning_of,
     read_flags,
-    vector_flags,
-    vector_length,
+    vectors_in,
 )
 from decouplenet.errors import InputError
+from decouplenet.wording import counted, examples
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,10 @@ def cell_labels(
         InputError: the labels cannot be understood, or there are none.
     """
     names = tuple(classes.names if classes else stated)
-    length = vector_length(cells)
-    if length > 2 or (length == 2 and not stated and len(names) in (0, 2)):  # two numbers may also be a list of classes
-        return _vector_labels(column, cells, length, names, reading, where, reporter)
+    if vectors := vectors_in(cells):
+        length = len(vectors[0])
+        if length > 2 or (not stated and len(names) in (0, 2)):  # two numbers may also be a list of classes
+            return _vector_labels(column, vectors, names, reading, where, reporter)
     if reading is None or reading.meaning is not None:
         reading = Reading(separator or (None if single or _are_names(cells, names) else find_separator(cells)))
     words = _words(cells, numbers, reading.separator, where, reporter)
@@ -200,14 +201,13 @@ def _matrix(words: Sequence[Sequence[str]], names: Sequence[str]) -> NDArray[np.
 
 def _vector_labels(
     column: str,
-    cells: Sequence[Any],
-    length: int,
+    vectors: Sequence[Sequence[str]],
     names: tuple[str, ...],
     reading: Reading | None,
     where: str,
     reporter: Reporter,
 ) -> Labels:
-    vectors = [vector_flags(cell) or [""] * length for cell in map(_blank_as_none, cells)]
+    length = len(vectors[0])
     if names and len(names) != length:
         raise InputError(
             f"{where}: the cells of '{column}' are vectors of {length} flags, but data.classes has {len(names)} "
@@ -220,10 +220,6 @@ def _vector_labels(
     )
     columns = [[vector[i] for vector in vectors] for i in range(length)]
     return flag_labels(names, columns, reading, where, reporter)
-
-
-def _blank_as_none(cell: Any) -> Any:
-    return [] if cell is None or cell != cell or (isinstance(cell, str) and not cell.strip()) else cell
 
 
 def _without_missing(words: list[list[str]], column: str, where: str, reporter: Reporter) -> list[list[str]]:

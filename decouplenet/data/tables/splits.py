@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from decouplenet.data.reporter import Reporter, counted
+from decouplenet.data.reporter import Reporter
 from decouplenet.data.tables.cells import is_missing
 from decouplenet.data.tables.flags import distinct
 from decouplenet.errors import InputError
+from decouplenet.wording import counted
 
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {

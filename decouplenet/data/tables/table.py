@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decouplenet.config import DataConfig
 from decouplenet.data.class_file import Classes
 from decouplenet.data.image_names import image_places
 from decouplenet.data.image_set import ImageSet
 from decouplenet.data.places import Inside, Place, Source, is_address, path_part, shown
 from decouplenet.data.reporter import STRICT, Reporter
 from decouplenet.data.tables.cells import is_missing
-from decouplenet.data.tables.columns import AS_USUAL, Columns, Roles, find_roles
+from decouplenet.data.tables.columns import Roles, find_roles
 from decouplenet.data.tables.files import read_rows
 from decouplenet.data.tables.flags import flag_word
 from decouplenet.data.tables.labels import Labels, Reading, cell_labels, flag_labels, with_unknown
@@ -38,7 +39,7 @@ class Table:
     Args:
         source: its file, files or folder; see `read_rows`.
         key: start of the config keys for messages: `data.train`, `data.val` or `data.test`.
-        columns: what the config says about columns.
+        config: says which columns are what, and how rows and unknown labels count.
         classes: `data.classes`.
         reading: how the labels of the training table are read, for a table that is read like it.
         reporter: gets faults and notes.
@@ -52,17 +53,17 @@ class Table:
         source: Source,
         *,
         key: str,
-        columns: Columns = AS_USUAL,
+        config: DataConfig,
         classes: Classes | None = None,
         reading: Reading | None = None,
         reporter: Reporter = STRICT,
     ) -> None:
         self._key, self._where = key, f"{key}_annotations: '{shown(source)}'"
-        self._folder, self._columns = folder_of(source), columns
+        self._folder, self._config = folder_of(source), config
         rows = read_rows(source, self._where)
         if not len(rows):
             raise InputError(f"{self._where} has no rows; it needs one row per image")
-        roles = find_roles(rows, columns, self._where, reporter)
+        roles = find_roles(rows, config, self._where, reporter)
         self._numbers, self._paths = rows.numbers, rows.column(roles.path)
         self._split_column = ", ".join(roles.splits)
         self._splits = self._read_splits(rows, roles, reporter)
@@ -74,7 +75,7 @@ class Table:
 
     def _read_splits(self, rows: Rows, roles: Roles, reporter: Reporter) -> list[str]:
         """The split of each row; empty if there is no split column."""
-        is_main, mapping = self._key == MAIN_KEY, self._columns.splits
+        is_main, mapping = self._key == MAIN_KEY, self._config.splits
         cells = [rows.column(name) for name in roles.splits]
         if len(cells) > 1:
             cells = [split_flags(dict(zip(roles.splits, cells, strict=True)))]
@@ -98,8 +99,8 @@ class Table:
             rows.numbers,
             stated=rows.class_names.get(roles.label, ()),
             classes=classes,
-            separator=self._columns.separator,
-            single=self._columns.rows == "label",
+            separator=self._config.label_separator,
+            single=self._config.rows == "label",
             reading=reading,
             where=self._where,
             reporter=reporter,
@@ -143,12 +144,12 @@ class Table:
             rows_by_name.setdefault(names[i], []).append(i)
         present, unknown = _merged(labels, list(rows_by_name.values()))
         places = self._places(list(rows_by_name), folder, suffix, reporter)
-        if self._columns.rows == "image":
+        if self._config.rows == "image":
             self._refuse_repeated(places, list(map(len, rows_by_name.values())), reporter)
         ignored = None
-        if unknown is not None and self._columns.unknown == "ignore":
+        if unknown is not None and self._config.unknown == "ignore":
             ignored = unknown
-        elif unknown is not None and self._columns.unknown == "positive":
+        elif unknown is not None and self._config.unknown == "positive":
             present = present | unknown
         return ImageSet(places, present.astype(np.uint8), labels.class_names, ignored)
 

@@ -17,13 +17,12 @@ from typing import Any
 
 from decouplenet.data.places import Inside, Source, is_address, open_seekable, shown
 from decouplenet.data.tables.rows import Rows
+from decouplenet.image_suffixes import IMAGE_SUFFIXES
 
 BLOCK = 32 * 2**20
 """Bytes that are read at a time from object storage."""
 BLOCKS = 4
 """Maximum number of blocks in memory."""
-IMAGES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "avif", "heic", "ppm")
-"""Suffixes of images in a shard."""
 IMAGE = "image"
 """The column of the images."""
 _LOADING = threading.Lock()
@@ -93,7 +92,7 @@ def _samples(file: Source) -> list[dict[str, Any]]:
                     continue
                 sample = samples.setdefault(f"{folder}/{stem}", {})
                 suffix = suffix.lower()
-                if suffix in IMAGES:
+                if f".{suffix}" in IMAGE_SUFFIXES:
                     sample[IMAGE] = InTar(file, member.name, member.offset_data, member.size)
                 elif suffix in ("json", "cls", "txt", "labels"):
                     content = archive.extractfile(member)

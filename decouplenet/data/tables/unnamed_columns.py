@@ -10,9 +10,8 @@ from decouplenet.data.tables.flags import are_flags
 from decouplenet.data.tables.rows import Rows
 from decouplenet.data.tables.splits import SPLIT_WORDS
 from decouplenet.errors import InputError
+from decouplenet.image_suffixes import has_image_suffix
 
-IMAGE = re.compile(r"\.(jpe?g|jfif|png|bmp|gif|tiff?|webp|avif|heic|heif|jp2)(\?\S*)?$", re.IGNORECASE)
-"""The end of an image's name."""
 PATH, LABELS, SPLIT = "path", "labels", "split"
 """The names that the columns get."""
 BOX = ("x1", "y1", "x2", "y2")
@@ -76,8 +75,8 @@ def _with_whole_path(cells: list[str], place: int) -> list[str]:
 
 
 def is_image(cell: str) -> bool:
-    """Whether a cell is the name of an image."""
-    return IMAGE.search(cell.strip()) is not None
+    """Whether a cell is the name of an image, or its address."""
+    return has_image_suffix(cell.strip().partition("?")[0])
 
 
 def _is_box_side(cell: str) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from decouplenet.config import DataConfig
-from decouplenet.data.images.background import check_background
+from decouplenet.data.images.background import rgb_of
 from decouplenet.data.images.decoding import Decoding, as_rgb, decode, decode_square, open_photo
 from decouplenet.errors import InputError
 
@@ -390,14 +390,14 @@ def test_a_text_with_the_name_transparency_is_no_transparency():
 @pytest.mark.parametrize("colour", ["blurple", "#12", "", "#11223344"])
 def test_a_background_that_is_no_colour_is_an_input_error(colour):
     with pytest.raises(InputError, match=rf"^data\.background: '{colour}' is no colour; give a name"):
-        check_background(colour)
+        rgb_of(colour)
     with pytest.raises(InputError, match=r"^data\.background: "):
         decode("1", 4, Decoding(background=colour), content_of(Image.new("RGBA", (4, 4))))
 
 
 def test_the_background_can_be_a_name_or_numbers():
     for colour in ("white", "DarkSlateGray", "#808080"):
-        check_background(colour)
+        rgb_of(colour)
 
 
 def test_the_config_says_how_to_decode():

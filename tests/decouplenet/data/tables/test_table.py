@@ -11,7 +11,6 @@ from decouplenet.config import DataConfig
 from decouplenet.data.cache import open_pixels
 from decouplenet.data.formats import load_image_sets
 from decouplenet.data.reporter import STRICT, Reporter
-from decouplenet.data.tables.columns import Columns
 from decouplenet.data.tables.table import Table
 from decouplenet.errors import InputError
 
@@ -27,7 +26,7 @@ def folder(tmp_path, photo):
 
 def read_table(file, images, *, key, splits=(), reporter=STRICT, **columns):
     """The images of a table."""
-    table = Table(file, key=key, columns=Columns(**columns), reporter=reporter)
+    table = Table(file, key=key, config=DataConfig(**columns), reporter=reporter)
     return table.images(images, splits=splits, reporter=reporter)
 
 
@@ -66,7 +65,7 @@ def test_blanks_between_labels_and_a_given_separator(folder):
     file = table(folder, ["0.png,cat dog", "1.png,dog"], "t.csv.gz")
     assert labels_of(read_table(file, folder / "photos", key="data.train")) == [["cat", "dog"], ["dog"]]
     file = table(folder, ["0.png,cat dog", "1.png,dog"])
-    images = read_table(file, folder / "photos", key="data.train", separator="|")
+    images = read_table(file, folder / "photos", key="data.train", label_separator="|")
     assert images.class_names == ("cat dog", "dog")
 
 
@@ -169,8 +168,8 @@ def test_a_split_column_with_another_name(folder):
     assert len(read_table(file, folder / "photos", key="data.train", splits=("train",), split_column="none")) == 2
     file = table(folder, ["0.png,cat,train", "1.png,dog,rest"], head="path,labels,part")
     assert len(read_table(file, folder / "photos", key="data.train", splits=("train",))) == 2
-    columns = Columns(split_column="part", splits={"train": ["train"], "test": ["rest"]})
-    images = Table(file, key="data.train", columns=columns).images(folder / "photos", splits=("train",))
+    config = DataConfig(split_column="part", splits={"train": ["train"], "test": ["rest"]})
+    images = Table(file, key="data.train", config=config).images(folder / "photos", splits=("train",))
     assert [path.name for path in images.paths] == ["0.png"]
 
 
