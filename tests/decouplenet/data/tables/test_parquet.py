@@ -10,12 +10,11 @@ import pytest
 from PIL import Image
 
 from decouplenet.config import DataConfig
-from decouplenet.data.formats import load_splits
 from decouplenet.data.opened import open_data
 from decouplenet.data.places import read_bytes, shown
-from decouplenet.data.reporter import Reporter
 from decouplenet.data.tables import parquet as parquet_file
 from decouplenet.errors import InputError
+from tests.decouplenet.data.tables.loading import labels_of, load
 
 NAMES = ["cat", "dog", "cow"]
 FEATURE = {"feature": {"names": NAMES, "_type": "ClassLabel"}, "_type": "Sequence"}
@@ -42,16 +41,6 @@ def write(file, seeds, labels=None, *, features=None, plain=False, row_group_siz
     file.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, file, row_group_size=row_group_size)
     return file
-
-
-def load(place, **keys):
-    notes = []
-    config = DataConfig(**{"format": "table", "train_annotations": str(place), "holdout": 0.0} | keys)
-    return (*load_splits(config, Reporter(note=notes.append), test=True), notes)
-
-
-def labels_of(images):
-    return [[images.class_names[c] for c in row.nonzero()[0]] for row in images.targets]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from decouplenet.data.formats import load_image_sets
 from decouplenet.data.reporter import STRICT, Reporter
 from decouplenet.data.tables.table import Table
 from decouplenet.errors import InputError
+from tests.decouplenet.data.tables.loading import labels_of
 
 LABELS = [["cat", "dog"], ["traffic light"], [], ["dog"]]
 
@@ -35,10 +36,6 @@ def table(folder, rows, name="t.csv", head="path,labels"):
     file = folder / name
     file.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
     return file
-
-
-def labels_of(images):
-    return [[images.class_names[c] for c in row.nonzero()[0]] for row in images.targets]
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,10 @@ import tarfile
 
 import pytest
 
-from decouplenet.config import DataConfig
-from decouplenet.data.formats import load_splits
 from decouplenet.data.places import read_bytes, shown
-from decouplenet.data.reporter import Reporter
 from decouplenet.data.tables import tar as tar_file
 from decouplenet.errors import InputError
+from tests.decouplenet.data.tables.loading import labels_of, load
 
 
 def write(file, samples):
@@ -29,16 +27,6 @@ def write(file, samples):
 @pytest.fixture
 def images(photo, tmp_path):
     return [photo(tmp_path / "photos" / f"{i}.jpg", i).read_bytes() for i in range(4)]
-
-
-def load(place, **keys):
-    notes = []
-    config = DataConfig(**{"format": "table", "train_annotations": str(place), "holdout": 0.0} | keys)
-    return (*load_splits(config, Reporter(note=notes.append), test=True), notes)
-
-
-def labels_of(images):
-    return [[images.class_names[c] for c in row.nonzero()[0]] for row in images.targets]
 
 
 def test_labels_beside_the_images(tmp_path, images):
