@@ -1,17 +1,17 @@
-"""Tables of several forms are read, and other files are refused; a replay counts the epochs that it trains."""
+"""Tables of several forms are read, and other files are refused."""
 
 import csv
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from benchmarks.search_quality import DEFAULT, main, ours, read_table, replay, stock
+from benchmarks.search_quality.csv_table import read_table
+from benchmarks.search_quality.tables import RECORDED
 from decouple_search.space.objective import Objective
 from decouplenet.errors import InputError
 
-ROWS = list(csv.DictReader(DEFAULT.open()))
+ROWS = list(csv.DictReader(RECORDED.open()))
 
 
 def write_and_read(folder, rows):
@@ -25,8 +25,9 @@ def write_and_read(folder, rows):
 
 
 def test_the_recorded_table_is_of_the_demos_space():
-    table = read_table(DEFAULT)
-    assert table.curves.shape == (320, 9)
+    table = read_table(RECORDED)
+    assert table.curves.shape == table.seconds.shape == (320, 9)
+    assert table.noise == 0
     assert table.space.objectives == (Objective("val_map", "max"),)
     assert {parameter.key: parameter.kind for parameter in table.space.parameters} == {
         "model.maps_per_class": "int", "model.upsampling": "choice", "model.attention": "choice",
@@ -35,6 +36,9 @@ def test_the_recorded_table_is_of_the_demos_space():
     logs = {parameter.key for parameter in table.space.parameters if parameter.log}
     assert logs == {"model.maps_per_class", "model.k_pos", "model.k_neg", "optim.lr"}
     assert "none" in table.space.parameters[1].values
+    first = [row for row in ROWS if row["optim.lr"] == ROWS[0]["optim.lr"]]
+    assert table.curves[0].tolist() == [float(row["val_map"]) for row in first]
+    assert table.seconds[0].tolist() == [float(row["seconds"]) for row in first]
 
 
 @pytest.mark.parametrize(
@@ -55,11 +59,36 @@ def test_tables_of_other_forms(tmp_path, change, shape):
     assert [parameter.key for parameter in table.space.parameters] == [name for name in ROWS[0] if "." in name]
 
 
+def test_repeats_are_averaged_and_their_spread_is_the_noise(tmp_path):
+    rows = [
+        {"x": x, "seed": seed, "epoch": epoch, "val_map": x + epoch + shift, "seconds": 3 + seed}
+        for x in np.linspace(0, 1, 12)
+        for seed, shift in enumerate((-0.1, 0.1) if x < 0.5 else (0.0,))
+        for epoch in (1, 2)
+    ]
+    table = write_and_read(tmp_path, rows)
+    assert table.curves == pytest.approx(np.linspace(0, 1, 12)[:, None] + [1, 2])
+    assert table.seconds[0].tolist() == [3.5, 3.5]
+    assert table.seconds[-1].tolist() == [3, 3]
+    assert table.noise == pytest.approx(0.1 * 2**0.5)
+
+
+def test_missing_seconds_are_the_mean_of_the_trainings_others_or_one(tmp_path):
+    rows = [
+        {"x": x / 12, "epoch": epoch, "val_map": 0.5, "seconds": "" if x == 0 or epoch == 1 else epoch}
+        for x in range(12)
+        for epoch in (1, 2, 3)
+    ]
+    table = write_and_read(tmp_path, rows)
+    assert table.seconds[0].tolist() == [1, 1, 1]
+    assert table.seconds[1].tolist() == [2.5, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
         (ROWS[:45], "5 whole configurations of 9 epochs"),
-        ([row | {"epoch": "x"} for row in ROWS], "table.csv:2: epoch and val_map must be numbers"),
+        ([row | {"epoch": "x"} for row in ROWS], "table.csv:2: epoch, val_map and seconds must be numbers"),
         ([{"epoch": 1, "map": 0.5}], "needs one row per epoch"),
     ],
 )
@@ -68,28 +97,3 @@ def test_other_files_are_refused(tmp_path, rows, message):
         write_and_read(tmp_path, rows)
     with pytest.raises(InputError, match="cannot be read"):
         read_table(Path("/never.csv"))
-
-
-@pytest.mark.parametrize("arm", [ours, stock])
-def test_a_replay_counts_the_epochs_of_all_trials(arm):
-    table = read_table(DEFAULT)
-    trained = []
-
-    def curve(point):
-        trained.append(point)
-        return np.linspace(0.1, 0.2, 9) + 0.5 * (len(trained) == 5)  # the fifth reaches the target in its first epoch
-
-    surrogate = SimpleNamespace(table=table, best=0.6, curve=curve)
-    count = replay(arm(table, 0, 4), surrogate, 4, 500)
-    assert len(trained) in range(5, 10)
-    assert count in range(5, 5 * 9)
-    trained.clear()
-    surrogate.best = 9.0
-    assert replay(arm(table, 0, 4), surrogate, 4, 60) == 60
-
-
-def test_flags_that_take_several_values_are_typed():
-    with pytest.raises(InputError, match="--slots: .* is not list"):
-        main(["--slots", "1", "many"])
-    with pytest.raises(InputError, match="--arms: unknown 'none'; valid: ours, ours with tpe, OptunaSearch"):
-        main(["--slots", "1", "4", "--arms", "none"])
