@@ -218,7 +218,11 @@ def _checked(options: type[_Options], given: Mapping[str, Any], but: Sequence[st
     valid = [name for name in get_type_hints(options) if name not in but]
     if unknown := [name for name in given if name not in valid]:
         raise TypeError(f"unknown option '{unknown[0]}'; {nearest(unknown[0], valid)}")
-    return check_flags(options(**flatten(given)))
+    return check_flags(
+        options(
+            **{name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in given.items()}
+        )
+    )
 
 
 def _opened(space: Space | Place, keys: Mapping[str, Any]) -> Space:

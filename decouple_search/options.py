@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from decouple_search.portable import with_absolute_paths
-from decouple_search.samplers.registry import EXTENSIONS, choose_sampler
+from decouple_search.results.wider_search import WiderSearch
+from decouple_search.samplers.registry import EXTENSIONS, choose_sampler, suits_pauses
+from decouple_search.space.finalists import FinalistPlan
 from decouple_search.space.space import Space
 from decouple_search.stopping.scheduler import SCHEDULERS, Scheduler, make_scheduler
 from decouple_search.storage.folder import Folder
@@ -17,6 +19,9 @@ from decouple_search.study.definition import RESUME_MODES, Definition
 from decouplenet.command_line import flag, parse_config
 from decouplenet.config import Config
 from decouplenet.errors import InputError
+
+FIXED_RANGES = ("grid", "cmaes", "nsgaii")
+"""Samplers that need the same ranges for all trials: Optuna leaves a range that has changed out of their model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +40,8 @@ class Options:
     """Stop after this many trials in a row without a better one."""
     resume: str = flag("auto", names=RESUME_MODES)
     """Whether to resume a search of that name; default: auto."""
+    ranges: dict[str, Any] | None = flag(None)
+    """Other ends of the space's ranges: {KEY: [LOW, HIGH], ...}."""
     warm_start: str | None = flag(None)
     """Experiment whose trials are imported."""
     optuna_storage: str | None = flag(None)
@@ -57,6 +64,10 @@ class Options:
     """How often a trial restarts after a lost or hung worker."""
     keep_checkpoints: int | None = flag(None, minimum=1)
     """Ended trials whose best checkpoint stays on disk; default: the space's own number, or 3."""
+    finalists: int | None = flag(None, minimum=0)
+    """Best configurations that are trained anew with fresh seeds; default: the space's own number, or none."""
+    seeds: int | None = flag(None, minimum=1)
+    """Fresh seeds of each finalist; default: the space's own number."""
     retrain_best: bool = flag(False)
     """Then train the winner in full, with the held-out images."""
     dry_run: bool = flag(False)
@@ -92,8 +103,24 @@ class SearchRequest:
     """Trials in all."""
     keep_checkpoints: int
     """Ended trials whose best checkpoint stays on disk."""
+    finalists: FinalistPlan | None
+    """The finalists that are trained anew at the end; None for none."""
     options: Options
     """The command's flags."""
+    words: tuple[str, ...] | None = None
+    """The words after `tune`; None for a search from Python."""
+
+    @property
+    def wider(self) -> WiderSearch:
+        """How the user starts the same search with wider ranges."""
+        options = self.options
+        return WiderSearch(
+            words=self.words,
+            ranges=options.ranges or {},
+            name=options.name,
+            must_resume=options.resume == "must",
+            warm_start=None if options.optuna_storage else self.folder.shown,
+        )
 
     @property
     def definition(self) -> Definition:
@@ -101,32 +128,87 @@ class SearchRequest:
         return Definition.from_search(self.space, self.config, self.scheduler, grid=self.sampler == "grid")
 
 
-def request_search(space: Space, options: Options) -> SearchRequest:
+def request_search(space: Space, options: Options, words: Sequence[str] | None = None) -> SearchRequest:
     """The search of a space that options ask for, checked.
 
     Args:
         space: the searched space. It replaces `options.space`.
         options: the other options.
+        words: the words after `tune`; None for a search from Python.
 
     Raises:
         InputError: what is wrong, and where.
     """
+    space = space.with_ranges(options.ranges or {}, "--ranges")
     config = with_absolute_paths(parse_config(space.base, space.where))
     scheduler = make_scheduler(space.scheduler, options.scheduler, config.train.epochs, space)
+    if scheduler.name == "promotion" and not options.scheduler and not suits_pauses(options.sampler, space):
+        scheduler = replace(scheduler, name="asha")
     sampler = choose_sampler(options.sampler, scheduler.name, space, options.seed)
+    _check_growth(space, scheduler.name, sampler)
     trials = options.trials or space.trials
     if scheduler.name == "pbt" and options.max_concurrent:
         raise InputError(
             "--max-concurrent: pbt trains all trials in turns on every slot; leave it out, or let a worker need more "
             "(scaling.cpus_per_worker)"
         )
+    trials = min(trials, len(space.grid())) if sampler == "grid" else trials
     return SearchRequest(
         folder=open_folder(options.storage, options.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}"),
         space=space,
         config=config,
         scheduler=scheduler,
         sampler=sampler,
-        trials=min(trials, len(space.grid())) if sampler == "grid" else trials,
+        trials=trials,
         keep_checkpoints=options.keep_checkpoints or space.keep_checkpoints,
+        finalists=_finalists(space, options, trials, scheduler.name),
         options=options,
+        words=None if words is None else tuple(words),
     )
+
+
+def _check_growth(space: Space, scheduler: str, sampler: str) -> None:
+    """Refuse ranges that grow where they would not, or where a grown one would be drawn at random.
+
+    Raises:
+        InputError: the key, and what to do.
+    """
+    key = next((parameter.key for parameter in space.parameters if parameter.grow), None)
+    if key is None:
+        return
+    if scheduler == "pbt":
+        raise InputError(
+            f"{space.where}, search, {key}: pbt starts all trials at once, so no range can grow; drop grow"
+        )
+    if sampler in FIXED_RANGES or (sampler == "gp" and len(space.objectives) > 1):
+        raise InputError(
+            f"{space.where}, search, {key}: no range can grow with the sampler {sampler}, which needs the same ranges "
+            "for all trials; drop grow, or take --sampler tpe"
+        )
+
+
+def _finalists(space: Space, options: Options, trials: int, scheduler: str) -> FinalistPlan | None:
+    """The finalists of a search; the flags win over the space.
+
+    Raises:
+        InputError: only one of the two numbers is given, or finalists do not fit the search.
+    """
+    if options.finalists == 0:
+        return None
+    count = options.finalists or (space.finalists.count if space.finalists else None)
+    seeds = options.seeds or (space.finalists.seeds if space.finalists else None)
+    if count is None and seeds is None:
+        return None
+    if seeds is None:
+        raise InputError(f"--finalists: {count} need fresh seeds; give --seeds too, such as --seeds 3")
+    if count is None:
+        raise InputError("--seeds: they are those of finalists; give --finalists too, such as --finalists 3")
+    if count > trials:
+        raise InputError(f"--finalists: {count} are more than the {trials} trials of the search; give fewer, or 0")
+    if scheduler == "pbt":
+        raise InputError("--finalists: pbt changes configurations on their way, so none can be trained anew")
+    if len(space.objectives) > 1:
+        raise InputError("--finalists: the search has several objectives; finalists are compared by a single one")
+    if "train.seed" in space.keys:
+        raise InputError("--finalists: the space searches train.seed, which finalists vary; fix it")
+    return FinalistPlan(count, seeds)

@@ -58,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _print(experiment: Experiment, page: str) -> None:
     from decouple_search.results.html_page import short_number
+    from decouple_search.study.ranges import edge_notes
 
     rows, metric = experiment.rows, experiment.objectives[0].metric
     counts = {state: sum(row.state == state for row in rows) for state in ("COMPLETE", "PRUNED", "FAIL")}
@@ -66,6 +67,10 @@ def _print(experiment: Experiment, page: str) -> None:
         values = "  ".join(f"{name} {short_number(cell)}" for name, cell in row.parameters.items())
         value = short_number(row.cells.get(metric, ""))
         print_line(f"{row.trial_id}  {row.state:<8}  {row.epochs} epochs  {metric} {value}  {values}")
+    for note in edge_notes(experiment.study):
+        print_line(f"note       {note}")
+    for line in experiment.summary.verdict.lines(metric) if experiment.summary else ():
+        print_line(line)
     print_line(page)
 
 

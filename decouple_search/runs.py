@@ -34,12 +34,15 @@ def run_search(request: SearchRequest) -> Outcome:
     check_present(request.config, weights="RAY_ADDRESS" not in os.environ)
 
     from decouple_search.search_setup import open_search  # Ray takes seconds to import, and nothing above needs it
+    from decouple_search.study.ranges import growths
 
     with open_search(request) as search:
         plan = describe(request, search.config, search.first_slots)
         print_line(f"{plan}\nresults    {folder.shown}" + (" (resumed)" if search.resumed else ""))
         if search.imported:
             print_line(search.imported)
+        for growth in growths(search.study):
+            print_line(f"note       {growth}")
         outcome = search.run()
         print_outcome(outcome, folder)
         if request.options.retrain_best and not outcome.interrupted:
@@ -73,9 +76,13 @@ def print_outcome(outcome: Outcome, folder: Folder) -> None:
     for key, value in outcome.best.items():
         shown = "null" if value is None else f"{value:.4g}" if isinstance(value, float) else value
         print_line(f"             {key} = {shown}")
+    for line in summary.verdict.lines(summary.objective):
+        print_line(line)
     for name in ("leaderboard.csv", "best_config.yaml", "best_checkpoint", "report.html"):
         if (folder.local / name).exists():
             print_line(f"             {folder.shown}/{name}")
+    for note in outcome.notes:
+        print_line(f"note       {note}")
     if outcome.interrupted:
         print_line("interrupted; the results so far are above, and the same command resumes the search")
 

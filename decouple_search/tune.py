@@ -31,7 +31,8 @@ def read(arguments: list[str] | None) -> SearchRequest:
         InputError: what is wrong, and where.
     """
     line = parser().given(arguments)
-    return request_search(load_space(space_file(line.flags.space), line.flags.keys_given(line.keys)), line.flags)
+    words = sys.argv[1:] if arguments is None else arguments
+    return request_search(load_space(space_file(line.flags.space), line.flags.keys_given(line.keys)), line.flags, words)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -57,13 +57,14 @@ class ModelConfig:
     k_neg: int | float = config_key(0.2, heads=POOLING_HEADS, changeable=True)
     """k- of Eq. 3, given like k+; 0 switches the negative term off."""
     alpha: float = config_key(0.7, heads=POOLING_HEADS, changeable=True)
-    """Weight of the k- lowest pixels in Eq. 3."""
+    """Weight of the k- lowest pixels in Eq. 3, from 0."""
 
     def __post_init__(self) -> None:
         """Check ranges, and that there are such weights."""
         tiny_weights = self.backbone == "tiny" and self.pretrained
         _require(not tiny_weights, "model.pretrained", self.pretrained, "false: there are no weights for tiny")
         _require(self.maps_per_class >= 1, "model.maps_per_class", self.maps_per_class, "at least 1")
+        _require(self.alpha >= 0, "model.alpha", self.alpha, "at least 0")
         check_k("model.k_pos", self.k_pos, zero_allowed=False)
         check_k("model.k_neg", self.k_neg, zero_allowed=True)
 
@@ -85,7 +86,7 @@ class DataConfig:
     val_images: str | None = config_key(None, path=True)
     """Folder or address of the validation images (default: train_images)."""
     test_annotations: str | None = config_key(None, path=True)
-    """Labels of the test images, in the same format. Only an evaluation with --split test reads them."""
+    """Labels of the test images, in the same format. Read by evaluate --split test, and once at a search's end."""
     test_images: str | None = config_key(None, path=True)
     """Folder or address of the test images (default: train_images)."""
     classes: list[str] | str | None = config_key(None, path=True, searchable=False)

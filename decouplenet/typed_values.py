@@ -60,6 +60,8 @@ def describe(kind: Any) -> str:
     """A type in words: `int | float`, `one of 'none', 'arch1'`."""
     if get_origin(kind) in (Union, types.UnionType):
         return " | ".join("None" if member is type(None) else describe(member) for member in get_args(kind))
+    if get_origin(kind) is dict:
+        return "mapping"
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(repr, get_args(kind)))}"
     return kind.__name__ if isinstance(kind, type) else str(kind)

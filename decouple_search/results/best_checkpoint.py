@@ -1,4 +1,7 @@
-"""A search's best checkpoint: found, exported, and measured on workers like those that trained it."""
+"""A search's best checkpoint: found, exported, and measured on workers like those that trained it.
+
+It is of the best trial. With finalists it is of the winner's best training with a fresh seed.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,18 @@ import ray
 from decouple_search.gang.carried import pack_extensions
 from decouple_search.gang.errors import GangHungError
 from decouple_search.gang.gang import Gang
+from decouple_search.results.on_test_images import measure_on_test
 from decouple_search.results.tables import BEST_CHECKPOINT
+from decouple_search.results.verdict import TestMeasures
 from decouple_search.space.space import Space
 from decouple_search.storage.checkpoints import Checkpoints
-from decouple_search.study.ranking import best_trial
-from decouple_search.study.record import TrialRecord, ended_trials
+from decouple_search.study.ranking import best_training
+from decouple_search.study.record import TrialRecord, ended_trials, repeat_trials
 from decouplenet.atomic_files import replace_folder
 from decouplenet.checkpoint_files import CHECKPOINT_FILES, CONFIG, METRICS
 from decouplenet.command_line import print_line
 from decouplenet.config import Config
+from decouplenet.errors import InputError, TrainingFailed, one_line
 from decouplenet.yaml_text import load_yaml
 
 
@@ -36,14 +42,14 @@ class BestCheckpoint(NamedTuple):
 
 
 def best_checkpoint(checkpoints: Checkpoints, study: optuna.Study, space: Space) -> BestCheckpoint | None:
-    """The best trial's checkpoint of its best epoch; else the best of all complete checkpoints; None without any.
+    """The best training's checkpoint of its best epoch; else the best of all complete checkpoints; None without any.
 
     A worker may be lost, or the search interrupted, while the best epoch's checkpoint is written.
     """
-    best, by_trial, objective = best_trial(study, space.objectives), checkpoints.all(), space.objective
+    best, by_trial, objective = best_training(study, space.objectives), checkpoints.all(), space.objective
     complete = [
         BestCheckpoint(trial, path, checkpoints.metrics(path))
-        for trial in ended_trials(study)
+        for trial in [*ended_trials(study), *repeat_trials(study)]
         if trial.result != "FAIL"
         for path in by_trial.get(trial.name, [])
         if checkpoints.is_whole(path)
@@ -72,6 +78,9 @@ def export_best(
 ) -> None:
     """Write `best_checkpoint/`, measure it, and warn where a value differs from its trial's.
 
+    If there are test images, it is measured on them too, once: a search that is resumed and has the same best
+    checkpoint does not measure it again.
+
     Args:
         experiment: the experiment's folder on this machine.
         checkpoints: the checkpoints of its trials.
@@ -79,14 +88,15 @@ def export_best(
         space: the searched space.
         measure: whether to measure it.
     """
-    target, best, metric = experiment / BEST_CHECKPOINT, best_trial(study, space.objectives), space.metric
+    target, best, metric = experiment / BEST_CHECKPOINT, best_training(study, space.objectives), space.metric
     exported = best_checkpoint(checkpoints, study, space)
     if exported is None:
         if best:
             print_line("warning: no trial's checkpoint was written to the end, so there is no best_checkpoint")
         return
     metrics = exported.metrics
-    if best is None or exported.trial.number != best.number or metrics["epoch"] != best.best_epoch:
+    is_best = bool(best and exported.trial.number == best.number and metrics["epoch"] == best.best_epoch)
+    if not is_best:
         print_line(
             f"warning: the best epoch's checkpoint was not written to the end; best_checkpoint is of trial "
             f"{exported.trial.name}, epoch {metrics['epoch']}, {metric} {metrics[metric]:.4f}"
@@ -102,7 +112,23 @@ def export_best(
             print_line(f"warning: the best checkpoint was not measured ({type(error).__name__})")
             return
         export_checkpoint(folder, target, measured)
+        if is_best:
+            _measure_on_test(study, exported, folder)
     _compare(metric if metric in measured else "val_map", measured, metrics)
+
+
+def _measure_on_test(study: optuna.Study, best: BestCheckpoint, folder: Path) -> None:
+    """Measure the best checkpoint on the test images, if there are any, and keep the measures in the study."""
+    earlier, trial, epoch = TestMeasures.read(study), best.trial.name, best.metrics["epoch"]
+    if earlier and (earlier.trial_id, earlier.epoch) == (trial, epoch):
+        return
+    try:
+        measured = measure_on_test(folder)
+    except (InputError, TrainingFailed, ray.exceptions.RayError, KeyboardInterrupt) as error:
+        print_line(f"warning: the test images were not measured ({one_line(error) or type(error).__name__})")
+        return
+    if measured:
+        TestMeasures(trial_id=trial, epoch=epoch, images=measured[0], metrics=measured[1]).keep(study)
 
 
 def _compare(metric: str, measured: dict[str, Any], trained: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from optuna.trial import TrialState
 
 from decouple_search.space.objective import Objective
-from decouple_search.study.record import TrialRecord
+from decouple_search.study.record import TrialRecord, search_trials
 
 COLOURS = {"COMPLETE": "#1f77b4", "PRUNED": "#bbbbbb", "FAIL": "#d62728"}
 ABSENT = object()
@@ -63,12 +63,14 @@ def curves(trials: Sequence[TrialRecord], metric: str) -> go.Figure | None:
 
 def importances(study: optuna.Study, metric: str) -> go.Figure | None:
     """The share of the first objective's differences that each parameter explains, by Optuna."""
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    complete = [trial.frozen for trial in search_trials(study) if trial.frozen.state == TrialState.COMPLETE]
     if len(complete) < MIN_COMPLETE_TRIALS:
         return None
+    searched = optuna.create_study(directions=study.directions)  # finalists, trained again and again, would prevail
+    searched.add_trials(complete)
     try:
         target = None if len(study.directions) == 1 else (lambda trial: trial.values[0])
-        shares = optuna.importance.get_param_importances(study, target=target)
+        shares = optuna.importance.get_param_importances(searched, target=target)
     except (ValueError, RuntimeError, ZeroDivisionError):  # all trials have the same value
         return None
     names = list(reversed(shares))

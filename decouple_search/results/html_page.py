@@ -11,9 +11,11 @@ import optuna
 
 from decouple_search.results.figures import curves, history, importances, parallel, pareto
 from decouple_search.results.tables import LEADERBOARD, SUMMARY, LeaderboardRow, read_leaderboard
+from decouple_search.results.verdict import Verdict
 from decouple_search.space.objective import Objective
 from decouple_search.storage.folder import Folder
 from decouple_search.study.definition import DEFINITION, Definition
+from decouple_search.study.ranges import edge_notes
 from decouple_search.study.ranking import measured_trials, pareto_set
 from decouplenet.atomic_files import replace_file
 from decouplenet.errors import InputError
@@ -79,11 +81,31 @@ def render(
         if figure is not None:
             parts.append(figure.to_html(full_html=False, include_plotlyjs=script, config={"displaylogo": False}))
             script = False  # plotly's own script, once
-    table = "".join(f"<tr><th>{_text(key)}</th><td>{_text(value)}</td></tr>" for key, value in facts.items())
+    verdict = Verdict.from_dict(facts)
+    shown = {key: value for key, value in facts.items() if key not in verdict.to_dict()}
+    notes = "".join(f"<p>note: {_text(note)}</p>" for note in edge_notes(study))
     return (
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{_text(name)}</title><style>{STYLE}</style>"
-        f"<h1>{_text(name)}</h1><table>{table}</table>{''.join(parts)}<h2>Leaderboard</h2>{_table(rows)}</html>\n"
+        f"<h1>{_text(name)}</h1>{_facts(shown)}{notes}{_verdict(verdict, first.metric)}{''.join(parts)}"
+        f"<h2>Leaderboard</h2>{_table(rows)}</html>\n"
     )
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    lines = "".join(f"<tr><th>{_text(key)}</th><td>{_text(value)}</td></tr>" for key, value in facts.items())
+    return f"<table>{lines}</table>"
+
+
+def _verdict(verdict: Verdict, metric: str) -> str:
+    """The finalists and the test images; empty where there are none."""
+    lines = "".join(f"<p>{_text(line)}</p>" for line in verdict.lines(metric))
+    finalists = [
+        LeaderboardRow({name: "" if value is None else str(value) for name, value in vars(each).items()})
+        for each in verdict.finalists or ()
+    ]
+    table = f"<h2>Finalists</h2>{_table(finalists)}" if finalists else ""
+    test = f"<h2>Test images</h2>{_facts(verdict.test.to_dict())}" if verdict.test else ""
+    return f"{lines}{table}{test}"
 
 
 def _table(rows: Sequence[LeaderboardRow]) -> str:

@@ -6,14 +6,16 @@ import csv
 import functools
 import io
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import optuna
 
+from decouple_search.results.verdict import Verdict
 from decouple_search.space.space import Space
-from decouple_search.study.ranking import best_trial, pareto_set, ranked_trials
+from decouple_search.study.finalist_results import FinalistResult, finalist_results
+from decouple_search.study.ranking import best_training, best_trial, pareto_set, ranked_trials
 from decouple_search.study.record import RESULTS, TrialRecord, ended_trials
 from decouplenet.atomic_files import replace_file
 from decouplenet.config import Config
@@ -28,12 +30,17 @@ BEST_CHECKPOINT = "best_checkpoint"
 """The folder of the best trial's checkpoint, in a search's or training's folder."""
 FIXED_COLUMNS = ("trial_id", "state", "epochs", "val_map", "seconds")
 """The first columns of every leaderboard. Columns of other objectives and of the parameters follow."""
+FINALIST_COLUMNS = ("val_map_mean", "val_map_std", "seeds")
+"""Further columns of a search with finalists; empty for the other trials."""
 
 
 def write_tables(experiment: Path, study: optuna.Study, space: Space, base: Config) -> None:
-    """Write the leaderboard and the best config as they are now."""
+    """Write the leaderboard and the best config as they are now.
+
+    The best config is that of the best checkpoint, with its seed, so a winner of finalists has a fresh seed.
+    """
     write_leaderboard(experiment / LEADERBOARD, study, space)
-    if best := best_trial(study, space.objectives):
+    if best := best_training(study, space.objectives):
         write_config(experiment / BEST_CONFIG, best_config(base, best, space))
 
 
@@ -43,6 +50,7 @@ def write_leaderboard(file: Path, study: optuna.Study, space: Space) -> None:
     Values are those of the trial's best epoch. They are empty for a trial that never finished an epoch, and so is an
     absent parameter; a chosen None is `null`. A search of several objectives has a column `pareto`: whether the trial
     is in the Pareto set. With `data.broken` skip there is a column `broken_images`: how many images were left out.
+    With finalists there are `FINALIST_COLUMNS`; once all are trained, they come first, by their lower bound.
     """
     others = [metric for metric, _ in space.objectives if metric != "val_map"]
     several = len(space.objectives) > 1
@@ -51,9 +59,12 @@ def write_leaderboard(file: Path, study: optuna.Study, space: Space) -> None:
     rest = [trial for trial in ended_trials(study) if trial.number not in {each.number for each in ranked}]
     trials = ranked + rest
     skips = any(trial.broken_images is not None for trial in trials)
+    finalists = {result.trial.number: result for result in finalist_results(study, space.objective)}
+    fresh = FINALIST_COLUMNS if finalists else ()
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*FIXED_COLUMNS, *others, *["pareto"] * several, *["broken_images"] * skips, *space.keys])
+    extra = [*others, *["pareto"] * several, *["broken_images"] * skips, *fresh]
+    writer.writerow([*FIXED_COLUMNS, *extra, *space.keys])
     for trial in trials:
         val_map = "" if trial.val_map is None else trial.val_map
         values = dict(zip((metric for metric, _ in space.objectives), trial.objectives, strict=False))
@@ -61,9 +72,17 @@ def write_leaderboard(file: Path, study: optuna.Study, space: Space) -> None:
         row += [values.get(metric, "") for metric in others]
         row += [str(trial.number in front).lower()] if several else []
         row += ["" if trial.broken_images is None else trial.broken_images] if skips else []
+        row += _fresh_cells(finalists.get(trial.number)) if finalists else []
         parameters = trial.parameters
         writer.writerow([*row, *(_cell(parameters[key]) if key in parameters else "" for key in space.keys)])
     replace_file(file, text.getvalue())
+
+
+def _fresh_cells(result: FinalistResult | None) -> list[Any]:
+    """The cells of `FINALIST_COLUMNS`."""
+    if result is None:
+        return [""] * len(FINALIST_COLUMNS)
+    return [*("" if value is None else value for value in (result.val_map_mean, result.val_map_std)), result.seeds]
 
 
 def cell_value(cell: str) -> Any:
@@ -127,7 +146,8 @@ def read_leaderboard(file: Path) -> list[LeaderboardRow]:
 
 def best_config(base: Config, trial: TrialRecord, space: Space) -> Config:
     """The complete configuration of a trial. A training with it chooses its epoch by the search's first objective."""
-    return Config.from_dict(nest(flatten(base.to_dict()) | trial.parameters | {"train.objective": space.metric}))
+    seed = {} if trial.seed is None else {"train.seed": trial.seed}
+    return Config.from_dict(nest(flatten(base.to_dict()) | trial.parameters | seed | {"train.objective": space.metric}))
 
 
 def write_config(file: Path, config: Config) -> None:
@@ -140,6 +160,7 @@ class Summary:
     """The content of summary.json."""
 
     trials: int
+    """Trials of the search itself, without the trainings of finalists. So are the next 4."""
     complete: int
     pruned: int
     failed: int
@@ -154,12 +175,14 @@ class Summary:
     objective: str
     """The measure of the first objective."""
     best_value: float | None
-    """The first objective of the best trial."""
+    """The first objective of the best trial, as the search measured it; see `verdict` for fresh seeds."""
     best_val_map: float | None
     """val_map of the best trial."""
     best_trial_id: str | None
     pareto: tuple[str, ...] | None = None
     """The Pareto set of a search of several objectives."""
+    verdict: Verdict = field(default_factory=Verdict)
+    """The finalists and the test images; summary.json has its parts beside the others."""
 
     @classmethod
     def from_study(
@@ -193,12 +216,15 @@ class Summary:
             best_val_map=best.val_map if best else None,
             best_trial_id=best.name if best else None,
             pareto=front,
+            verdict=Verdict.of(study, space.objectives),
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it; without `pareto` where there is a single objective."""
-        content = asdict(self)
-        return content if self.pareto is not None else {k: v for k, v in content.items() if k != "pareto"}
+        """As JSON holds it; without `pareto` where there is a single objective, and without parts of no verdict."""
+        content = {name: value for name, value in asdict(self).items() if name != "verdict"}
+        if self.pareto is None:
+            del content["pareto"]
+        return content | self.verdict.to_dict()
 
     def write(self, file: Path) -> None:
         """Write summary.json."""
@@ -215,6 +241,6 @@ class Summary:
             content = json.loads(file.read_text())
             written = {name: content[name] for name in cls.__dataclass_fields__ if name in content}
             earlier = {"objective": "val_map", "best_value": content.get("best_val_map")}  # before these were written
-            return cls(**earlier | written)
+            return cls(**earlier | written, verdict=Verdict.from_dict(content))
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise InputError(f"{file}: not a search's summary ({error})") from None

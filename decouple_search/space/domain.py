@@ -17,7 +17,7 @@ from decouplenet.dotted_keys import flatten
 from decouplenet.errors import InputError
 
 KINDS = ("int", "float", "choice")
-WORDS = (*KINDS, "log", "step", "when")
+WORDS = (*KINDS, "log", "step", "grow", "when")
 ORDERS = ("gt", "ge", "lt", "le")
 """Conditions that compare numbers."""
 
@@ -38,10 +38,12 @@ class _Range(Generic[_Number]):
     """Distance between values, from `low` on."""
     when: Mapping[str, Any] | None = field(default=None, kw_only=True)
     """Conditions on other keys, as in YAML: `{"model.alpha": {"gt": 0}}`. Without them the key is absent."""
+    grow: bool = field(default=False, kw_only=True)
+    """Let the search widen the range by itself when its best values are at an end."""
 
     def to_yaml(self) -> dict[str, Any]:
         """The mapping that stands for it in a space's YAML."""
-        return _spec(self.kind, [self.low, self.high], log=self.log, step=self.step, when=self.when)
+        return _spec(self.kind, [self.low, self.high], log=self.log, step=self.step, grow=self.grow, when=self.when)
 
 
 class Float(_Range[float]):
@@ -109,9 +111,10 @@ def read_parameter(key: str, spec: Mapping[str, Any], where: str) -> Parameter:
     if kind == "choice":
         _check_choices(values, where)
     else:
-        _check_range(kind, values, spec, where)
-        values = [float(value) for value in values] if kind == "float" else values
-    return Parameter(key, kind, tuple(values), bool(spec.get("log")), spec.get("step"), _conditions(spec, where))
+        values = checked_range(kind, values, spec, where)
+    grow = _checked_grow(kind, spec, where)
+    log, step, when = bool(spec.get("log")), spec.get("step"), _conditions(spec, where)
+    return Parameter(key, kind, tuple(values), log, step, when, grow)
 
 
 def _check_choices(values: list[Any], where: str) -> None:
@@ -127,7 +130,18 @@ def _check_choices(values: list[Any], where: str) -> None:
         )
 
 
-def _check_range(kind: str, values: list[Any], spec: Mapping[str, Any], where: str) -> None:
+def checked_range(kind: str, values: list[Any], spec: Mapping[str, Any], where: str) -> list[Any]:
+    """The ends of a range, low and high, as the numbers of its kind.
+
+    Args:
+        kind: int or float.
+        values: the ends as they were given.
+        spec: the mapping that has `log` and `step`.
+        where: its place in the file, for errors.
+
+    Raises:
+        InputError: what is wrong.
+    """
     whole, log, step = kind == "int", spec.get("log", False), spec.get("step")
     numbers = all(map(_is_number, values))
     if len(values) != 2 or not numbers or not values[0] <= values[1] or math.inf in map(abs, values):
@@ -140,6 +154,16 @@ def _check_range(kind: str, values: list[Any], spec: Mapping[str, Any], where: s
         raise InputError(f"{where}: 'int' needs whole numbers, and holds {values!r}")
     if step is not None and (not _is_number(step) or not 0 < step < math.inf or (whole and step != int(step))):
         raise InputError(f"{where}: step must be a {'whole ' if whole else ''}number above 0, not {step!r}")
+    return values if whole else [float(value) for value in values]
+
+
+def _checked_grow(kind: str, spec: Mapping[str, Any], where: str) -> bool:
+    grow = spec.get("grow", False)
+    if not isinstance(grow, bool):
+        raise InputError(f"{where}: grow must be true or false, not {grow!r}")
+    if grow and kind == "choice":
+        raise InputError(f"{where}: choices cannot grow; drop grow, or search a range")
+    return grow
 
 
 def _conditions(spec: Mapping[str, Any], where: str) -> dict[str, tuple[str, Any]]:

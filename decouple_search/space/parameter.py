@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import optuna
+    from numpy import float64
+    from numpy.typing import NDArray
     from optuna.distributions import BaseDistribution
+
+    Array = NDArray[float64]
 
 CONDITIONS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq,
@@ -40,6 +44,8 @@ class Parameter:
     """Distance between values, for a range that has one."""
     when: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
     """Other keys, and the (condition, operand) that each must meet. Otherwise this parameter is absent."""
+    grow: bool = False
+    """Whether the search widens the range by itself when the best values are at its end."""
 
     def applies(self, values: Mapping[str, Any]) -> bool:
         """Whether the conditions hold in a configuration. An absent key meets no condition."""
@@ -70,9 +76,9 @@ class Parameter:
         return FloatDistribution(low, high, log=self.log, step=self.step)
 
     def position(self, value: float) -> float:
-        """The position of a value in its range, from 0 to 1 on the range's scale."""
+        """The position of a value in its range, from 0 to 1 on the range's scale; beyond them for a value outside."""
         low, high = self._ends()
-        return (self._scaled(value) - low) / (high - low)
+        return (self.scaled(value) - low) / (high - low)
 
     def value_at(self, position: float) -> Any:
         """The value at a position from 0 to 1: of a range on its scale, of choices in their order."""
@@ -80,7 +86,7 @@ class Parameter:
             return self.values[min(int(position * len(self.values)), len(self.values) - 1)]
         scaled_low, scaled_high = self._ends()
         scaled = scaled_low + position * (scaled_high - scaled_low)
-        value = math.exp(scaled) if self.log else scaled
+        value = self.unscaled(scaled)
         low, high = self.values
         step = self.step or (1 if self.kind == "int" else None)
         if step:
@@ -89,24 +95,56 @@ class Parameter:
         value = min(max(value, low), high)
         return int(value) if self.kind == "int" else value
 
+    def at(self, positions: Array) -> tuple[Array, Array]:
+        """The values of a range at positions from 0 to 1, as `value_at` gives them, and the values' own positions."""
+        import numpy as np
+
+        scaled_low, scaled_high = self._ends()
+        scaled = scaled_low + positions * (scaled_high - scaled_low)
+        low, high = self.values
+        step = self.step or (1 if self.kind == "int" else None)
+        values = np.exp(scaled) if self.log else scaled
+        if step:
+            values = low + np.round((values - low) / step) * step
+            high = low + int((high - low) / step + 1e-9) * step
+        values = np.clip(values, low, high)
+        back = np.log(values) if self.log else values
+        return values, (back - scaled_low) / (scaled_high - scaled_low)
+
+    @property
+    def count(self) -> int | None:
+        """The number of values; None for a range without steps."""
+        if self.kind == "choice":
+            return len(self.values)
+        step = self.step or (1 if self.kind == "int" else None)
+        return int((self.values[1] - self.values[0]) / step + 1e-9) + 1 if step else None
+
     def steps(self) -> list[Any] | None:
         """All values; None for a range without steps."""
         if self.kind == "choice":
             return list(self.values)
-        step = self.step or (1 if self.kind == "int" else None)
-        if step is None:
-            return None
-        low, high = self.values
-        return [low + i * step for i in range(int((high - low) / step + 1e-9) + 1)]
+        return None if self.count is None else [self.values[0] + i * (self.step or 1) for i in range(self.count)]
 
     def _ends(self) -> tuple[float, float]:
         """The ends of a range on its scale, half a step beyond the values, so that each value has the same share."""
-        half = (self.step or (1 if self.kind == "int" else 0)) / 2
-        low, high = self._scaled(self.values[0] - half), self._scaled(self.values[1] + half)
+        low, high = self.values
+        if step := self.step or (1 if self.kind == "int" else None):
+            high = low + int((high - low) / step + 1e-9) * step  # the last value; the range may end between two
+            low, high = low - step / 2, high + step / 2
+        low, high = self.scaled(low), self.scaled(high)
         return low, high if high > low else low + 1.0
 
-    def _scaled(self, value: float) -> float:
+    def scaled(self, value: float) -> float:
+        """A value on the range's scale: its logarithm where the range is searched so."""
         return math.log(value) if self.log else float(value)
+
+    def unscaled(self, scaled: float) -> float:
+        """The value of a number on the range's scale."""
+        return math.exp(scaled) if self.log else scaled
+
+    def with_range(self, low: float, high: float) -> Parameter:
+        """The same range with other ends."""
+        return replace(self, values=(low, high))
 
     def contains(self, value: Any) -> bool:
         """Whether the search could propose a value."""
@@ -123,6 +161,6 @@ class Parameter:
             text = " | ".join(str(value) for value in self.values)
         else:
             text = f"{self.kind} {self.values[0]} to {self.values[1]}{', log' if self.log else ''}"
-            text += f", step {self.step}" if self.step else ""
+            text += (f", step {self.step}" if self.step else "") + (", grow" if self.grow else "")
         conditions = [f"{key} {condition} {operand}" for key, (condition, operand) in self.when.items()]
         return text + (f", when {' and '.join(conditions)}" if conditions else "")

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from decouple_search.space.domain import Domain, read_parameter
+from decouple_search.space.finalists import FinalistPlan, read_finalists
 from decouple_search.space.objective import Mode, Objective
 from decouple_search.space.parameter import Parameter
 from decouple_search.space.parts import (
@@ -18,6 +19,7 @@ from decouple_search.space.parts import (
     read_objectives,
     read_start,
 )
+from decouple_search.space.ranges import searched_with
 from decouplenet.command_line import parse_config
 from decouplenet.config import Config, check_keys
 from decouplenet.dotted_keys import flatten
@@ -39,10 +41,11 @@ class Space:
         base: fixed values of config keys, dotted or nested; other keys have their defaults.
         start: points that are tried first, each a mapping of searched keys to values.
         objective: `{"metric": "val_map", "mode": "max"}` (the default), or a list of such mappings.
-        scheduler: `name` and its options; by default `{"name": "asha"}`.
+        scheduler: `name` and its options; by default `{"name": "promotion"}`.
         trials: number of trials where the search does not give it.
         sampler: name of the sampler where the search does not give it; None for the sampler that suits the search.
         keep_checkpoints: ended trials whose best checkpoint stays on disk, where the search does not give the number.
+        finalists: `{"count": 3, "seeds": 3}`: the best configurations that are trained anew with fresh seeds.
         name: name of the space; an experiment's default name begins with it.
         fixed: keys that were given elsewhere, dotted. They win over `base`, and a searched key among them is fixed.
         where: place of the space, for errors.
@@ -66,6 +69,8 @@ class Space:
     trials: int
     sampler: str | None
     keep_checkpoints: int
+    finalists: FinalistPlan | None
+    """The finalists where the search does not give them."""
 
     def __init__(
         self,
@@ -78,6 +83,7 @@ class Space:
         trials: int = 20,
         sampler: str | None = None,
         keep_checkpoints: int = 3,
+        finalists: Mapping[str, int] | None = None,
         name: str = "space",
         fixed: Mapping[str, Any] | None = None,
         where: str = "Space",
@@ -85,6 +91,7 @@ class Space:
         fixed = flatten(fixed or {})
         self._given: dict[str, Any] = {"search": search, "base": base, "start": start, "objective": objective}
         self._given |= {"scheduler": scheduler, "trials": trials, "sampler": sampler}
+        self._given |= {"finalists": finalists}
         self._given |= {"keep_checkpoints": keep_checkpoints, "name": name, "fixed": fixed, "where": where}
         self.name, self.where = name, where
         self.base = flatten(mapping_at(base, f"{where}, base")) | fixed
@@ -97,10 +104,11 @@ class Space:
         self.parameters = in_order(parameters, f"{where}, search")
         self.start = read_start(start, parameters, fixed, f"{where}, start")
         self.objectives = read_objectives(objective or {}, f"{where}, objective")
-        self.scheduler = mapping_at(scheduler, f"{where}, scheduler") or {"name": "asha"}
+        self.scheduler = mapping_at(scheduler, f"{where}, scheduler") or {"name": "promotion"}
         self.sampler = checked_name(sampler, f"{where}, sampler")
         self.trials = checked_count(trials, f"{where}, trials")
         self.keep_checkpoints = checked_count(keep_checkpoints, f"{where}, keep_checkpoints")
+        self.finalists = read_finalists(finalists, f"{where}, finalists")
         check_values(self.base, self.parameters, f"{where}, search")
 
     @classmethod
@@ -108,8 +116,8 @@ class Space:
         """A space of parameters that need not be config keys, for a table of recorded trainings."""
         space = cls.__new__(cls)
         space.name, space.where, space.parameters, space.objectives = name, name, tuple(parameters), (objective,)
-        space.base, space.start, space.scheduler = {}, (), {"name": "asha"}
-        space.trials, space.sampler, space.keep_checkpoints = 1, None, 3
+        space.base, space.start, space.scheduler = {}, (), {"name": "promotion"}
+        space.trials, space.sampler, space.keep_checkpoints, space.finalists = 1, None, 3, None
         return space
 
     def with_fixed(self, keys: Mapping[str, Any]) -> Space:
@@ -119,6 +127,24 @@ class Space:
             InputError: an unknown key or a wrong value, or nothing is left to search.
         """
         return Space(**self._given | {"fixed": {**self._given["fixed"], **keys}}) if keys else self
+
+    def with_ranges(self, ranges: Mapping[str, Any], where: str = "ranges") -> Space:
+        """The space with other ends of ranges: `space.with_ranges({"optim.lr": [1e-4, 0.1]})`.
+
+        Args:
+            ranges: low and high by searched key.
+            where: the place of the ranges, for errors.
+
+        Raises:
+            InputError: a key that is not searched as a range, wrong ends, or a start point outside of them.
+        """
+        changed = searched_with(ranges, self.parameters, self.base, where)
+        if not changed:
+            return self
+        search = dict(self._given["search"])
+        for key, parameter in changed.items():
+            search[key] = _spec(search[key], where) | {parameter.kind: list(parameter.values)}
+        return Space(**self._given | {"search": search})
 
     @property
     def objective(self) -> Objective:
@@ -176,6 +202,14 @@ class Space:
             return parameter.value_at(min(max(position, 0.0), 1.0))
 
         return self._filled(moved)
+
+    def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The configuration that takes its values from those of all keys, without parameters that do not apply."""
+        return self._filled(lambda parameter: values[parameter.key])
+
+    def fixed(self, key: str) -> Any:
+        """The value of a config key that is not searched."""
+        return self._fixed[key]
 
     def _filled(self, value: Callable[[Parameter], Any]) -> dict[str, Any]:
         """The parameters whose conditions hold, with their values from `value`."""
@@ -239,5 +273,9 @@ class Space:
 
 def _parameter(key: str, domain: Any, where: str) -> Parameter:
     place = f"{where}, {key}"
-    spec = domain.to_yaml() if isinstance(domain, Domain) else mapping_at(domain, place)
-    return read_parameter(key, spec, place)
+    return read_parameter(key, _spec(domain, place), place)
+
+
+def _spec(domain: Any, where: str) -> dict[str, Any]:
+    """A domain as its YAML mapping."""
+    return domain.to_yaml() if isinstance(domain, Domain) else mapping_at(domain, where)

@@ -2,15 +2,16 @@
 
 base: {model: {backbone: resnet101}}             # fixed values, any config key
 search:
-  model.alpha: {float: [0.0, 1.0]}               # float or int: [low, high], with log and step
+  model.alpha: {float: [0.0, 1.0]}               # float or int: [low, high], with log, step, grow
   model.attention: {choice: [none, arch1]}
   model.k_neg: {float: [0.01, 1.0], log: true, when: {model.alpha: {gt: 0}}}
 start: [{model.alpha: 0.7}]                      # tried first
 objective: {metric: val_map, mode: max}          # or a list of objectives
-scheduler: {name: asha, grace_epochs: 1, reduction_factor: 3}
-trials: 24                                       # the command line may override this and the next two
+scheduler: {name: promotion, grace_epochs: 1, reduction_factor: 3}
+trials: 24                                       # the command line may override this and the next three
 sampler: gp
 keep_checkpoints: 3
+finalists: {count: 3, seeds: 3}                  # the best 3 are trained anew with 3 fresh seeds each
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from decouplenet.dotted_keys import nearest
 from decouplenet.errors import InputError
 from decouplenet.yaml_text import load_yaml
 
-KEYS = ("base", "search", "start", "objective", "scheduler", "trials", "sampler", "keep_checkpoints")
+KEYS = ("base", "search", "start", "objective", "scheduler", "trials", "sampler", "keep_checkpoints", "finalists")
 
 
 def load_space(path: str | Path, fixed: Mapping[str, Any] | None = None) -> Space:

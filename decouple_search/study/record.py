@@ -6,7 +6,7 @@ All files of an experiment are written from the study, and a killed search resum
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import optuna
@@ -121,6 +121,16 @@ class TrialRecord:
         return self._attribute(attributes.STOPPED)  # type: ignore[no-any-return]
 
     @property
+    def is_paused(self) -> bool:
+        """Whether the trial waits to go on from its checkpoint."""
+        return self.frozen.state == TrialState.RUNNING and self._attribute(attributes.PAUSED) is not None
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the trial is being trained."""
+        return self.frozen.state == TrialState.RUNNING and not self.is_paused
+
+    @property
     def failure(self) -> str | None:
         """Why the trial failed."""
         return self._attribute(attributes.FAILURE)  # type: ignore[no-any-return]
@@ -129,6 +139,16 @@ class TrialRecord:
     def imported(self) -> bool:
         """Whether the trial is a copy from another study (`--warm-start`)."""
         return self._attribute(attributes.TAKEN_FROM) is not None
+
+    @property
+    def repeat_of(self) -> int | None:
+        """The number of the finalist that this trial trains anew; None for a trial of the search itself."""
+        return self._attribute(attributes.REPEAT_OF)  # type: ignore[no-any-return]
+
+    @property
+    def seed(self) -> int | None:
+        """The `train.seed` of a training of a finalist; None for that of the base configuration."""
+        return self._attribute(attributes.SEED)  # type: ignore[no-any-return]
 
     @property
     def cannot_be_trained(self) -> bool:
@@ -140,13 +160,24 @@ class TrialRecord:
 
 
 def all_trials(study: optuna.Study) -> list[TrialRecord]:
-    """All trials of a study, with imported ones and start points that wait."""
+    """All trials of a study, with imported ones, start points that wait, and trainings of finalists."""
     return [TrialRecord(trial) for trial in study.get_trials(deepcopy=False)]
 
 
+def search_trials(study: optuna.Study) -> list[TrialRecord]:
+    """The trials that a search learns from: all but the trainings of finalists."""
+    return [record for record in all_trials(study) if record.repeat_of is None]
+
+
+def repeat_trials(study: optuna.Study, states: Sequence[TrialState] | None = None) -> list[TrialRecord]:
+    """The trainings of finalists, in the order in which they started."""
+    records = [record for record in all_trials(study) if record.repeat_of is not None]
+    return [record for record in records if states is None or record.frozen.state in states]
+
+
 def own_trials(study: optuna.Study, states: Sequence[TrialState] | None = None) -> list[TrialRecord]:
-    """The trials that this search proposed, in that order."""
-    records = all_trials(study)
+    """The trials that this search proposed, in that order, without the trainings of finalists."""
+    records = search_trials(study)
     return [
         record
         for record in records
@@ -157,9 +188,28 @@ def own_trials(study: optuna.Study, states: Sequence[TrialState] | None = None) 
 
 
 def ended_trials(study: optuna.Study) -> list[TrialRecord]:
-    """The trials that have ended; in an interrupted search also the running ones that reported an epoch."""
+    """The trials that have ended or pause; in an interrupted search also the running ones that reported an epoch."""
     waiting = StudyRecord(study).interrupted
-    return [record for record in own_trials(study) if record.ended or (waiting and record.epochs > 0)]
+    return [
+        record for record in own_trials(study) if record.ended or record.is_paused or (waiting and record.epochs > 0)
+    ]
+
+
+def ended_names(study: optuna.Study) -> set[str]:
+    """The names of the trials that have ended."""
+    return {record.name for record in own_trials(study) if record.ended}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fit of the model's hyperparameters. It is kept, so that a resumed search proposes what it would have anyway."""
+
+    observations: int
+    """The number of observations at that time."""
+    keys: list[str]
+    """The searched keys."""
+    theta: list[float]
+    """The hyperparameters as a vector."""
 
 
 class StudyRecord:
@@ -189,6 +239,16 @@ class StudyRecord:
     @interrupted.setter
     def interrupted(self, interrupted: bool) -> None:
         self._study.set_user_attr(attributes.INTERRUPTED, interrupted)
+
+    @property
+    def fit(self) -> Fit | None:
+        """The last fit of the model's hyperparameters; None before the first."""
+        kept = self._study.user_attrs.get(attributes.FIT)
+        return None if kept is None else Fit(**kept)
+
+    @fit.setter
+    def fit(self, fit: Fit) -> None:
+        self._study.set_user_attr(attributes.FIT, asdict(fit))
 
     @property
     def wall_seconds(self) -> float:

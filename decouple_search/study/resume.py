@@ -13,7 +13,7 @@ from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.study.compat import storage_of
 from decouple_search.study.definition import JOURNAL, Definition
 from decouple_search.study.optuna_storage import open_study, reopen_study
-from decouple_search.study.record import StudyRecord, TrialRecord, own_trials
+from decouple_search.study.record import StudyRecord, TrialRecord, own_trials, repeat_trials, trial_name
 from decouple_search.study.trial_log import note_checkpoint
 from decouple_search.study.warm_start import import_trials
 from decouplenet.config import Config
@@ -30,6 +30,8 @@ class ResumableTrial(NamedTuple):
     """The checkpoint to resume from; None to train from the beginning."""
     changed: dict[str, Any]
     """Searched keys whose values in the checkpoint differ from the proposed ones (pbt)."""
+    is_repeat: bool = False
+    """Whether it is a training of a finalist."""
 
 
 class EarlierTrial(NamedTuple):
@@ -39,6 +41,8 @@ class EarlierTrial(NamedTuple):
     """Whether it has ended."""
     succeeded: bool
     """Whether it has not failed."""
+    repeat_of: str | None = None
+    """The name of the finalist that it trains anew; None for a trial of the search itself."""
 
 
 def create_study(
@@ -125,7 +129,8 @@ def resumable_trials(
         run: how often the search was resumed.
     """
     resumable, by_trial = [], checkpoints.all()
-    for trial in own_trials(study, [TrialState.RUNNING]):
+    running = [TrialState.RUNNING]
+    for trial in [*own_trials(study, running), *repeat_trials(study, running)]:
         if _tell_end(study, trial, epochs):
             continue
         kept = []
@@ -162,13 +167,22 @@ def resumable_trial(study: optuna.Study, checkpoints: Checkpoints, space: Space,
         space: the searched space.
         number: the trial's number.
     """
-    checkpoint = TrialRecord(study.get_trials(deepcopy=False)[number]).checkpoint
+    trial = TrialRecord(study.get_trials(deepcopy=False)[number])
+    checkpoint, is_repeat = trial.checkpoint, trial.repeat_of is not None
     if checkpoint is None or not checkpoints.is_whole(checkpoint):
-        return ResumableTrial(number, None, {})
+        return ResumableTrial(number, None, {}, is_repeat)
     config = checkpoints.config(checkpoint)
-    return ResumableTrial(number, checkpoint, {key: config[key] for key in space.keys if key in config})
+    changed = {key: config[key] for key in space.keys if key in config}
+    return ResumableTrial(number, checkpoint, changed, is_repeat)
 
 
 def earlier_trials(study: optuna.Study) -> dict[str, EarlierTrial]:
     """The trials of earlier runs by name."""
-    return {trial.name: EarlierTrial(trial.ended, trial.result != "FAIL") for trial in own_trials(study)}
+    return {
+        trial.name: EarlierTrial(
+            trial.ended,
+            trial.result != "FAIL",
+            None if trial.repeat_of is None else trial_name(trial.repeat_of),
+        )
+        for trial in [*own_trials(study), *repeat_trials(study)]
+    }

@@ -92,6 +92,11 @@ def note_stop(study: optuna.Study, number: int, epoch: int) -> None:
     _note(study, number, attributes.STOPPED, epoch)
 
 
+def note_pause(study: optuna.Study, number: int, epoch: int | None) -> None:
+    """Record the epoch after which a trial is paused; None when it goes on."""
+    _note(study, number, attributes.PAUSED, epoch)
+
+
 def note_checkpoint(study: optuna.Study, number: int, path: str | None) -> None:
     """Record a trial's newest checkpoint; None if it has none."""
     _note(study, number, attributes.CHECKPOINT, path)

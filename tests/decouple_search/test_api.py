@@ -12,6 +12,7 @@ from decouple_search import Choice, Float, Space, TrainedModel, runs, search, tr
 from decouple_search.options import Options
 from decouple_search.ray_train.request import TrainOptions
 from decouple_search.results import experiment
+from decouple_search.space.finalists import FinalistPlan
 from decouplenet.config import Config
 from decouplenet.errors import InputError
 
@@ -83,6 +84,15 @@ def test_a_search_asks_for_what_the_command_asks_for(space_file, tmp_path, reque
     assert request.options == replace(expected.options, space="demo")
     assert request.folder.uri == expected.folder.uri == str(tmp_path / "x")
     assert result == (str(tmp_path / "x"), "sqlite:///x.db")
+
+
+def test_ranges_are_a_mapping_in_python(space, tmp_path, requests):
+    search(space, storage=tmp_path, ranges={"optim.lr": [0.01, 2]})
+    (request,) = requests
+    assert request.space.values_of("optim.lr") == (0.01, 2.0)
+    assert request.wider.command({"optim.lr": (0.001, 2.0)}).startswith("search(..., ranges={'optim.lr': [0.001, 2.0]}")
+    with pytest.raises(InputError, match=r"^ranges: 'wide' is not mapping \| None$"):
+        search(space, storage=tmp_path, ranges="wide")
 
 
 def test_a_space_in_python_is_searched_with_the_keys_that_are_given(space, tmp_path, requests):
@@ -205,3 +215,8 @@ def test_what_is_no_mapping_of_keys_is_refused(tmp_path, requests):
     with pytest.raises(InputError, match="^config: a mapping of config keys is needed, not 3$"):
         search("demo", config=3, storage=tmp_path)
     assert requests == []
+
+
+def test_a_search_in_python_takes_finalists(space, requests, tmp_path):
+    search(space, trials=4, storage=tmp_path, name="x", finalists=2, seeds=3, quiet=True)
+    assert requests[0].finalists == FinalistPlan(count=2, seeds=3)

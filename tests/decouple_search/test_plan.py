@@ -1,11 +1,12 @@
 """The plan of a search in words, and the bytes that it needs."""
 
+from dataclasses import replace
+
 import pytest
 from torch import nn
 
-from decouple_search.plan import DataCount, checkpoint_bytes, describe, disk_use, epochs_in_all
+from decouple_search.plan import DataCount, checkpoint_bytes, describe, disk_use
 from decouple_search.space.yaml_file import load_space
-from decouple_search.stopping.scheduler import Scheduler
 from decouple_search.tune import read
 from decouplenet.command_line import parse_config
 from decouplenet.data.opened import open_data
@@ -66,14 +67,6 @@ def test_the_planned_checkpoint_counts_searched_optimisers_and_averages(space_fi
     assert planned("train.ema_decay", "{float: [0.0, 0.99]}") == adamw * 4 / 3
 
 
-@pytest.mark.parametrize(
-    ("scheduler", "least"),
-    [(Scheduler("none"), 12), (Scheduler("asha", reduction_factor=3), round(4 + 4 / 3 * 2)), (Scheduler("pbt"), 12)],
-)
-def test_epochs_in_all(config, scheduler, least):
-    assert epochs_in_all(config(), scheduler, 4) == (least, 12)
-
-
 def test_the_plan_has_the_space_the_budget_and_the_workers(space_file, tmp_path):
     flags = ["--time-budget", "60", "--epoch-budget", "9", "--patience", "2", "--storage", str(tmp_path)]
     request = read(["--space", str(space_file()), *flags])
@@ -83,12 +76,13 @@ def test_the_plan_has_the_space_the_budget_and_the_workers(space_file, tmp_path)
     assert "start      1 point given, tried first" in lines
     assert "data       synthetic, 32 px" in lines
     limits = "4 trials or 60 s or 9 epochs or 2 without a better one"
-    assert f"budget     {limits} by gp, at most 3 epochs each; asha rung at epoch 1" in lines
-    assert "           between 7 and 12 epochs in all" in lines
+    assert f"budget     {limits} by gp, at most 3 epochs each; promotion rung at epoch 1" in lines
+    assert "           7 epochs in all" in lines
     assert "workers    1 per trial, 1 CPU each" in lines
     assert lines[-1] == "at a time  2 trials"
-    request = read(["--space", str(space_file()), "--scheduler", "none", "--storage", str(tmp_path)])
-    assert "           12 epochs in all" in describe(request, request.config, 2).splitlines()
+    for scheduler, epochs in (("none", "12"), ("asha", "between 7 and 12")):
+        request = read(["--space", str(space_file()), "--scheduler", scheduler, "--storage", str(tmp_path)])
+        assert f"           {epochs} epochs in all" in describe(request, request.config, 2).splitlines()
 
 
 def test_the_disk_use_grows_with_the_kept_checkpoints(space_file, tmp_path):
@@ -103,6 +97,15 @@ def test_the_disk_use_grows_with_the_kept_checkpoints(space_file, tmp_path):
     assert disk("--keep-checkpoints", "1") != disk("--keep-checkpoints", "4")
     assert disk().splitlines()[1].startswith("           decoded images 369 KB in ")
     assert "decoded" not in disk("--data.cache", "none")
+
+
+def test_paused_trials_keep_their_checkpoints(space_file, tmp_path):
+    request = read(["--space", str(space_file()), "--storage", str(tmp_path), "--trials", "4"])
+    stopping = replace(request, scheduler=replace(request.scheduler, name="asha"))
+    sizes = [at_any_time(disk_use(each, each.config, 1, SCENES)) for each in (request, stopping)]
+    pausing, stopped = (float(size.split()[0]) for size in sizes)
+    # Besides the four best ones and the exported one: those of the running trial, and of at most four paused ones.
+    assert pausing / stopped == pytest.approx((3 + 1 + 3 * 5) / (3 + 1 + 3), rel=0.02)
 
 
 @pytest.mark.parametrize(

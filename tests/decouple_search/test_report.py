@@ -6,6 +6,8 @@ import pytest
 
 from decouple_search.report import main
 from decouple_search.space.yaml_file import load_space
+from decouple_search.study.optuna_storage import open_study
+from decouple_search.study.ranges import note_edges
 from decouplenet.errors import InputError
 from tests.decouple_search.results.studies import write_search
 
@@ -98,3 +100,19 @@ def test_chosen_nulls_are_in_the_lines_and_on_the_page(make_experiment, capsys):
     page = (experiment / "report.html").read_text()
     assert page.count("<td>null</td>") + page.count("<td>a.json</td>") == 12
     assert '"ticktext":["a.json","null"]' in page
+
+
+def test_notes_of_the_search_are_printed_before_the_page(experiment, space_file, capsys):
+    space = load_space(space_file())
+    note_edges(open_study(experiment / "study.log", space), space, lambda edges: ["optim.lr: a note"])
+    assert main([str(experiment)]) == 0
+    assert capsys.readouterr().out.splitlines()[-2] == "note       optim.lr: a note"
+
+
+def test_the_lines_have_the_verdict_of_the_summary(experiment, capsys):
+    facts = dict.fromkeys(("trials", "complete", "pruned", "failed", "epochs"), 0)
+    facts |= dict.fromkeys(("wall_seconds", "busy_fraction", "busy_fraction_warm", "best_val_map"), 0.5)
+    test = {"map": 0.5, "trial_id": "0003", "epoch": 3, "images": 9}
+    (experiment / "summary.json").write_text(json.dumps({**facts, "best_trial_id": "0003", "test": test}))
+    assert main([str(experiment)]) == 0
+    assert "test       map 0.5000 on 9 test images" in capsys.readouterr().out.splitlines()

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from decouple_search.results.tables import Summary
+from decouple_search.results.verdict import TestMeasures, Verdict
 from decouple_search.runs import print_outcome
 from decouple_search.storage.opening import open_folder
 from decouplenet.errors import TrainingFailed
@@ -78,3 +79,20 @@ def test_an_interrupted_search_without_a_value_can_still_be_resumed(make_outcome
     print_outcome(outcome, open_folder(str(tmp_path), "x"))
     message = "interrupted: no trial ended well: out of memory; the same command resumes the search\n"
     assert capsys.readouterr().err == message
+
+
+def test_notes_on_the_ranges_come_after_the_best_parameters(make_outcome, tmp_path, capsys):
+    print_outcome(make_outcome(notes=("optim.lr: a note", "model.alpha: another")), open_folder(str(tmp_path), "x"))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3:] == [
+        "             model.attention = arch1",
+        "note       optim.lr: a note",
+        "note       model.alpha: another",
+    ]
+
+
+def test_the_report_has_the_winners_measures_on_test_images(make_outcome, tmp_path, capsys):
+    test = TestMeasures(trial_id="0002", epoch=1, images=1, metrics={"map": 0.5})
+    outcome = make_outcome(summary=replace(SUMMARY, verdict=Verdict(test=test)))
+    print_outcome(outcome, open_folder(str(tmp_path), "x"))
+    assert "test       map 0.5000 on 1 test image\n" in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """The `tune` command: its flags, its dry run, and what it refuses before Ray starts."""
 
+import shlex
 import subprocess
 import sys
 
@@ -19,7 +20,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(space_file, tmp_path, caps
     assert main(["--space", str(space_file()), *flags]) == 0
     out = capsys.readouterr().out
     assert "when model.alpha gt 0.3" in out
-    assert "4 trials by gp, at most 3 epochs each; asha rung at epoch 1" in out
+    assert "4 trials by gp, at most 3 epochs each; promotion rung at epoch 1" in out
     assert "at a time  1 trial" in out
     assert "checkpoints up to" in out
     assert "decoded images 369 KB" in out
@@ -115,3 +116,71 @@ def test_a_command_imports_nothing_that_takes_seconds(command):
     code = f"import sys, decouple_search.{command}\nprint(*{{'torch', 'ray', 'optuna', 'scipy'}} & set(sys.modules))"
     ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert ended.stdout.split() == []
+
+
+def test_ranges_change_the_space_and_so_the_definition(space_file):
+    request = read(["--space", str(space_file()), "--ranges", "{optim.lr: [1e-6, 1], model.alpha: [0, 0.5]}"])
+    assert request.space.values_of("optim.lr") == (1e-6, 1.0)
+    assert request.definition.search["model.alpha"] == "float 0.0 to 0.5"
+
+
+def test_ranges_may_be_in_the_config_file(space_file, tmp_path):
+    (tmp_path / "mine.yaml").write_text("ranges: {optim.lr: [1.0e-6, 1]}")
+    request = read(["--space", str(space_file()), "--config", str(tmp_path / "mine.yaml")])
+    assert request.space.values_of("optim.lr") == (1e-6, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("{optim.rl: [0.1, 1]}", r"^--ranges: 'optim.rl' is not searched as a range; did you mean 'optim.lr'\?$"),
+        ("[0.1, 1]", r"^--ranges: \[0.1, 1\] is not mapping \| None$"),
+        ("{optim.lr", r"^--ranges: {optim.lr is not mapping \| None$"),
+    ],
+)
+def test_wrong_ranges_are_refused(space_file, given, message):
+    with pytest.raises(InputError, match=message):
+        read(["--space", str(space_file()), "--ranges", given])
+
+
+def test_the_command_of_a_wider_search_is_a_valid_one(space_file, tmp_path):
+    words = ["--space", str(space_file()), "--storage", str(tmp_path), "--name", "x", "--train.epochs", "2"]
+    request = read([*words, "--ranges", "{model.alpha: [0, 0.5]}", "--seed", "3"])
+    _, _, command = request.wider.command({"optim.lr": (1e-6, 1.0)}).partition(" --")
+    wider = read(shlex.split(f"--{command}"))
+    assert wider.space.values_of("optim.lr") == (1e-6, 1.0)
+    assert wider.space.values_of("model.alpha") == (0.0, 0.5)
+    assert (wider.options.seed, wider.config.train.epochs) == (3, 2)
+    assert (wider.folder.name, wider.options.warm_start) == ("x-wider", str(tmp_path / "x"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (["--scheduler", "pbt"], "pbt starts all trials at once, so no range can grow; drop grow"),
+        (
+            ["--scheduler", "none", "--sampler", "cmaes"],
+            "no range can grow with the sampler cmaes, which needs the same",
+        ),
+        (["--scheduler", "none", "--sampler", "nsgaii"], "no range can grow with the sampler nsgaii"),
+    ],
+)
+def test_ranges_cannot_grow_with_every_scheduler_and_sampler(space_file, flags, reason):
+    growing = ["--space", str(space_file(("log: true}", "log: true, grow: true}")))]
+    with pytest.raises(InputError, match=f"small.yaml, search, [a-z_.]+: {reason}"):
+        read([*growing, *flags])
+    for sampler in ("gp", "tpe", "random"):
+        assert any(parameter.grow for parameter in read([*growing, "--sampler", sampler]).space.parameters)
+
+
+def test_the_gaussian_process_of_several_objectives_needs_the_same_ranges(space_file):
+    several = ("scheduler: {", "objective: [{metric: val_map}, {metric: val_loss}]\nscheduler: {")
+    file = space_file(("log: true}", "log: true, grow: true}"), several)
+    with pytest.raises(InputError, match="no range can grow with the sampler gp"):
+        read(["--space", str(file), "--sampler", "gp"])
+
+
+def test_a_dry_run_says_which_ranges_grow(space_file, tmp_path, capsys):
+    file = space_file(("log: true}", "log: true, grow: true}"))
+    assert main(["--space", str(file), "--dry-run", "--storage", str(tmp_path / "results")]) == 0
+    assert ", log, grow" in capsys.readouterr().out

@@ -146,6 +146,7 @@ def test_a_wrong_config_file_is_one_line(tmp_path, text, message):
     ("key", "value"),
     [
         ("model.maps_per_class", 0),
+        ("model.alpha", -0.5),
         ("model.k_pos", 0),
         ("model.k_pos", 1.5),
         ("model.k_neg", -1),

@@ -57,7 +57,7 @@ def test_a_value_of_another_type_is_refused_and_never_converted(kind, value, mes
         (Path | None, "Path | None"),
         (Optional[Literal["none", 3]], "one of 'none', 3 | None"),  # noqa: UP045 - another class than X | None
         (Literal["none", 3], "one of 'none', 3"),
-        (dict[str, int], "dict[str, int]"),
+        (dict[str, int], "mapping"),
     ],
 )
 def test_a_type_in_words(kind, words):

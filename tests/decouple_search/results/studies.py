@@ -6,7 +6,9 @@ import optuna
 from decouple_search.gang.epoch_result import EpochResult
 from decouple_search.results.tables import write_tables
 from decouple_search.stopping.scheduler import Scheduler
+from decouple_search.study.compat import reopen_trial
 from decouple_search.study.definition import JOURNAL, Definition
+from decouple_search.study.finalists import add_repeat
 from decouple_search.study.optuna_storage import open_study
 from decouple_search.study.trial_log import TrialLog
 from decouplenet.command_line import parse_config
@@ -29,6 +31,16 @@ def run_trial(study, space, values, *, epochs=3, failure=None, ends=True, **meas
     """
     log = TrialLog(study, study.ask())
     space.suggest(log.trial)
+    return _train(log, space, values, epochs=epochs, failure=failure, ends=ends, **measures)
+
+
+def run_repeat(study, space, finalist, seed, values, *, epochs=3, failure=None, ends=True, **measures):
+    """A training of a finalist with a seed; the other arguments as for `run_trial`."""
+    log = TrialLog(study, reopen_trial(study, add_repeat(study, finalist, seed)))
+    return _train(log, space, values, epochs=epochs, failure=failure, ends=ends, **measures)
+
+
+def _train(log, space, values, *, epochs, failure, ends, **measures):
     seconds = {"train_seconds": 2.0, "eval_seconds": 0.5}
     for epoch, value in enumerate(values, start=1):
         result = EpochResult(epoch=epoch, measures={space.metric: value, **seconds, **measures})

@@ -9,11 +9,15 @@ from safetensors.torch import save_file
 from decouple_search.gang.errors import GangHungError
 from decouple_search.results import best_checkpoint as module
 from decouple_search.results.best_checkpoint import best_checkpoint, export_best, export_checkpoint
+from decouple_search.results.verdict import TestMeasures
+from decouple_search.space.finalists import FinalistPlan
 from decouple_search.space.yaml_file import load_space
 from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.storage.opening import folder_at
+from decouple_search.study.finalists import choose_finalists, missing_repeats
 from decouple_search.study.optuna_storage import open_study
-from tests.decouple_search.results.studies import run_trial
+from decouplenet.errors import InputError
+from tests.decouple_search.results.studies import run_repeat, run_trial
 
 
 @pytest.fixture
@@ -145,3 +149,65 @@ def test_a_measurement_that_is_cut_off_leaves_the_exported_checkpoint(
         pytest.fail("the interrupted measurement ends the search")  # rather than pytest
     assert f"warning: the best checkpoint was not measured ({error.__name__})" in capsys.readouterr().out
     assert json.loads((tmp_path / "best_checkpoint" / "metrics.json").read_text()) == {"epoch": 2, "val_map": 0.7}
+
+
+@pytest.fixture
+def tested(monkeypatch):
+    """The checkpoints that are measured on test images: 50 of them, map 0.5."""
+    tested = []
+
+    def measure_on_test(folder):
+        tested.append(json.loads((folder / "metrics.json").read_text())["val_map"])
+        return 50, {"map": 0.5}
+
+    monkeypatch.setattr(module, "measure_on_test", measure_on_test)
+    monkeypatch.setattr(module, "_measured", lambda folder: {"val_map": 0.7})
+    return tested
+
+
+def test_the_test_images_are_measured_once_with_the_best_checkpoint(search, checkpoints, tmp_path, tested):
+    study, space = search
+    write_checkpoint(tmp_path, "0000", 0, {"epoch": 2, "val_map": 0.7})
+    write_checkpoint(tmp_path, "0001", 0, {"epoch": 1, "val_map": 0.6})
+    export_best(tmp_path, checkpoints, study, space, measure=False)
+    assert tested == [], "an interrupted search measured the test images"
+    for _ in range(2):
+        export_best(tmp_path, checkpoints, study, space, measure=True)
+        assert tested == [0.7]
+    expected = TestMeasures(trial_id="0000", epoch=2, images=50, metrics={"map": 0.5})
+    assert TestMeasures.read(study) == expected
+    run_trial(study, space, (0.9,))
+    write_checkpoint(tmp_path, "0002", 0, {"epoch": 1, "val_map": 0.9})
+    export_best(tmp_path, checkpoints, study, space, measure=True)
+    assert tested == [0.7, 0.9], "another winner was not measured"
+
+
+def test_what_stands_for_the_best_checkpoint_is_not_measured_on_test_images(search, checkpoints, tmp_path, tested):
+    write_checkpoint(tmp_path, "0001", 0, {"epoch": 1, "val_map": 0.6})
+    export_best(tmp_path, checkpoints, *search, measure=True)
+    assert tested == []
+
+
+def test_test_images_that_cannot_be_read_leave_the_rest(search, checkpoints, tmp_path, tested, monkeypatch, capsys):
+    def refuse(folder):
+        raise InputError("data.test_images: no file")
+
+    monkeypatch.setattr(module, "measure_on_test", refuse)
+    write_checkpoint(tmp_path, "0000", 0, {"epoch": 2, "val_map": 0.7})
+    export_best(tmp_path, checkpoints, *search, measure=True)
+    assert "warning: the test images were not measured (data.test_images: no file)" in capsys.readouterr().out
+    assert TestMeasures.read(search[0]) is None
+    assert (tmp_path / "best_checkpoint").exists()
+
+
+def test_the_best_checkpoint_of_finalists_is_the_winners_best_training(search, checkpoints, tmp_path, tested):
+    study, space = search
+    choose_finalists(study, {0: 0.5, 1: 0.6}, space.objective, FinalistPlan(2, 2), seed=0, used_seeds=[0])
+    for (finalist, seed), value in zip(missing_repeats(study), (0.5, 0.6, 0.52, 0.62), strict=True):
+        run_repeat(study, space, finalist, seed, (value - 0.1, value, value - 0.1))
+    for trial, value in (("0000", 0.7), ("0002", 0.5), ("0003", 0.6), ("0004", 0.52), ("0005", 0.62)):
+        write_checkpoint(tmp_path, trial, 0, {"epoch": 2, "val_map": value})
+    best = best_checkpoint(checkpoints, study, space)
+    assert (best.trial.name, best.trial.repeat_of, best.metrics["val_map"]) == ("0005", 0, 0.62)
+    export_best(tmp_path, checkpoints, study, space, measure=True)
+    assert tested == [0.62]

@@ -11,7 +11,7 @@ from decouple_search.space.space import Space
 from decouple_search.space.yaml_file import load_space
 from decouple_search.study.optuna_storage import open_study
 from decouple_search.study.ranking import measured_trials, pareto_set
-from tests.decouple_search.results.studies import run_trial
+from tests.decouple_search.results.studies import run_repeat, run_trial
 
 VAL_MAP, VAL_LOSS = Objective("val_map", "max"), Objective("val_loss", "min")
 
@@ -43,6 +43,13 @@ def test_the_history_has_the_best_value_so_far_in_the_objectives_direction(study
 
 def test_each_trial_has_a_curve(study):
     assert [len(trace.x) for trace in curves(measured_trials(study), "val_map").data] == [3, 3, 1] * 4
+
+
+def test_trainings_of_finalists_change_no_importance(study, space):
+    before = importances(study, "val_map").data[0].x
+    for seed in range(6):
+        run_repeat(study, space, 0, seed, (0.7, 0.8, 0.9))
+    assert importances(study, "val_map").data[0].x == before
 
 
 def test_importances_are_sorted_so_that_the_highest_is_on_top(study):

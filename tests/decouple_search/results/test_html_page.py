@@ -9,6 +9,7 @@ from decouple_search.stopping.scheduler import Scheduler
 from decouple_search.storage.opening import folder_at
 from decouple_search.study.definition import Definition
 from decouple_search.study.optuna_storage import open_study
+from decouple_search.study.ranges import note_edges
 from decouplenet.command_line import parse_config
 from decouplenet.errors import InputError
 from tests.decouple_search.results.studies import run_trial
@@ -74,3 +75,9 @@ def test_cells_are_escaped(space_file, tmp_path):
     page = render(study, "x", space.objectives, {}, [LeaderboardRow({"trial_id": "0000", "optim.<lr>": "<b>"})])
     assert "<th>optim.&lt;lr&gt;</th>" in page
     assert "<td>&lt;b&gt;</td>" in page
+
+
+def test_the_page_has_the_notes_on_values_at_the_ends_of_ranges(search):
+    _, study, space = search
+    note_edges(study, space, lambda edges: ["optim.lr: <at the end>"])
+    assert "</table><p>note: optim.lr: &lt;at the end&gt;</p>" in render(study, "x", space.objectives, {}, [])

@@ -42,7 +42,8 @@ def ranges(draw):
     low, high = sorted([draw(numbers), draw(numbers)])
     scale = draw(st.sampled_from(["linear", "log", "step"] if low > 0 else ["linear", "step"]))
     step = draw(st.integers(1, 9) if kind is Int else st.floats(1e-9, 1e9)) if scale == "step" else None
-    return key, kind(low, high, log=scale == "log", step=step, when=draw(st.sampled_from(CONDITIONS)))
+    options = {"log": scale == "log", "step": step, "grow": draw(st.booleans())}
+    return key, kind(low, high, when=draw(st.sampled_from(CONDITIONS)), **options)
 
 
 @st.composite
@@ -71,6 +72,7 @@ def test_a_domain_in_python_and_its_yaml_are_the_same_parameter(searched, tmp_pa
         (Float(0.5, 0.9, step=0.1), {"float": [0.5, 0.9], "step": 0.1}),
         (Int(1, 16, log=True), {"int": [1, 16], "log": True}),
         (Int(1, 16, step=5), {"int": [1, 16], "step": 5}),
+        (Float(1e-4, 0.1, log=True, grow=True), {"float": [1e-4, 0.1], "log": True, "grow": True}),
         (Choice(("none", "arch1")), {"choice": ["none", "arch1"]}),
         (Choice([False]), {"choice": [False]}),
         (Int(1, 2, when={"model.alpha": 0.5}), {"int": [1, 2], "when": {"model.alpha": 0.5}}),
@@ -93,6 +95,26 @@ def test_the_values_of_a_choice_may_come_from_an_iterator():
     choice = Choice(name for name in ["none", "arch1"])
     space = Space({"model.attention": choice}, base=BASE).with_fixed({"train.epochs": 2})
     assert space.values_of("model.attention") == ("none", "arch1")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"choice": ["none", "arch1"], "grow": True}, "choices cannot grow; drop grow, or search a range"),
+        ({"choice": ["none", "arch1"], "grow": "twice"}, "grow must be true or false, not 'twice'"),
+    ],
+)
+def test_only_a_range_can_grow(spec, message):
+    with pytest.raises(InputError) as raised:
+        Space({"model.attention": spec}, base=BASE)
+    assert str(raised.value) == f"Space, search, model.attention: {message}"
+
+
+def test_a_range_that_grows_says_so():
+    searched = {"optim.lr": Float(1e-4, 0.1, log=True, grow=True), "model.alpha": Float(0, 1)}
+    rate, alpha = Space(searched, base=BASE).parameters
+    assert (rate.grow, str(rate)) == (True, "float 0.0001 to 0.1, log, grow")
+    assert (alpha.grow, str(alpha)) == (False, "float 0.0 to 1.0")
 
 
 @pytest.mark.parametrize("values", ["none", 3, None])

@@ -86,7 +86,12 @@ def test_a_space_in_python_is_the_same_as_in_yaml(tmp_path):
 def test_what_is_left_out_has_its_default():
     space = Space({"model.alpha": Float(0, 1)})
     assert (space.name, space.base, space.start, space.objectives) == ("space", {}, (), (Objective("val_map", "max"),))
-    assert (space.scheduler, space.trials, space.sampler, space.keep_checkpoints) == ({"name": "asha"}, 20, None, 3)
+    assert (space.scheduler, space.trials, space.sampler, space.keep_checkpoints) == (
+        {"name": "promotion"},
+        20,
+        None,
+        3,
+    )
 
 
 def test_a_domain_may_also_be_its_yaml_mapping():
@@ -199,3 +204,55 @@ def test_the_names_of_extensions_are_valid_in_a_space(registries):
             InputError, match="model.head: yours is not one of 'decouplenet', .*, 'mine'; a name of your own"
         ):
             Space(**{"search": {"model.alpha": Float(0, 1)}, **wrong})
+
+
+def test_ranges_with_other_ends_keep_all_else():
+    rate, size = (
+        Float(1e-4, 1e-2, log=True, grow=True),
+        {"int": [8, 32], "step": 8, "when": {"model.alpha": {"gt": 0.5}}},
+    )
+    searched = {"optim.lr": rate, "train.batch_size": size, "model.alpha": Float(0, 1)}
+    space = Space(searched, base=BASE, start=[{"optim.lr": 1e-3}], trials=7, name="mine")
+    wider = space.with_ranges({"optim.lr": (1e-5, 1), "train.batch_size": [8, 64]})
+    assert [str(parameter) for parameter in wider.parameters] == [
+        "float 1e-05 to 1.0, log, grow", "float 0.0 to 1.0", "int 8 to 64, step 8, when model.alpha gt 0.5",
+    ]  # fmt: skip
+    assert (wider.start, wider.trials, wider.name, wider.base) == (space.start, 7, "mine", space.base)
+    assert space.values_of("optim.lr") == (1e-4, 1e-2)
+    assert wider.with_ranges({"optim.lr": [1e-4, 1e-2], "train.batch_size": [8, 32]}).parameters == space.parameters
+    assert space.with_ranges({}) is space
+    fixed = wider.with_fixed({"model.alpha": 0.7})
+    assert fixed.values_of("optim.lr") == (1e-5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "message"),
+    [
+        ({"optim.rl": [0.1, 1]}, "--ranges: 'optim.rl' is not searched as a range; did you mean 'optim.lr'?"),
+        ({"optim.momentum": [0, 0.5]}, "--ranges: 'optim.momentum' is not searched as a range; valid: "),
+        (
+            {"model.attention": ["none"]},
+            "--ranges: 'model.attention' is not searched as a range; valid: optim.lr, train",
+        ),
+        ({"optim.lr": 0.1}, "--ranges, optim.lr: [low, high] is needed, not 0.1"),
+        ({"optim.lr": [0.1]}, "--ranges, optim.lr: 'float' needs [low, high], and holds [0.1]"),
+        ({"optim.lr": [1, 0.1]}, "--ranges, optim.lr: 'float' needs [low, high], and holds [1, 0.1]"),
+        ({"optim.lr": ["a", 1]}, "--ranges, optim.lr: 'float' needs [low, high], and holds ['a', 1]"),
+        ({"optim.lr": [0, 1]}, "--ranges, optim.lr: a log range must begin above 0, not at 0"),
+        ({"train.batch_size": [8, 9.5]}, "--ranges, train.batch_size: 'int' needs whole numbers, and holds [8, 9.5]"),
+        ({"train.batch_size": [0, 9]}, "--ranges, train.batch_size: train.batch_size: 0 is out of range"),
+        ({"optim.lr": [0.1, 1]}, "Space, start, point 1: optim.lr = 0.01 is outside float 0.1 to 1.0, log"),
+    ],
+)
+def test_other_ends_are_checked_like_those_of_a_space(ranges, message):
+    searched = {"optim.lr": Float(1e-4, 1e-2, log=True), "train.batch_size": Int(8, 32)}
+    choices = {"model.attention": Choice(["none", "arch1"]), "optim.momentum": Float(0, 0.9)}
+    space = Space(searched | choices, base=BASE, start=[{"optim.lr": 1e-2}]).with_fixed({"optim.momentum": 0.5})
+    with pytest.raises(InputError) as raised:
+        space.with_ranges(ranges, "--ranges")
+    assert str(raised.value).startswith(message)
+
+
+def test_a_space_of_choices_has_no_range_to_change():
+    with pytest.raises(InputError, match="^ranges: 'optim.lr' is not searched as a range; the space has no range$"):
+        Space({"model.attention": Choice(["none"])}, base=BASE).with_ranges({"optim.lr": [0.1, 1]})

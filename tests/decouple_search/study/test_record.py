@@ -5,9 +5,18 @@ import pytest
 from decouple_search.gang.epoch_result import EpochResult
 from decouple_search.space.objective import Objective
 from decouple_search.space.yaml_file import load_space
+from decouple_search.study.compat import reopen_trial
 from decouple_search.study.optuna_storage import open_study
-from decouple_search.study.record import NO_EPOCH, WORKER_LOST, StudyRecord, all_trials, ended_trials, own_trials
-from decouple_search.study.trial_log import TrialLog, note_checkpoint, note_stop
+from decouple_search.study.record import (
+    NO_EPOCH,
+    WORKER_LOST,
+    StudyRecord,
+    all_trials,
+    ended_names,
+    ended_trials,
+    own_trials,
+)
+from decouple_search.study.trial_log import TrialLog, note_checkpoint, note_pause, note_stop
 
 MAP = Objective("val_map", "max")
 
@@ -89,3 +98,24 @@ def test_running_trials_with_an_epoch_count_as_ended_only_in_an_interrupted_sear
     StudyRecord(study).interrupted = True
     assert [record.number for record in ended_trials(study)] == [0, 2]
     assert ended_trials(study)[0].result == "PRUNED"
+
+
+def test_a_trial_is_paused_until_it_goes_on_or_ends(study):
+    log = log_epochs(study, 0.3)
+    states = [(log.record.is_training, log.record.is_paused)]
+    for epoch in (1, None, 1):
+        note_pause(study, 0, epoch)
+        states.append((log.record.is_training, log.record.is_paused))
+    log.end(None, epochs=2)
+    states.append((log.record.is_training, log.record.is_paused))
+    assert states == [(True, False), (False, True), (True, False), (False, True), (False, False)]
+
+
+def test_a_paused_trial_counts_among_those_that_have_ended_and_has_no_place_among_their_names(study):
+    """The leaderboard has it. Its checkpoints are kept."""
+    for value in (0.3, 0.4, 0.5):
+        log_epochs(study, value)
+    note_pause(study, 1, 1)
+    TrialLog(study, reopen_trial(study, 2)).end(None, epochs=2)
+    assert [(record.number, record.result) for record in ended_trials(study)] == [(1, "PRUNED"), (2, "PRUNED")]
+    assert ended_names(study) == {"0002"}

@@ -17,6 +17,7 @@ from decouple_search.storage.opening import folder_at, open_folder
 from decouple_search.storage.remote_folder import RemoteFolder
 from decouple_search.study.compat import reopen_trial
 from decouple_search.study.definition import Definition
+from decouple_search.study.finalists import add_repeat
 from decouple_search.study.optuna_storage import open_study
 from decouple_search.study.resume import (
     EarlierTrial,
@@ -209,3 +210,11 @@ def test_a_chosen_null_is_proposed_again_when_its_trial_resumes(tmp_path):
     assert space.suggest(reopen_trial(resumed, 0)) == {"train.deepspeed_config": None}
     assert resumed.trials[0].params == {"train.deepspeed_config": None}
     assert Definition.read(tmp_path / "experiment.yaml").differences(definition) == []
+
+
+def test_a_training_of_a_finalist_resumes_as_one(space, tmp_path):
+    study, checkpoints = open_study(tmp_path / "study.log", space), Checkpoints(folder_at(str(tmp_path)))
+    study.tell(start_trial(study, space), 0.5)
+    number = add_repeat(study, 0, 17)
+    assert resumable_trials(study, checkpoints, space, 3, 1) == [ResumableTrial(number, None, {}, is_repeat=True)]
+    assert earlier_trials(study)["0001"] == EarlierTrial(ended=False, succeeded=True, repeat_of="0000")

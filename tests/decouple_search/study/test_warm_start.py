@@ -126,3 +126,13 @@ def test_a_damaged_journal_is_read_and_left_as_it_is(space, tmp_path):
         journal.write_bytes(content)
         with pytest.raises(InputError, match=message):
             import_trials(str(tmp_path / "other"), study, space, parse_config(space.base))
+
+
+def test_trials_of_a_narrower_range_are_imported_into_a_wider_one(space_file, tmp_path):
+    narrow = load_space(space_file())
+    make_experiment(narrow, tmp_path / "other")
+    wide = narrow.with_ranges({"optim.lr": [1e-6, 1.0], "model.alpha": [0.0, 1.0]})
+    study = open_study(tmp_path / "study.log", wide)
+    text = import_trials(str(tmp_path / "other"), study, wide, parse_config(wide.base))
+    assert text == f"warm       2 trials of {tmp_path / 'other'} imported"
+    assert {trial.distributions["optim.lr"].high for trial in study.trials} == {1.0}
