@@ -10,7 +10,7 @@ from decouple_search.machines.capacity import Capacity, Resources, largest_clust
 from decouple_search.machines.cost import describe_cost
 from decouple_search.machines.manifest import ClusterLimits
 from decouple_search.options import SearchRequest
-from decouple_search.plan import DataCount, describe, disk_use, epochs_in_all
+from decouple_search.plan import DataCount, describe, disk_use, epochs_with_finalists
 from decouple_search.study.definition import DEFINITION, JOURNAL, check_same, is_resuming
 from decouplenet.command_line import print_line
 from decouplenet.config import Config, DataConfig, ScalingConfig
@@ -58,7 +58,7 @@ def dry_run(request: SearchRequest, limits: ClusterLimits | None, prices: Mappin
     cost = describe_cost(
         config,
         limits,
-        epochs=epochs_in_all(config, request.scheduler, request.trials),
+        epochs=epochs_with_finalists(request, config),
         epoch_seconds=options.epoch_seconds,
         time_budget=options.time_budget,
         running=slots,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from decouple_search.options import SearchRequest
 from decouple_search.space.space import Space
-from decouple_search.stopping.scheduler import Scheduler
+from decouple_search.stopping.scheduler import PAUSED
 from decouplenet.config import Config
 from decouplenet.wording import counted
 
@@ -45,7 +45,7 @@ def describe(request: SearchRequest, config: Config, slots: int) -> str:
     limits += [f"{options.epoch_budget} epochs"] if options.epoch_budget else []
     limits += [f"{options.patience} without a better one"] if options.patience else []
     budget = " or ".join([counted(request.trials, "trial"), *limits])
-    low, high = epochs_in_all(config, scheduler, request.trials)
+    low, high = scheduler.epochs_in_all(request.trials, epochs)
     sizes = image_sizes(space, config)
     size = f"{min(sizes)} to {max(sizes)}" if len(set(sizes)) > 1 else f"{sizes[0]}"
     gpu = f" and {scaling.gpus_per_worker:g} GPU" if scaling.gpus_per_worker else ""
@@ -54,19 +54,27 @@ def describe(request: SearchRequest, config: Config, slots: int) -> str:
         f"budget     {budget} by {request.sampler}, at most {counted(epochs, 'epoch')} each"
         + scheduler.describe(epochs),
         f"           {f'between {low} and ' if low < high else ''}{counted(high, 'epoch')} in all",
+        *_finalists(request, config),
         f"workers    {scaling.workers_per_trial} per trial, {scaling.cpus_per_worker:g} CPU{gpu} each",
         f"at a time  {counted(slots, 'trial')}",
     ]
     return "\n".join(lines)
 
 
-def epochs_in_all(config: Config, scheduler: Scheduler, trials: int) -> tuple[int, int]:
-    """The minimum and the maximum of epochs over all trials; the minimum if each rung lets through only its share."""
-    total, running, before, epochs = 0.0, float(trials), 0, config.train.epochs
-    for rung in [*scheduler.rungs(epochs), epochs]:
-        total += max(running, 1) * (rung - before)
-        running, before = running / scheduler.reduction_factor, rung
-    return round(total), trials * epochs
+def epochs_with_finalists(request: SearchRequest, config: Config) -> tuple[int, int]:
+    """The minimum and the maximum of epochs over all trials, with the trainings of the finalists."""
+    low, high = request.scheduler.epochs_in_all(request.trials, config.train.epochs)
+    more = request.finalists.trainings * config.train.epochs if request.finalists else 0
+    return low + more, high + more
+
+
+def _finalists(request: SearchRequest, config: Config) -> list[str]:
+    plan = request.finalists
+    if plan is None:
+        return []
+    size = f"the best {plan.count}" if plan.count > 1 else "the best"
+    epochs = counted(plan.trainings * config.train.epochs, "epoch")
+    return [f"finalists  {size} anew with {counted(plan.seeds, 'fresh seed')} each: {epochs} more"]
 
 
 def disk_use(request: SearchRequest, config: Config, slots: int, data: DataCount) -> str:
@@ -85,7 +93,10 @@ def disk_use(request: SearchRequest, config: Config, slots: int, data: DataCount
     scheduler = request.scheduler
     # The kept ones, those of each started trial while its next one is written, and the exported best one.
     started = request.trials if scheduler.name == "pbt" else max(slots, 1)
+    if scheduler.name == "promotion":
+        started += min(PAUSED, request.trials)
     count = min(request.keep_checkpoints, request.trials) + started * (scheduler.checkpoints_at_a_time + 1) + 1
+    count += request.finalists.count if request.finalists else 0  # the best of each
     text = f"disk       checkpoints up to {_size(checkpoint)} each, {_size(checkpoint * count)} at any time"
     if data.classes is None:
         text += f" (for {ASSUMED_CLASSES} classes, as their number is not known)"

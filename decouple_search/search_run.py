@@ -28,6 +28,7 @@ from decouple_search.ray_tune.callbacks.progress import LiveProgress
 from decouple_search.ray_tune.callbacks.retention import Retention
 from decouple_search.ray_tune.callbacks.tensorboard import TensorBoardRuns
 from decouple_search.ray_tune.callbacks.utilisation import BusyMeter, SearchClock
+from decouple_search.ray_tune.finals import Finals
 from decouple_search.ray_tune.recovery import LossPolicy
 from decouple_search.ray_tune.requeue import Requeue
 from decouple_search.ray_tune.schedulers import SchedulerContext, tune_scheduler
@@ -36,12 +37,15 @@ from decouple_search.ray_tune.tuner import make_tuner
 from decouple_search.results.best_checkpoint import export_best
 from decouple_search.results.html_page import write_page
 from decouple_search.results.tables import SUMMARY, Summary, write_tables
-from decouple_search.samplers.registry import make_sampler, make_stop_veto
+from decouple_search.samplers.expectation import expected_values
+from decouple_search.samplers.promotion import Promotions
+from decouple_search.samplers.registry import make_sampler, predicts
 from decouple_search.space.space import Space
 from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.storage.writer import Delete, Writer
-from decouple_search.study.ranking import best_trial
-from decouple_search.study.record import StudyRecord, ended_trials
+from decouple_search.study.ranges import RangeWatch, note_edges
+from decouple_search.study.ranking import best_trial, search_best
+from decouple_search.study.record import StudyRecord, ended_names, ended_trials, repeat_trials
 from decouple_search.study.resume import (
     earlier_trials,
     resumable_trial,
@@ -70,6 +74,8 @@ class Outcome:
     """Whether the search was stopped before its budget was used up."""
     spent: str
     """Which limit ended the search, in words; empty if the number of trials did."""
+    notes: tuple[str, ...] = ()
+    """Notes on best values at an end of their range."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,13 +133,13 @@ class Search:
     def _run(self, delete: Delete) -> Outcome:
         requeue = Requeue()
         clock = SearchClock(self.study, self.slots, self.started)
-        budget = self._budget(requeue, clock)
-        searcher = self._searcher(requeue)
+        finals = self._finals()
+        budget = self._budget(requeue, clock, finals)
+        searcher = self._searcher(requeue, budget, finals)
         retention = self._retention(requeue, delete)
         meter = BusyMeter(self.first_slots, self.slots)
-        epochs, objective, trials = self.config.train.epochs, self.space.objective, self.request.trials
-        with LiveProgress(trials, epochs, objective, ended=searcher.proposed, requeue=requeue) as progress:
-            best = best_trial(self.study, self.space.objectives)
+        with self._progress(requeue) as progress:
+            best = search_best(self.study, self.space.objectives)
             if best and best.best_value is not None:
                 progress.set_best(best.best_value, best.name)
             callbacks = [
@@ -145,9 +151,10 @@ class Search:
                 retention,  # last: it deletes a checkpoint once the study names a newer one
             ]
             interrupted = False
-            if searcher.proposed < trials and not budget.stop_all():
+            if searcher.has_more():
                 self._tune(searcher, budget, callbacks, requeue)
-                interrupted = not budget.spent and (searcher.running > 0 or searcher.proposed < trials)
+                ended_by_budget = budget.spent and finals is None
+                interrupted = not ended_by_budget and (searcher.running > 0 or searcher.has_more())
         if not interrupted:
             searcher.end_running()
             retention.finish()
@@ -161,7 +168,32 @@ class Search:
             )
         return outcome
 
-    def _budget(self, requeue: Requeue, clock: SearchClock) -> Budget:
+    def _progress(self, requeue: Requeue) -> LiveProgress:
+        plan = self.request.finalists
+        return LiveProgress(
+            self.request.trials,
+            self.config.train.epochs,
+            self.space.objective,
+            ended=len(ended_names(self.study)),
+            repeats=plan.trainings if plan else 0,
+            requeue=requeue,
+        )
+
+    def _finals(self) -> Finals | None:
+        plan, train = self.request.finalists, self.config.train
+        if plan is None:
+            return None
+        expected = partial(expected_values, self.study, self.space, train.epochs)
+        return Finals(
+            self.study,
+            self.space.objective,
+            plan,
+            expected,
+            seed=self.request.options.seed,
+            used_seed=train.seed,
+        )
+
+    def _budget(self, requeue: Requeue, clock: SearchClock, finals: Finals | None) -> Budget:
         options = self.request.options
         return Budget(
             self.study,
@@ -171,24 +203,45 @@ class Search:
             patience=options.patience,
             seconds=options.time_budget,
             earlier_seconds=clock.earlier_seconds,
+            finals=finals,
         )
 
-    def _searcher(self, requeue: Requeue) -> StudySearcher:
+    def _searcher(self, requeue: Requeue, budget: Budget, finals: Finals | None) -> StudySearcher:
         study, space, checkpoints, epochs = self.study, self.space, self.checkpoints, self.config.train.epochs
         trials, sampler, seed = self.request.trials, self.request.sampler, self.request.options.seed
 
+        watch = RangeWatch(study, space, self.request.wider.note)
+
         def prepare(number: int) -> None:  # without self, because Tune pickles it
-            study.sampler = make_sampler(sampler, space, epochs, seed, number)
+            study.sampler = make_sampler(sampler, watch.before(number), epochs, seed, number)
 
         proposals = Proposals(
             trials=trials,
             # A population trains all its trials in turns.
             slots=partial(int, trials) if self.request.scheduler.name == "pbt" else self.slots,
             prepare=prepare,
+            space_of=watch.space_of,
             resumable=resumable_trials(study, checkpoints, space, epochs, StudyRecord(study).runs or 0),
             resume_point=partial(resumable_trial, study, checkpoints, space),
+            is_over=budget.is_spent,
+            promotions=self._promotions(watch.space_of),
+            finals=finals,
         )
         return StudySearcher(study, space, flatten(self.config.to_dict()), proposals, requeue)
+
+    def _promotions(self, space_of: Callable[[int], Space]) -> Promotions | None:
+        request = self.request
+        if request.scheduler.name != "promotion":
+            return None
+        return Promotions(
+            self.study,
+            space_of,
+            request.scheduler,
+            self.config.train.epochs,
+            request.trials,
+            by_model=predicts(request.sampler, self.space),
+            seed=request.options.seed,
+        )
 
     def _retention(self, requeue: Requeue, delete: Callable[[str], None]) -> Retention:
         return Retention(
@@ -199,6 +252,7 @@ class Search:
             earlier=earlier_trials(self.study),
             delete=delete,
             requeue=requeue,
+            ended=partial(ended_names, self.study),
         )
 
     def _tune(self, searcher: StudySearcher, budget: Budget, callbacks: list[Any], requeue: Requeue) -> None:
@@ -215,7 +269,9 @@ class Search:
                 config, request.options.max_failures, requeue, self.connection.limits, turns=population
             ),
             filesystem=self.checkpoints.system,
-            stop_veto=make_stop_veto(request.sampler, self.space, config.train.epochs, self.study),
+            requeue=requeue,
+            promotions=searcher.promotions,
+            record=searcher.record,
         )
         tuner = make_tuner(
             request.folder,
@@ -225,14 +281,22 @@ class Search:
             tune_scheduler(request.scheduler, context),
             budget,
             callbacks,
-            samples=request.trials + EXTRA_SAMPLES,
+            samples=self._samples(),
             starting=first_slots if population else request.trials,
         )
         with sigterm_as_sigint():
             tuner.fit()
 
+    def _samples(self) -> int:
+        """The most trials that Tune is asked for: one per training, and one for each time that a trial goes on."""
+        request, epochs = self.request, self.config.train.epochs
+        times = epochs if request.scheduler.name == "promotion" else 1
+        finals = request.finalists.trainings if request.finalists else 0
+        return request.trials * times + finals + EXTRA_SAMPLES
+
     def _finish(self, meter: BusyMeter, spent: str, failure: str | None, *, interrupted: bool) -> Outcome:
         write_tables(self.experiment, self.study, self.space, self.config)
+        notes = [] if interrupted else note_edges(self.study, self.space, self.request.wider.notes)
         self._summarise(meter)  # before the measurement, which may be interrupted
         export_best(self.experiment, self.checkpoints, self.study, self.space, measure=not interrupted)
         best = best_trial(self.study, self.space.objectives)
@@ -241,11 +305,11 @@ class Search:
             write_page(self.request.folder, self.study)
         except InputError as error:  # a full disk; everything else is written
             print_line(f"warning: {error}")
-        return Outcome(summary, best.parameters if best else None, failure, interrupted, spent)
+        return Outcome(summary, best.parameters if best else None, failure, interrupted, spent, tuple(notes))
 
     def _summarise(self, meter: BusyMeter) -> Summary:
         record, file = StudyRecord(self.study), self.experiment / SUMMARY
-        trained = sum(trial.seconds for trial in ended_trials(self.study))
+        trained = sum(trial.seconds for trial in [*ended_trials(self.study), *repeat_trials(self.study)])
         warm = meter.warm()
         if not warm and self.resumed and file.exists():  # there was nothing left to train
             warm = Summary.read(file).busy_fraction_warm

@@ -22,13 +22,16 @@ from decouple_search.evaluate import Flags as EvaluateFlags
 from decouple_search.options import Options
 from decouple_search.ray_train.request import TrainOptions
 from decouple_search.report import Flags as ReportFlags
-from decouple_search.results.tables import FIXED_COLUMNS
+from decouple_search.results.tables import FINALIST_COLUMNS, FIXED_COLUMNS
 from decouple_search.samplers.registry import EXTENSIONS, SAMPLERS
 from decouple_search.space.objective import EPOCH_MEASURES, OBJECTIVES, Objective
 from decouple_search.space.parameter import CONDITIONS
+from decouple_search.space.ranges import AT_END
 from decouple_search.space.shipped import shipped_spaces
 from decouple_search.space.space import Space
 from decouple_search.stopping.scheduler import SCHEDULERS, Scheduler
+from decouple_search.study.finalist_results import BOUND_FACTOR
+from decouple_search.study.ranges import EVIDENCE, MAX_GROWTHS, NEAR_END, TOP
 from decouplenet.command_line import key_type, print_line
 from decouplenet.config import FACTS, SECTIONS, Config
 from decouplenet.config_facts import Facts, attribute_docs
@@ -54,8 +57,8 @@ BUILTIN = {kind.key: kind.builtin for kind in (*KINDS, EXTENSIONS)}
 TYPES = {bool: "true or false", int: "integer", float: "number", str: "text", type(None): ""}
 SAMPLER_TEXTS = {
     "gp": "our Gaussian process over configuration and epoch. It learns from every epoch of every trial, including "
-    "stopped trials. It overrules the scheduler and keeps a trial that it expects to become the best. For several "
-    "objectives it is Optuna's Gaussian process, which learns from finished trials. The default for a single objective",
+    "paused and stopped trials. With promotion it also decides which trial goes on. For several objectives it is "
+    "Optuna's Gaussian process, which learns from finished trials. The default for a single objective",
     "tpe": "Optuna's TPE, each parameter independently. The default for several objectives",
     "random": "independent draws. The default with pbt",
     "cmaes": "Optuna's CMA-ES. It uses only final values, and needs one objective and at least two ranges",
@@ -63,7 +66,9 @@ SAMPLER_TEXTS = {
     "grid": "all combinations, in order; ranges need a `step`",
 }
 SCHEDULER_TEXTS = {
-    "asha": "at a rung, if the trial is not among the best `1/reduction_factor` so far. The default",
+    "promotion": "never; it pauses a trial when something else earns its slot more, and may go on with it later. The "
+    "default",
+    "asha": "at a rung, if the trial is not among the best `1/reduction_factor` so far",
     "hyperband": "the same, in brackets that start at different rungs",
     "median": "if its best value is below the median of the other trials' means",
     "pbt": "never; see below",
@@ -122,7 +127,14 @@ def values() -> dict[str, str]:
     return {
         **{key: str(inspect.signature(Space).parameters[key].default) for key in ("trials", "keep_checkpoints")},
         "columns": code(FIXED_COLUMNS),
+        "finalist_columns": code(FINALIST_COLUMNS),
+        "bound_factor": f"{BOUND_FACTOR:g}",
         "conditions": code(CONDITIONS),
+        "at_end": f"{AT_END:.0%}",
+        "near_end": f"{NEAR_END:.0%}",
+        "evidence": str(EVIDENCE),
+        "top": str(TOP),
+        "max_growths": str(MAX_GROWTHS),
     }
 
 

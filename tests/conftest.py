@@ -25,7 +25,7 @@ search:
   optim.lr: {float: [1e-3, 1e-2], log: true}
 start:
   - {model.maps_per_class: 2, model.alpha: 0.1, model.k_neg: 0.2}
-scheduler: {name: asha, grace_epochs: 1, reduction_factor: 3}
+scheduler: {name: promotion, grace_epochs: 1, reduction_factor: 3}
 trials: 4
 """
 

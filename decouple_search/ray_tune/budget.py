@@ -1,4 +1,7 @@
-"""When a search has used up its seconds, its epochs or its patience. The searcher counts the trials."""
+"""When a search has used up its seconds, its epochs or its patience. The searcher counts the trials.
+
+The budget is that of the search's own trials. The trainings of its finalists follow when it is used up.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from typing import Any
 import optuna
 from ray.tune import Stopper
 
+from decouple_search.ray_tune.finals import Finals
 from decouple_search.ray_tune.requeue import Requeue
 from decouple_search.ray_tune.tune_result import from_tune
 from decouple_search.space.space import Space
-from decouple_search.study.record import own_trials
+from decouple_search.study.record import TrialRecord, own_trials
 
 
 class Budget(Stopper):
@@ -25,6 +29,8 @@ class Budget(Stopper):
         patience: trials in a row that may end without a better best value; None for no limit.
         seconds: the most seconds over all runs; None for no limit.
         earlier_seconds: seconds of earlier runs.
+        finals: the finalists' trainings; None for none. They keep Tune running when the budget is used up, so each
+            trial of the search ends with its next epoch then.
     """
 
     def __init__(
@@ -37,8 +43,9 @@ class Budget(Stopper):
         patience: int | None = None,
         seconds: float | None = None,
         earlier_seconds: float = 0.0,
+        finals: Finals | None = None,
     ) -> None:
-        self._study, self._space, self._requeue = study, space, requeue
+        self._study, self._space, self._requeue, self._finals = study, space, requeue, finals
         self._epochs, self._patience = epochs, patience
         self._trained = sum(trial.epochs for trial in own_trials(study))
         self._seconds, self._since = seconds, time.monotonic() - earlier_seconds
@@ -48,33 +55,47 @@ class Budget(Stopper):
         """Why no trial can continue, in words."""
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Count an epoch. No single trial is stopped."""
+        """Count an epoch. Says whether the trial is to stop, because other trials follow it."""
         epoch_result = from_tune(result)
         if epoch_result.missing_folder:  # otherwise one such machine would use up all trials
             self.fault = epoch_result.missing_folder
             self._requeue.mark(trial_id)
-        if epoch_result.failure is None:
-            self._trained += 1
-        return False
+        if self._finals is None or self._finals.begun:
+            self._trained += epoch_result.failure is None and self._finals is None
+            return False
+        self._trained += epoch_result.failure is None
+        return self.is_spent()
 
     def stop_all(self) -> bool:
-        """Whether the search is over."""
+        """Whether Tune is to end."""
+        return bool(self.fault or (self.is_spent() and self._finals is None))
+
+    def is_spent(self) -> bool:
+        """Whether the search may train no more. Once the finalists' trainings have begun, nothing changes that."""
+        if self.spent or (self._finals and self._finals.begun):
+            return bool(self.spent)
         if self._seconds is not None and time.monotonic() - self._since >= self._seconds:
             self.spent = f"{self._seconds:g} s (--time-budget)"
         elif self._epochs is not None and self._trained >= self._epochs:
             self.spent = f"{self._trained} epochs trained (--epoch-budget)"
         elif self._patience is not None and self._since_best() >= self._patience:
             self.spent = f"{self._patience} trials in a row without a better one (--patience)"
-        return bool(self.spent or self.fault)
+        return bool(self.spent)
 
     def _since_best(self) -> int:
         """The number of trials that have ended since the best trial ended; 0 while a running trial is the best."""
         utility = self._space.objective.utility
         trials = own_trials(self._study)
         best = max((utility(t.best_value) for t in trials if t.best_value is not None), default=0.0)
-        ended = [trial for trial in trials if trial.frozen.datetime_complete]
-        ended.sort(key=lambda trial: trial.frozen.datetime_complete.timestamp())  # type: ignore[union-attr]
+        ended = [trial for trial in trials if trial.ended or trial.is_paused]
+        ended.sort(key=_left_at)
         reached = [-float("inf") if t.best_value is None else utility(t.best_value) for t in ended]
         if not reached or max(reached) < best:
             return 0
         return len(reached) - 1 - reached.index(max(reached))
+
+
+def _left_at(trial: TrialRecord) -> float:
+    """When a trial ended; when it started if it is paused, as a trial is usually paused soon."""
+    left = trial.frozen.datetime_complete or trial.frozen.datetime_start
+    return left.timestamp() if left else 0.0

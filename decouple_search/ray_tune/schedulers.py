@@ -10,15 +10,21 @@ from typing import Any
 from optuna import Study
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from decouple_search.gang.epoch_result import EpochResult
 from decouple_search.ray_tune.population import Population
 from decouple_search.ray_tune.recovery import LossPolicy, RecoveryMixin
+from decouple_search.ray_tune.requeue import Requeue
 from decouple_search.ray_tune.trial_spec import TrialSpec
 from decouple_search.ray_tune.tune_result import from_tune
-from decouple_search.samplers.registry import StopVeto
+from decouple_search.samplers.promotion import Promotions
 from decouple_search.space.space import Space
 from decouple_search.stopping.scheduler import Scheduler
 from decouple_search.study.record import own_trials
 from decouple_search.study.trial_log import note_stop
+
+
+def _ignore(trial_id: str, result: EpochResult) -> None:
+    """Record nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +45,12 @@ class SchedulerContext:
     """Decides about lost trials."""
     filesystem: Any = None
     """pyarrow's file system that checkpoints are in; None for this machine's."""
-    stop_veto: StopVeto | None = None
-    """Asked before a trial is stopped."""
+    requeue: Requeue
+    """Where trials are marked that pause."""
+    promotions: Promotions | None = None
+    """Chooses between new and paused trials, where trials pause."""
+    record: Callable[[str, EpochResult], None] = _ignore
+    """Records an epoch of a trial, by Tune's id, in the study."""
 
 
 def tune_scheduler(scheduler: Scheduler, context: SchedulerContext) -> TrialScheduler:
@@ -58,6 +68,8 @@ def tune_scheduler(scheduler: Scheduler, context: SchedulerContext) -> TrialSche
             loss_policy=context.loss_policy,
             filesystem=context.filesystem,
         )
+    if scheduler.name == "promotion":
+        return PromotionScheduler(scheduler, context)
     return StoppingScheduler(scheduler, context)
 
 
@@ -73,7 +85,7 @@ class StoppingScheduler(RecoveryMixin, FIFOScheduler):
     """Stops trials by a rule over the study's curves.
 
     Each epoch of a trial is judged once. An epoch that the study had at the start of this run was judged before, and a
-    trial that lost a worker trains some epochs a second time.
+    trial that lost a worker trains some epochs a second time. The trainings of finalists are never stopped.
 
     Args:
         scheduler: the rule and its options.
@@ -91,13 +103,12 @@ class StoppingScheduler(RecoveryMixin, FIFOScheduler):
         epoch_result, spec = from_tune(result), TrialSpec.from_tune(trial.config)
         number, epoch = spec.number, epoch_result.epoch
         value = epoch_result.measures.get(self._context.space.metric, math.nan)
-        if number is None or not math.isfinite(value) or epoch <= self._judged.get(number, 0):
+        if number is None or spec.repeat_of is not None:
+            return str(TrialScheduler.CONTINUE)
+        if not math.isfinite(value) or epoch <= self._judged.get(number, 0):
             return str(TrialScheduler.CONTINUE)
         self._judged[number] = epoch
         stops = self._stops(number, epoch, spec.config["train.epochs"], value)
-        veto = self._context.stop_veto
-        if stops and veto and veto(number, epoch, value):
-            stops = False
         if stops:
             note_stop(self._context.study, number, epoch)
         return str(TrialScheduler.STOP if stops else TrialScheduler.CONTINUE)
@@ -112,3 +123,43 @@ class StoppingScheduler(RecoveryMixin, FIFOScheduler):
         }
         curves[number] = curves.get(number, {}) | {epoch: objective.utility(value)}
         return self._scheduler.stops(number, curves, epoch, epochs)
+
+
+class PromotionScheduler(RecoveryMixin, FIFOScheduler):
+    """Pauses a trial when something else earns its slot more: a new trial, or another paused one.
+
+    The trial goes on later as another trial of Tune, from its checkpoint, on whichever gang is free. So the searcher
+    alone decides what starts. The trainings of finalists are never paused.
+
+    Args:
+        scheduler: when trials may be paused.
+        context: the parts of the search that it uses; it has `promotions`.
+    """
+
+    def __init__(self, scheduler: Scheduler, context: SchedulerContext) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.loss_policy = context.loss_policy
+        self._scheduler, self._context = scheduler, context
+        self._until: dict[str, int] = {}  # by Tune's id, the epoch after which the trial may be paused
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Forget a pause: Tune restarts the trial."""
+        self._context.requeue.keep(trial.trial_id)
+        super().on_trial_error(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """STOP, so that the trial is paused, or CONTINUE, after an epoch."""
+        context, epoch_result, spec = self._context, from_tune(result), TrialSpec.from_tune(trial.config)
+        number, epoch, epochs = spec.number, epoch_result.epoch, spec.config["train.epochs"]
+        value = epoch_result.measures.get(context.space.metric, math.nan)
+        if number is None or spec.repeat_of is not None or not math.isfinite(value) or context.promotions is None:
+            return str(TrialScheduler.CONTINUE)
+        until = self._until.setdefault(trial.trial_id, self._scheduler.next_pause(epoch - 1, epochs))
+        if epoch < until or epoch >= epochs:
+            return str(TrialScheduler.CONTINUE)
+        context.record(trial.trial_id, epoch_result)  # before the choice, which reads the study
+        if context.promotions.next(leaving=number) == number:
+            self._until[trial.trial_id] = self._scheduler.next_pause(epoch, epochs)
+            return str(TrialScheduler.CONTINUE)
+        context.requeue.pause(trial.trial_id)
+        return str(TrialScheduler.STOP)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.trial import TrialState
@@ -16,14 +16,16 @@ from ray.tune import Callback
 from ray.tune.search import Searcher
 
 from decouple_search.gang.epoch_result import EpochResult
+from decouple_search.ray_tune.finals import Finals
 from decouple_search.ray_tune.requeue import Requeue
 from decouple_search.ray_tune.trial_spec import TrialSpec
 from decouple_search.ray_tune.tune_result import from_tune, result_or_none
+from decouple_search.samplers.promotion import Promotions
 from decouple_search.space.space import Space
 from decouple_search.study.compat import reopen_trial
-from decouple_search.study.record import WORKER_LOST, own_trials
+from decouple_search.study.record import WORKER_LOST, TrialRecord, own_trials
 from decouple_search.study.resume import ResumableTrial
-from decouple_search.study.trial_log import TrialLog
+from decouple_search.study.trial_log import TrialLog, note_pause
 
 
 def _ignore(number: int) -> None:
@@ -32,6 +34,10 @@ def _ignore(number: int) -> None:
 
 def _from_beginning(number: int) -> ResumableTrial:
     return ResumableTrial(number, None, {})
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +51,18 @@ class Proposals:
     that everything known by then counts."""
     prepare: Callable[[int], None] = _ignore
     """Called with a trial's number before the study proposes it; gives the study its sampler."""
+    space_of: Callable[[int], Space] | None = None
+    """Gives the space of a trial, by its number; None for the searched space itself. Its ranges may have grown."""
     resumable: Sequence[ResumableTrial] = ()
     """Trials of earlier runs that continue first."""
     resume_point: Callable[[int], ResumableTrial] = _from_beginning
     """Gives where a requeued trial continues from, by its number."""
+    is_over: Callable[[], bool] = _never
+    """Whether the search proposes no more trials of its own, because its budget is used up."""
+    promotions: Promotions | None = None
+    """Chooses between new and paused trials; None if trials do not pause."""
+    finals: Finals | None = None
+    """The finalists' trainings that follow the trials; None for none."""
 
 
 class StudySearcher(Searcher):
@@ -73,43 +87,98 @@ class StudySearcher(Searcher):
         super().__init__(metric=space.metric, mode=space.mode)
         self._study, self._space, self._config = study, space, config
         self._proposals, self._requeue = proposals, requeue or Requeue()
-        self._resumable = list(proposals.resumable)
+        self._resumable = self._not_paused([start for start in proposals.resumable if not start.is_repeat])
+        self._resumable_repeats = [start for start in proposals.resumable if start.is_repeat]
         self._running: dict[str, TrialLog] = {}  # by Tune's id
         self._attempts: Counter[int] = Counter()
         self.proposed = len(own_trials(study)) - len(self._resumable)
-        """The number of trials that have been proposed, with those of earlier runs."""
+        """The number of trials of the search that have been proposed, with those of earlier runs."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The next trial's specification, None while all slots are taken, or FINISHED."""
-        if self.proposed >= self._proposals.trials:
+        if self._running and len(self._running) >= self._proposals.slots():
+            return None
+        started = self._next()
+        if started is None:
             if self._running:  # a lost trial may have to be proposed once more
                 return None
             return Searcher.FINISHED  # type: ignore[return-value]
-        if self._running and len(self._running) >= self._proposals.slots():
-            return None
-        self.proposed += 1
-        trial, start = self._resumed() if self._resumable else self._asked()
-        self._running[trial_id] = TrialLog(self._study, trial)
+        trial, start = started
+        log = self._running[trial_id] = TrialLog(self._study, trial)
+        seed = log.record.seed
         return TrialSpec(
             number=trial.number,
-            config=self._config | self._space.suggest(trial) | start.changed,
+            config=self._config
+            | self._space_of(trial.number).suggest(trial)
+            | start.changed
+            | ({} if seed is None else {"train.seed": seed}),
             objectives=self._space.objectives,
             checkpoint=start.checkpoint,
             attempt=self._attempts[trial.number],
+            repeat_of=log.record.repeat_of,
         ).to_tune()
 
-    def _resumed(self) -> tuple[optuna.Trial, ResumableTrial]:
-        """A trial that started earlier."""
-        start = self._resumable.pop(0)
-        self._proposals.prepare(start.number)
+    def _next(self) -> tuple[optuna.Trial, ResumableTrial] | None:
+        """The next trial and where it starts from; None while there is none. All that decides the order is here.
+
+        The search's own trials come first: those that started earlier, then new ones. The finalists' trainings begin
+        when all of these have ended.
+        """
+        if self._resumable and not self._proposals.is_over():
+            return self._reopened(self._resumable.pop(0))
+        choice = self._choice()
+        if choice is not None:
+            return self._asked() if choice == "new" else self._promoted(choice)
+        finals = self._proposals.finals
+        if finals is None or (self._running and not finals.begun):
+            return None
+        self._begin(finals)
+        if self._resumable_repeats:
+            return self._reopened(self._resumable_repeats.pop(0))
+        number = finals.next()
+        return None if number is None else self._reopened(ResumableTrial(number, None, {}, is_repeat=True))
+
+    def _begin(self, finals: Finals) -> None:
+        """Begin with the finalists' trainings. The trials that wait to be resumed count as they are."""
+        self._end_waiting()
+        finals.begin()
+
+    def _choice(self) -> int | Literal["new"] | None:
+        """What a free slot trains next: a paused trial by its number, a new one, or none of the search's own."""
+        if self._proposals.is_over():
+            return None
+        if self._proposals.promotions is not None:
+            return self._proposals.promotions.next()
+        return "new" if self.proposed < self._proposals.trials else None
+
+    @property
+    def _searches(self) -> bool:
+        """Whether trials of the search itself are left to propose."""
+        waiting = self._resumable and not self._proposals.is_over()
+        return bool(waiting) or self._choice() is not None
+
+    def _reopened(self, start: ResumableTrial) -> tuple[optuna.Trial, ResumableTrial]:
+        """A trial that is in the study already."""
+        if not start.is_repeat:  # nothing is drawn for a training of a finalist
+            self.proposed += 1
+            self._proposals.prepare(start.number)
         return reopen_trial(self._study, start.number), start
+
+    def _promoted(self, number: int) -> tuple[optuna.Trial, ResumableTrial]:
+        """A paused trial that goes on."""
+        note_pause(self._study, number, None)
+        return reopen_trial(self._study, number), self._proposals.resume_point(number)
 
     def _asked(self) -> tuple[optuna.Trial, ResumableTrial]:
         """A new trial of the study. A start point has its number already."""
+        self.proposed += 1
         trials = self._study.get_trials(deepcopy=False)
         self._proposals.prepare(next((t.number for t in trials if t.state == TrialState.WAITING), len(trials)))
         trial = self._study.ask()
         return trial, _from_beginning(trial.number)
+
+    def _space_of(self, number: int) -> Space:
+        return self._proposals.space_of(number) if self._proposals.space_of else self._space
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Record an epoch."""
@@ -131,11 +200,18 @@ class StudySearcher(Searcher):
         """Record how a trial ended, or keep it to be proposed once more."""
         if trial_id not in self._running:
             return
+        if self._requeue.is_pausing(trial_id) and not error:
+            log = self._running.pop(trial_id)
+            self._attempts[log.trial.number] += 1
+            note_pause(self._study, log.trial.number, log.record.epochs)
+            self._end_hopeless()
+            return
         if self._requeue.has(trial_id):
             number = self._running.pop(trial_id).trial.number
-            self._resumable.append(self._proposals.resume_point(number))
+            start = self._proposals.resume_point(number)
+            (self._resumable_repeats if start.is_repeat else self._resumable).append(start)
             self._attempts[number] += 1
-            self.proposed -= 1
+            self.proposed -= not start.is_repeat
             return
         last = result_or_none(result)
         failure = (last.failure if last else None) or (WORKER_LOST if error else None)
@@ -144,17 +220,53 @@ class StudySearcher(Searcher):
         self._end(self._running.pop(trial_id), failure)
 
     @property
+    def promotions(self) -> Promotions | None:
+        """Chooses between new and paused trials; None if trials do not pause."""
+        return self._proposals.promotions
+
+    @property
     def running(self) -> int:
         """The number of trials that have started and not ended, with those that wait to be resumed."""
-        return len(self._running) + len(self._resumable)
+        return len(self._running) + len(self._resumable) + len(self._resumable_repeats)
+
+    def has_more(self) -> bool:
+        """Whether something is left to train."""
+        finals = self._proposals.finals
+        if self._searches or finals is None:
+            return self._searches
+        if not self._running:
+            self._begin(finals)
+        return not finals.are_over
 
     def end_running(self) -> None:
         """Record the end of the trials that a budget ended."""
-        for start in self._resumable:
-            self._end(TrialLog(self._study, reopen_trial(self._study, start.number)), None)
-        self._resumable.clear()
+        self._resumable += self._resumable_repeats
+        self._resumable_repeats.clear()
+        self._end_waiting()
         while self._running:
             self._end(self._running.popitem()[1], None)
+
+    def _end_waiting(self) -> None:
+        """Record the end of the trials that wait to be resumed, or are paused."""
+        paused = [record.number for record in own_trials(self._study) if record.is_paused]
+        for number in [*(start.number for start in self._resumable), *paused]:
+            self._end(TrialLog(self._study, reopen_trial(self._study, number)), None)
+        self._resumable.clear()
+
+    def _end_hopeless(self) -> None:
+        """Record the end of paused trials that are too many to keep their checkpoints."""
+        for number in self._proposals.promotions.hopeless() if self._proposals.promotions else ():
+            self._end(TrialLog(self._study, reopen_trial(self._study, number)), None)
+
+    def _not_paused(self, starts: list[ResumableTrial]) -> list[ResumableTrial]:
+        """Those of an earlier run's trials that continue first. Where trials pause, those with a curve pause."""
+        if self._proposals.promotions is None:
+            return starts
+        trials = self._study.get_trials(deepcopy=False)
+        epochs = {start.number: TrialRecord(trials[start.number]).epochs for start in starts}
+        for number in (number for number in epochs if epochs[number]):
+            note_pause(self._study, number, epochs[number])
+        return [start for start in starts if not epochs[start.number]]
 
     def _end(self, log: TrialLog, failure: str | None) -> None:
         log.end(failure, self._config["train.epochs"])

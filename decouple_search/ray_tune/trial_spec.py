@@ -25,6 +25,8 @@ class TrialSpec:
     """How often the trial was requeued in this run of the search."""
     given_up: str | None = None
     """Why the trial is not trained: it lost workers too often."""
+    repeat_of: int | None = None
+    """The number of the finalist that the trial trains anew, in full; None for a trial of the search itself."""
 
     def to_tune(self) -> dict[str, Any]:
         """The dict that Tune carries."""
@@ -35,6 +37,7 @@ class TrialSpec:
             "checkpoint": self.checkpoint,
             "attempt": self.attempt,
             "given_up": self.given_up,
+            "repeat_of": self.repeat_of,
         }
 
     @classmethod

@@ -1,186 +1,218 @@
-"""A Gaussian process over configuration and epoch, and the configuration with the largest expected improvement.
+"""A Gaussian process over configuration and epoch, of all observations of a search.
 
 Multi-fidelity Bayesian optimisation as in Swersky et al., 2013, "Multi-task Bayesian optimization", and 2014,
-"Freeze-thaw Bayesian optimization", here with a product kernel.
+"Freeze-thaw Bayesian optimization", here with a product kernel. Beyond `INDUCING` observations the process is the fully
+independent training conditional (Snelson and Ghahramani, 2006, "Sparse Gaussian processes using pseudo-inputs", with
+observations as inducing points): every observation counts, at a cost that grows only linearly with their number.
 
-Shapes: n observations, q configurations, d parameters.
+Shapes: n observations of t trials, m inducing observations, q configurations, c columns of rows.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from numpy.typing import NDArray
+from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import minimize
-from scipy.stats import norm
 
-from decouple_search.samplers.kernel import JITTER, Array, Hyperparameters, Prior, kernel, posterior_loss
-from decouple_search.space.parameter import Parameter
-from decouple_search.space.space import Space
+from decouple_search.samplers.curves import Observations, typical_curve
+from decouple_search.samplers.kernel import (
+    JITTER,
+    FitData,
+    Hyperparameters,
+    matern,
+    posterior_loss,
+    prior_of,
+    squared_distances,
+)
 
-CANDIDATES = 1000
-"""Random configurations among which the best is looked for before it is refined."""
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+INDUCING = 320
+"""The number of observations up to which the process is exact."""
+FIT_OBSERVATIONS = 120
+"""The number of observations that hyperparameters are fitted to."""
+FIT_STEPS = 20
+"""The most steps of a fit. A later fit starts where the last one ended."""
 
 
-class Observation(NamedTuple):
-    """A value that a trial reached after an epoch; more is better."""
+class _Points(NamedTuple):
+    """Configurations at epochs, as the kernel takes them."""
 
-    point: Mapping[str, Any]
-    epoch: int
-    value: float
+    scaled: Array
+    """q×c, rows over length scales."""
+    times: Array
+    """q log epochs."""
+    trials: Indices | None
+    """q trials, -1 for none; None if none has a trial."""
+
+
+class _Pending(NamedTuple):
+    """Values that are still to come."""
+
+    points: _Points
+    shrunk: Array
+    """m×p."""
+    inverse: Array
+    """p×p, of their covariance."""
 
 
 class EpochModel:
-    """A Gaussian process over encoded configurations and the epoch.
+    """The process, fitted to observations.
 
-    The kernel is Matérn 5/2 over the parameters, each with its own length scale, times a kernel over log epochs. The
-    latter falls to a floor, which all epochs of a configuration share. The mean is the typical learning curve.
+    Values are standardised residuals from the typical curve. How bad the worst are is of no interest, so low residuals
+    are cut off at 1.5 interquartile ranges below the lower quartile.
 
     Args:
-        space: the searched space.
-        observations: the values that trials reached.
+        rows: t×c, the rows of the observed trials.
+        owners: the parameter that each column belongs to.
+        observed: the observations.
         epochs: the epochs of a full training.
+        hyperparameters: of the kernel; None to fit them.
+        start: where the fit starts; None for the prior's mean.
     """
 
-    def __init__(self, space: Space, observations: Sequence[Observation], epochs: int) -> None:
-        self._space = space
-        self._points = [dict(each.point) for each in observations]
-        self._x = np.stack([encode(space, point) for point in self._points])
-        self._t = np.log([each.epoch for each in observations]) / math.log(max(epochs, 2))
-        typical = typical_curve(observations, epochs)
-        residual = np.array([each.value - typical[each.epoch] for each in observations])
+    def __init__(
+        self,
+        rows: Array,
+        owners: Indices,
+        observed: Observations,
+        epochs: int,
+        hyperparameters: Hyperparameters | None = None,
+        *,
+        start: Hyperparameters | None = None,
+    ) -> None:
+        self._rows, self._owners, self._observed = rows, owners, observed
+        self._log_epochs = math.log(max(epochs, 2))
+        self._times = self._time(observed.epochs)
+        typical = typical_curve(observed, epochs)
+        residual = observed.values - typical[observed.epochs]
         low, high = np.quantile(residual, [0.25, 0.75])
-        residual = np.maximum(residual, low - 1.5 * (high - low))  # how bad the worst are is of no interest
+        if high > low:
+            residual = np.maximum(residual, low - 1.5 * (high - low))
         self._scale = float(residual.std()) or 1.0
-        self._y = (residual - residual.mean()) / self._scale
-        self._level = float(typical[-1] + residual.mean())
-        self._distances = distances(space, self._x, self._x)
-        self._hyperparameters = self._fit()
+        self._level = typical + residual.mean()
+        self._values = (residual - residual.mean()) / self._scale
+        self.hyperparameters = hyperparameters or self._fitted(start)
+        """The kernel's hyperparameters."""
+        self._pending: _Pending | None = None
         self._factor()
 
-    def believe(self, pending: Sequence[Mapping[str, Any]]) -> None:
-        """Count configurations that are being trained as finished with their expected value, so that others follow."""
-        if not pending:
-            return
-        x = np.stack([encode(self._space, point) for point in pending])
-        mean, _ = self._predict(x)
-        self._points += [dict(point) for point in pending]
-        self._x, self._y = np.concatenate([self._x, x]), np.concatenate([self._y, mean])
-        self._t = np.concatenate([self._t, np.ones(len(x))])
-        self._distances = distances(self._space, self._x, self._x)
-        self._factor()
-
-    def expected(self, point: Mapping[str, Any]) -> float:
-        """The expected value of a configuration at the last epoch."""
-        mean, _ = self._predict(encode(self._space, point)[None])
-        return self._level + self._scale * float(mean[0])
-
-    def best_candidate(self, rng: np.random.Generator) -> dict[str, Any]:
-        """The configuration with the largest expected improvement, among random ones and neighbours of the best."""
-        mean, _ = self._predict(self._x)
-        incumbent = float(mean.max())
-        good = [self._points[i] for i in np.argsort(-mean)[:10]]
-        candidates = [self._space.draw(rng) for _ in range(CANDIDATES)]
-        candidates += [self._space.neighbour(point, rng, 0.1) for point in good for _ in range(20)]
-        for width in (0.1, 0.05, 0.02):
-            gain = self._gain(candidates, incumbent)
-            best = [candidates[i] for i in np.argsort(-gain)[:10]]
-            candidates = best + [self._space.neighbour(point, rng, width) for point in best for _ in range(20)]
-        return candidates[int(np.argmax(self._gain(candidates, incumbent)))]
-
-    def _gain(self, candidates: Sequence[Mapping[str, Any]], incumbent: float) -> Array:
-        """Logarithm of the expected improvement over the incumbent."""
-        mean, deviation = self._predict(np.stack([encode(self._space, point) for point in candidates]))
-        z = (mean - incumbent) / deviation
-        # For a very low z the difference underflows; its expansion 1/z² does not.
-        inner = np.where(z > -20, norm.pdf(z) + z * norm.cdf(z), 0.0)
-        far = norm.logpdf(z) - 2 * np.log(np.maximum(-z, 1.0))
-        log_inner = np.where(z > -20, np.log(np.maximum(inner, 1e-300)), far)
-        gain: Array = log_inner + np.log(deviation)
-        return gain
-
-    def _predict(self, x: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation at the last epoch, q each."""
-        apart = distances(self._space, x, self._x)
-        cross = kernel(self._hyperparameters, apart, 1.0 - self._t[None, :]).covariance
-        mean = cross @ self._alpha
-        half = solve_triangular(self._lower, cross.T, lower=True, check_finite=False)
-        variance = self._hyperparameters.variance - (half**2).sum(0)
-        return mean, np.sqrt(np.maximum(variance, 1e-10))
-
-    def _factor(self) -> None:
-        covariance = kernel(self._hyperparameters, self._distances, self._gaps()).covariance
-        covariance[np.diag_indices_from(covariance)] += self._hyperparameters.noise + JITTER
-        self._lower = cholesky(covariance, lower=True, check_finite=False)
-        self._alpha = cho_solve((self._lower, True), self._y, check_finite=False)
-
-    def _gaps(self) -> Array:
-        """Distances of log epochs, n×n."""
-        gaps: Array = np.abs(self._t[:, None] - self._t[None, :])
-        return gaps
-
-    def _fit(self) -> Hyperparameters:
-        """The most probable hyperparameters, always from the same start."""
-        d = len(self._distances)
-        prior = Prior(
-            mean=np.array([*[math.log(0.7)] * d, math.log(0.02), 1.0, math.log(0.7), 0.0]),
-            deviation=np.array([*[1.0] * d, 1.5, 1.0, 0.7, 0.7]),
+    def _fitted(self, start: Hyperparameters | None) -> Hyperparameters:
+        """The hyperparameters that are most probable given the observations."""
+        kept = self._spread(FIT_OBSERVATIONS)
+        trials, times = self._observed.trials[kept], self._times[kept]
+        data = FitData(
+            rows=self._rows[trials],
+            owners=self._owners,
+            gaps=np.abs(times[:, None] - times[None, :]),
+            same=(trials[:, None] == trials[None, :]).astype(float),
+            values=self._values[kept],
         )
-        bounds = [(math.log(0.05), math.log(20.0))] * d + [(-11.0, 1.0), (-3.0, 6.0), (-2.5, 2.5), (-3.0, 3.0)]
-        gaps = self._gaps()
-        fitted = minimize(
-            lambda theta: posterior_loss(theta, self._y, self._distances, gaps, prior),
-            prior.mean,
+        prior = prior_of(int(self._owners.max()) + 1)
+        theta = prior.mean if start is None else start.vector
+        result = minimize(
+            posterior_loss,
+            theta,
+            args=(data, prior),
             jac=True,
             method="L-BFGS-B",
-            bounds=bounds,
-            options={"maxiter": 40},
+            bounds=prior.bounds,
+            options={"maxiter": FIT_STEPS},
         )
-        return Hyperparameters.from_vector(fitted.x)
+        return Hyperparameters.from_vector(result.x)
 
+    def expect(self, rows: Array, epochs: Array, trials: Indices | None = None) -> tuple[Array, Array]:
+        """Expected values at epochs, and their standard deviations, q each.
 
-def encode(space: Space, point: Mapping[str, Any]) -> Array:
-    """A configuration as numbers: a position in [0, 1] for a range, an index for a choice.
+        Args:
+            rows: q×c, of configurations.
+            epochs: q epochs.
+            trials: the observed trials that the configurations belong to; None for new trials.
+        """
+        at = epochs.astype(np.intp)
+        own = _Points(self.hyperparameters.scaled(rows, self._owners), self._time(at), trials)
+        cross = self._kernel(own, self._anchors)
+        mean = cross @ self._alpha
+        variance = self._total_variance - ((cross @ self._shrink) * cross).sum(1)
+        if self._pending is not None:
+            shared = self._kernel(own, self._pending.points) - cross @ self._pending.shrunk
+            variance -= ((shared @ self._pending.inverse) * shared).sum(1)
+        deviation = np.sqrt(np.maximum(variance, 1e-9))
+        return self._level[at] + self._scale * mean, self._scale * deviation
 
-    An absent parameter is in the middle of its range, or at -1 of its choices.
-    """
-    return np.array([_coordinate(parameter, point) for parameter in space.parameters])
+    def expect_pending(self, rows: Array, epochs: Array, trials: Indices) -> None:
+        """Count values that are still to come: they lower deviations, and leave expected values as they are.
 
+        This is the same as to believe the expected values (Ginsbourger et al., 2010, "Kriging is well-suited to
+        parallelize optimization", the kriging believer).
 
-def _coordinate(parameter: Parameter, point: Mapping[str, Any]) -> float:
-    if parameter.key not in point:  # None may be a choice
-        return -1.0 if parameter.kind == "choice" else 0.5
-    value = point[parameter.key]
-    return float(parameter.values.index(value)) if parameter.kind == "choice" else parameter.position(value)
+        Args:
+            rows: q×c, of the configurations that are being trained.
+            epochs: the q epochs that they are expected to reach.
+            trials: the observed trials that they belong to; -1 for a trial without an observation.
+        """
+        own = _Points(self.hyperparameters.scaled(rows, self._owners), self._time(epochs), trials)
+        cross = self._kernel(own, self._anchors)
+        shrunk = self._shrink @ cross.T
+        covariance = self._kernel(own, own) - cross @ shrunk
+        covariance[np.diag_indices_from(covariance)] += self.hyperparameters.noise + JITTER
+        self._pending = _Pending(own, shrunk, np.linalg.inv(covariance))
 
+    @property
+    def scale(self) -> float:
+        """The standard deviation of values around the typical curve."""
+        return self._scale
 
-def distances(space: Space, a: Array, b: Array) -> Array:
-    """Squared distances by parameter, d×q×n; choices are equal (0) or not (1)."""
-    difference = a.T[:, :, None] - b.T[:, None, :]
-    choices = np.array([parameter.kind == "choice" for parameter in space.parameters])
-    squared: Array = np.where(choices[:, None, None], difference != 0, difference**2)
-    return squared
+    def _time(self, epochs: Array | Indices) -> Array:
+        time: Array = np.log(epochs) / self._log_epochs
+        return time
 
+    def _kernel(self, a: _Points, b: _Points) -> Array:
+        each = self.hyperparameters
+        covariance = each.variance * matern(squared_distances(a.scaled, b.scaled))
+        if a.trials is not None and b.trials is not None:
+            covariance += each.trial_variance * ((a.trials[:, None] == b.trials[None, :]) & (a.trials >= 0)[:, None])
+        covariance *= each.over_epochs(np.abs(a.times[:, None] - b.times[None, :]))
+        return covariance
 
-def typical_curve(observations: Sequence[Observation], epochs: int) -> Array:
-    """The typical value by epoch, 0 to `epochs`: the mean of first epochs, then the mean gains of trials on their way.
+    def _factor(self) -> None:
+        """Factor the covariance of the inducing observations, and condition it on all."""
+        each = self.hyperparameters
+        self._total_variance = each.variance + each.trial_variance
+        trials, inducing = self._observed.trials, self._spread(INDUCING)
+        scaled = each.scaled(self._rows, self._owners)[trials]
+        self._anchors = _Points(scaled[inducing], self._times[inducing], trials[inducing])
+        to_inducing = self._kernel(_Points(scaled, self._times, trials), self._anchors)
+        among = to_inducing[inducing]
+        among[np.diag_indices_from(among)] += JITTER
+        lower = cholesky(among, lower=True, check_finite=False)
+        whitened = solve_triangular(lower, to_inducing.T, lower=True, check_finite=False)
+        own = np.maximum(self._total_variance - (whitened**2).sum(0), 0.0) + each.noise
+        weighted = whitened / own
+        inner = np.eye(len(among)) + weighted @ whitened.T
+        inner_lower = cholesky(inner, lower=True, check_finite=False)
+        unwhiten = solve_triangular(lower, np.eye(len(among)), lower=True, check_finite=False)  # lower⁻¹
+        half = solve_triangular(inner_lower, unwhiten, lower=True, check_finite=False)
+        self._alpha = half.T @ solve_triangular(inner_lower, weighted @ self._values, lower=True, check_finite=False)
+        self._shrink = unwhiten.T @ unwhiten - half.T @ half
 
-    A mean over the trials that reached an epoch would be the mean of the good trials.
-    """
-    curves: dict[int, dict[int, float]] = {}
-    for each in observations:
-        curves.setdefault(id(each.point), {})[each.epoch] = each.value
-    typical = np.zeros(epochs + 1)
-    steps: dict[tuple[int, int], list[float]] = {}
-    for curve in curves.values():
-        for before, after in itertools.pairwise(sorted(curve)):
-            steps.setdefault((before, after), []).append((curve[after] - curve[before]) / (after - before))
-    typical[:2] = np.mean([curve[min(curve)] for curve in curves.values()])
-    for epoch in range(2, epochs + 1):
-        gains = [gain for (before, after), all_gains in steps.items() if before < epoch <= after for gain in all_gains]
-        typical[epoch] = typical[epoch - 1] + (np.mean(gains) if gains else 0.0)
-    return typical
+    def _spread(self, count: int) -> Indices:
+        """At most about `count` observations: whole curves, in turns a good one and one from all over."""
+        trials, values = self._observed.trials, self._values
+        if len(trials) <= count:
+            return np.arange(len(trials))
+        best = np.full(int(trials.max()) + 1, -np.inf)
+        np.maximum.at(best, trials, values + 0.2 * self._times)
+        good = np.argsort(-best)
+        anywhere = np.random.default_rng(len(best)).permutation(len(best))
+        order = np.stack([good, anywhere], axis=1).ravel()
+        _, first = np.unique(order, return_index=True)
+        ranked = order[np.sort(first)]
+        sizes = np.bincount(trials, minlength=len(best))[ranked]
+        kept = ranked[np.cumsum(sizes) <= count]
+        return np.flatnonzero(np.isin(trials, kept))

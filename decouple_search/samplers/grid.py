@@ -32,9 +32,10 @@ class GridSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The point of this trial. Imported trials do not count."""
-        imported = sum(record.imported for record in all_trials(study)[: trial.number])
-        return self._points[(trial.number - imported) % len(self._points)]
+        """The point of this trial. Imported trials and trainings of finalists do not count."""
+        before = all_trials(study)[: trial.number]
+        others = sum(record.imported or record.repeat_of is not None for record in before)
+        return self._points[(trial.number - others) % len(self._points)]
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

@@ -15,14 +15,9 @@ from decouplenet.errors import InputError
 from decouplenet.extensions import Extensions
 
 if TYPE_CHECKING:
-    from optuna import Study
     from optuna.samplers import BaseSampler
 
     from decouple_search.space.space import Space
-
-StopVeto = Callable[[int, int, float], bool]
-"""Whether a trial that would be stopped continues, by its number, the epoch that just ended, and its value then."""
-
 
 _Factory = TypeVar("_Factory", bound=Callable[..., Any])
 
@@ -79,12 +74,14 @@ def _grid(space: Space, epochs: int, seed: int) -> BaseSampler:
 
 _PBT = "pbt changes configurations itself, and only the first ones are drawn; take random"
 _GENERATIONS = "a stopped trial has no final value to breed from; take --scheduler none"
+_PAUSES = "a paused trial has no final value to breed from; take --scheduler none"
+_ENDED = "it learns from trials that have ended, and a paused trial has not; take --scheduler asha"
 SAMPLERS: dict[str, Sampler] = {
     "gp": Sampler(_gp, {"pbt": _PBT}),
-    "tpe": Sampler(_tpe, {"pbt": _PBT}),
+    "tpe": Sampler(_tpe, {"pbt": _PBT, "promotion": _ENDED}),
     "random": Sampler(_random, {}),
-    "cmaes": Sampler(_cmaes, {"pbt": _PBT, **dict.fromkeys(STOPPING, _GENERATIONS)}),
-    "nsgaii": Sampler(_nsgaii, {"pbt": _PBT, **dict.fromkeys(STOPPING, _GENERATIONS)}),
+    "cmaes": Sampler(_cmaes, {"pbt": _PBT, "promotion": _PAUSES, **dict.fromkeys(STOPPING, _GENERATIONS)}),
+    "nsgaii": Sampler(_nsgaii, {"pbt": _PBT, "promotion": _PAUSES, **dict.fromkeys(STOPPING, _GENERATIONS)}),
     "grid": Sampler(_grid, {"pbt": _PBT}),
 }
 
@@ -162,20 +159,22 @@ def make_sampler(name: str, space: Space, epochs: int, seed: int, number: int) -
     return made
 
 
-def make_stop_veto(name: str, space: Space, epochs: int, study: Study) -> StopVeto | None:
-    """The veto of a sampler that predicts how a trial ends: a trial that it expects to be the best is not stopped.
+def suits_pauses(name: str | None, space: Space) -> bool:
+    """Whether a search whose trials pause suits a sampler. Others learn from trials only when these have ended.
+
+    Args:
+        name: the name that the user gives; None for the space's own sampler.
+        space: the searched space.
+    """
+    name = name or space.sampler or ("gp" if len(space.objectives) == 1 else "tpe")
+    return name in ("random", "grid") or predicts(name, space)
+
+
+def predicts(name: str, space: Space) -> bool:
+    """Whether a sampler has a model of learning curves, which can tell how far a paused trial would get.
 
     Args:
         name: a built-in name, or that of an extension.
         space: the searched space.
-        epochs: the epochs of a full training.
-        study: the search's study.
-
-    Returns:
-        The veto; None for a sampler that predicts nothing.
     """
-    if name != "gp" or len(space.objectives) > 1:
-        return None
-    from decouple_search.samplers.epoch_sampler import expects_best
-
-    return partial(expects_best, study, space, epochs)
+    return name == "gp" and len(space.objectives) == 1

@@ -17,6 +17,7 @@ from decouplenet.dotted_keys import nearest
 from decouplenet.errors import InputError
 
 SCHEDULERS: dict[str, tuple[str, ...]] = {
+    "promotion": ("grace_epochs", "reduction_factor"),
     "asha": ("grace_epochs", "reduction_factor"),
     "hyperband": ("grace_epochs", "reduction_factor"),
     "median": ("grace_epochs",),
@@ -26,6 +27,8 @@ SCHEDULERS: dict[str, tuple[str, ...]] = {
 """The options that each scheduler takes in a space's `scheduler`."""
 STOPPING = ("asha", "hyperband", "median")
 """The schedulers that stop trials early."""
+PAUSED = 16
+"""promotion: the most paused trials whose checkpoints are kept."""
 CHANGEABLE = tuple(key for key, facts in FACTS.items() if facts.changeable)
 """The keys that pbt may change while a training continues."""
 
@@ -37,9 +40,9 @@ class Scheduler:
     name: str
     """A name of `SCHEDULERS`."""
     grace_epochs: int = 1
-    """asha, hyperband, median: epochs that every trial trains."""
+    """promotion, asha, hyperband, median: epochs that every trial trains."""
     reduction_factor: float = 3
-    """asha, hyperband: of this many trials that reach a rung, one continues."""
+    """promotion, asha, hyperband: of this many trials that reach a rung, one continues."""
     interval_epochs: int = 2
     """pbt: epochs between two comparisons of a trial with the others."""
 
@@ -49,7 +52,34 @@ class Scheduler:
         Args:
             epochs: the epochs of a full training.
         """
-        return rungs(self.grace_epochs, self.reduction_factor, epochs) if self.name in ("asha", "hyperband") else []
+        with_rungs = ("promotion", "asha", "hyperband")
+        return rungs(self.grace_epochs, self.reduction_factor, epochs) if self.name in with_rungs else []
+
+    def next_pause(self, epoch: int, epochs: int) -> int:
+        """promotion: the epoch after which a trial that goes on may be paused next; the last epoch if there is none.
+
+        The further a trial is, the longer it trains at a time: a sixth more epochs, and at least one.
+
+        Args:
+            epoch: the epochs that the trial has trained.
+            epochs: the epochs of a full training.
+        """
+        return min(max(epoch + 1, round(epoch * 7 / 6), self.grace_epochs), epochs)
+
+    def epochs_in_all(self, trials: int, epochs: int) -> tuple[int, int]:
+        """The minimum and the maximum of epochs over all trials; the minimum if each rung lets through only its share.
+
+        Promotion trains as many as the minimum, whichever trials it gives them to.
+
+        Args:
+            trials: number of trials.
+            epochs: the epochs of a full training.
+        """
+        total, running, before = 0.0, float(trials), 0
+        for rung in [*self.rungs(epochs), epochs]:
+            total += max(running, 1) * (rung - before)
+            running, before = running / self.reduction_factor, rung
+        return round(total), round(total) if self.name == "promotion" else trials * epochs
 
     def describe(self, epochs: int) -> str:
         """A description of the scheduler, as the end of a sentence."""
@@ -116,7 +146,7 @@ def make_scheduler(options: Mapping[str, Any], name: str | None, epochs: int, sp
         InputError: an unknown name or option, or one that does not fit the epochs or the space.
     """
     given = dict(options)
-    named_in_space = str(given.pop("name", "asha"))
+    named_in_space = str(given.pop("name", "promotion"))
     chosen = name or named_in_space
     for scheduler_name in (named_in_space, chosen):
         if scheduler_name not in SCHEDULERS:

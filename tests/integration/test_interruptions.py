@@ -1,11 +1,13 @@
 """Searches on a real Ray that lose their workers or their driver, or that are stopped."""
 
 import os
+import re
 import signal
 from pathlib import Path
 
 import pytest
 
+from decouple_search.stopping.scheduler import Scheduler
 from decouple_search.tune import main
 from decouplenet.checkpoint import read_checkpoint
 from decouplenet.data.opened import open_data
@@ -91,7 +93,11 @@ def test_a_killed_search_is_resumed_and_ends_with_the_same_trials(
     assert process.wait(timeout=60) == 0, out
     rows = leaderboard(tmp_path / "x")
     assert sorted(row["trial_id"] for row in rows) == [f"{i:04d}" for i in range(trials)]
-    assert {row["state"] for row in rows} <= {"COMPLETE", "PRUNED"}
+    assert {row["state"] for row in rows} == {"COMPLETE", "PRUNED"}
+    assert sum(int(row["epochs"]) for row in rows) <= Scheduler("promotion").epochs_in_all(trials, 3)[1]
+    counts = [int(count) for count in re.findall(rf"\[(\d+)/{trials}\]", out)]
+    assert counts == sorted(set(counts))
+    assert max(counts) <= trials, "a trial that was paused and went on was counted twice"
     study = read_study(tmp_path / "x")
     assert len(study.trials) == trials
     for row in rows:
@@ -115,8 +121,8 @@ def test_a_killed_search_is_resumed_and_ends_with_the_same_trials(
 
 @pytest.mark.slow
 def test_a_killed_population_is_resumed(ray_cluster, space_file, tmp_path):
-    asha = "{name: asha, grace_epochs: 1, reduction_factor: 3}"
-    file = space_file((asha, "{name: pbt, interval_epochs: 1}"), ("trials: 4", "trials: 5"))
+    promotion = "{name: promotion, grace_epochs: 1, reduction_factor: 3}"
+    file = space_file((promotion, "{name: pbt, interval_epochs: 1}"), ("trials: 4", "trials: 5"))
     flags = ("--train.epochs", "16", "--keep-checkpoints", "5")
     for epochs in (8, 6):
         process = start_search(ray_cluster, file, tmp_path, *flags)

@@ -83,8 +83,8 @@ def test_a_killed_search_is_resumed_and_ends_with_the_same_trials(ray_cluster, s
 
 
 def test_a_killed_population_is_resumed(ray_cluster, space_file, s3, monkeypatch, capsys):
-    asha = "{name: asha, grace_epochs: 1, reduction_factor: 3}"
-    file = space_file((asha, "{name: pbt, interval_epochs: 1}"), ("trials: 4", "trials: 5"))
+    promotion = "{name: promotion, grace_epochs: 1, reduction_factor: 3}"
+    file = space_file((promotion, "{name: pbt, interval_epochs: 1}"), ("trials: 4", "trials: 5"))
     kill_search(ray_cluster, file, s3, "--train.epochs", "16", "--name", "population")
     monkeypatch.setattr(lease, "SILENCE_SECONDS", 2 * lease.RENEWAL_SECONDS)
     flags = ["--space", str(file), "--storage", s3, "--name", "population", "--train.epochs", "16"]

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from decouple_search.gang.epoch_result import EpochResult
@@ -15,6 +16,8 @@ from decouple_search.ray_tune.searcher import EpochRecorder
 from decouple_search.ray_tune.trainable import DecoupleTrial
 from decouple_search.ray_tune.trial_spec import TrialSpec
 from decouple_search.ray_tune.tune_result import from_tune, to_tune
+from decouple_search.space.yaml_file import load_space
+from decouple_search.stopping.scheduler import Scheduler
 from decouple_search.study.record import TrialRecord
 from decouple_search.tune import main
 from decouplenet.checkpoint import read_checkpoint
@@ -73,7 +76,30 @@ def test_leaderboard_and_summary_agree_with_the_study(experiment):
 
 
 def test_only_the_best_trials_keep_their_checkpoint(experiment):
-    assert trials_with_checkpoints(experiment) == sorted(row["trial_id"] for row in leaderboard(experiment)[:3])
+    folders = [name.partition(".")[0] for name in trials_with_checkpoints(experiment)]
+    assert folders == sorted(row["trial_id"] for row in leaderboard(experiment)[:3])
+
+
+def test_trials_are_paused_and_go_on_as_if_they_had_been_trained_in_one_go(experiment):
+    rows, space = leaderboard(experiment), load_space(experiment.parent / "small.yaml")
+    assert sum(int(row["epochs"]) for row in rows) <= Scheduler("promotion").epochs_in_all(6, 3)[1]
+    went_on = {folder.name.partition(".")[0] for folder in experiment.glob("trials/*.1")}
+    trained = [row["trial_id"] for row in rows if row["state"] == "COMPLETE" and row["trial_id"] in went_on]
+    assert trained, "no trial was paused, went on, and was trained in full"
+    trial = read_study(experiment).trials[int(trained[0])]
+    config = parse_config({**space.base, **trial.params})
+    assert trial.intermediate_values == trained_in_one_go(config)
+
+
+def trained_in_one_go(config):
+    """val_map by epoch of a training without a pause, with as many threads as a worker has; sums depend on them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, int(config.scaling.cpus_per_worker)))
+    try:
+        engine = Engine(config, open_data(config.data))
+        return {epoch: (engine.train_epoch() | engine.evaluate())["val_map"] for epoch in range(1, 4)}
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_the_best_checkpoint_measures_what_the_leaderboard_says(experiment):
@@ -180,8 +206,8 @@ def test_trials_of_a_population_continue_from_their_donors_weights(
                 lines.write(json.dumps({"attention": str(model["attention"]), **metrics}) + "\n")
 
     monkeypatch.setattr("decouple_search.ray_tune.tuner.DecoupleTrial", Simultaneous)
-    asha = "{name: asha, grace_epochs: 1, reduction_factor: 3}"
-    file = space_file((asha, "{name: pbt, interval_epochs: 1}"), ("trials: 4", f"trials: {population}"))
+    promotion = "{name: promotion, grace_epochs: 1, reduction_factor: 3}"
+    file = space_file((promotion, "{name: pbt, interval_epochs: 1}"), ("trials: 4", f"trials: {population}"))
     flags = ["--storage", str(tmp_path), "--name", "x", "--train.epochs", "5", "--keep-checkpoints", "5"]
     before = workers_started()
     assert main(["--space", str(file), *flags]) == 0
@@ -275,7 +301,7 @@ def test_asha_stops_trials_at_a_rung_by_the_curves_of_the_trials_before(
     monkeypatch.setattr(StoppingScheduler, "on_trial_result", spy_on_scheduler)
     monkeypatch.setattr(EpochRecorder, "on_trial_result", spy_on_recorder)
     monkeypatch.setattr("decouple_search.results.best_checkpoint._measured", read_metrics)
-    flags = ["--storage", str(tmp_path), "--name", "x", "--sampler", "random", "--trials", "6"]
+    flags = ["--storage", str(tmp_path), "--name", "x", "--sampler", "random", "--trials", "6", "--scheduler", "asha"]
     assert main(["--space", str(space_file()), *flags]) == 0
     ended = {row["trial_id"]: (row["state"], row["epochs"]) for row in leaderboard(tmp_path / "x")}
     assert ended["0000"] == ("COMPLETE", "3"), "the best trial was stopped"

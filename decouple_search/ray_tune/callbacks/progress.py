@@ -13,8 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from decouple_search.ray_tune.compat import restart_checkpoint
 from decouple_search.ray_tune.ray_errors import loss_message
 from decouple_search.ray_tune.requeue import Requeue
+from decouple_search.ray_tune.trial_spec import TrialSpec
 from decouple_search.ray_tune.tune_result import from_tune, last_result
 from decouple_search.space.objective import Objective
+from decouple_search.study.record import trial_name
 from decouplenet.command_line import print_line
 from decouplenet.wording import counted
 
@@ -27,16 +29,25 @@ class LiveProgress(Callback):
         epochs: the epochs of a full training.
         objective: the first objective.
         ended: trials that ended in earlier runs.
+        repeats: the number of trainings of finalists that follow the trials.
         requeue: the trials that are proposed once more when they end.
     """
 
     def __init__(
-        self, trials: int, epochs: int, objective: Objective, *, ended: int = 0, requeue: Requeue | None = None
+        self,
+        trials: int,
+        epochs: int,
+        objective: Objective,
+        *,
+        ended: int = 0,
+        repeats: int = 0,
+        requeue: Requeue | None = None,
     ) -> None:
         self._requeue = requeue or Requeue()
         self._trials, self._epochs, self._objective, self._ended = trials, epochs, objective, ended
         self._best: tuple[float, str] | None = None
         self._started = time.monotonic()
+        self._left: set[str] = set()  # trials that have left their slot
         self._lineages: dict[str, tuple[str, ...]] = {}  # by trial
         self._notes: dict[str, str] = {}  # by trial
         self.failures: list[str] = []
@@ -45,7 +56,7 @@ class LiveProgress(Callback):
         if sys.stdout.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
             self._bar = Progress(*columns, console=Console(highlight=False, markup=False))
-            self._task = self._bar.add_task("trials", total=trials, completed=ended)
+            self._task = self._bar.add_task("trials", total=trials + repeats, completed=ended)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the bar: Tune pickles its callbacks at the start, and a terminal cannot be pickled."""
@@ -78,17 +89,25 @@ class LiveProgress(Callback):
             self._notes[name] = epoch_result.note
         metric = self._objective.metric
         value = epoch_result.measures[metric]
+        epoch = f"trial {name}  epoch {epoch_result.epoch}/{self._epochs}  {metric} {value:.4f}"
+        if repeat := _repeat(trial):  # its value is no claim of the search
+            if not self._bar:
+                self._line(f"{epoch}  {repeat}")
+            return
         if self._objective.better(value, than=self._best[0] if self._best else None):
             self._best = (value, name)
         best = f"{self._best[0]:.4f} ({self._best[1]})" if self._best else "none"
         if self._bar:
             self._bar.update(self._task, description=f"best {metric} {best}")
         else:
-            self._line(f"trial {name}  epoch {epoch_result.epoch}/{self._epochs}  {metric} {value:.4f}  best {best}")
+            self._line(f"{epoch}  best {best}")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Print how a trial ended."""
         result = last_result(trial)
+        if self._requeue.is_pausing(trial.trial_id):
+            self._count(trial)
+            return
         if self._requeue.has(trial.trial_id):
             reason = (result.failure if result else None) or "its machines are not there"
             self._say(f"trial {trial}  requeued: {reason}")
@@ -97,7 +116,7 @@ class LiveProgress(Callback):
         elif result:
             state = "COMPLETE" if result.epoch >= self._epochs else "PRUNED"
             value = f"{self._objective.metric} {result.measures[self._objective.metric]:.4f}"
-            self._end(f"trial {trial}  {state} after {counted(result.epoch, 'epoch')}  {value}")
+            self._end(trial, f"{state} after {counted(result.epoch, 'epoch')}  {value}")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Print that a trial was lost."""
@@ -113,13 +132,22 @@ class LiveProgress(Callback):
 
     def _fail(self, trial: Any, reason: str) -> None:
         self.failures.append(reason)
-        self._end(f"trial {trial}  FAIL: {reason}")
+        self._end(trial, f"FAIL: {reason}")
 
-    def _end(self, text: str) -> None:
-        self._ended += 1
+    def _end(self, trial: Any, how: str) -> None:
+        repeat = _repeat(trial)
+        self._count(trial)
+        count = repeat or ("" if self._bar else f"[{self._ended}/{self._trials}]")
+        self._say(f"trial {trial}  {how}  {count}".rstrip())
+
+    def _count(self, trial: Any) -> None:
+        """Count a trial when it leaves its slot for the first time. A paused one may go on, and counts once."""
+        if str(trial) in self._left:
+            return
+        self._left.add(str(trial))
+        self._ended += not _repeat(trial)
         if self._bar:
             self._bar.advance(self._task)
-        self._say(text if self._bar else f"{text}  [{self._ended}/{self._trials}]")
 
     def _say(self, text: str) -> None:
         if self._bar:
@@ -129,3 +157,9 @@ class LiveProgress(Callback):
 
     def _line(self, text: str) -> None:
         print_line(f"{time.monotonic() - self._started:7.1f} s  {text}")
+
+
+def _repeat(trial: Any) -> str:
+    """Which finalist a trial of Tune trains anew, in words; empty for a trial of the search itself."""
+    finalist = TrialSpec.from_tune(trial.config).repeat_of
+    return "" if finalist is None else f"trial {trial_name(finalist)} anew"

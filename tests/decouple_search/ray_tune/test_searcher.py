@@ -14,9 +14,12 @@ from decouple_search.ray_tune.requeue import Requeue
 from decouple_search.ray_tune.searcher import EpochRecorder, Proposals, StudySearcher
 from decouple_search.ray_tune.trial_spec import TrialSpec
 from decouple_search.samplers.registry import SAMPLERS, make_sampler
+from decouple_search.space.domain import Float
+from decouple_search.space.space import Space
 from decouple_search.space.yaml_file import load_space
 from decouple_search.study.optuna_storage import STUDY_NAME, open_study
-from decouple_search.study.record import TrialRecord, all_trials
+from decouple_search.study.ranges import RangeWatch
+from decouple_search.study.record import TrialRecord, all_trials, own_trials
 from decouple_search.study.resume import ResumableTrial
 from decouplenet.command_line import parse_config
 from decouplenet.dotted_keys import flatten
@@ -349,3 +352,195 @@ def test_the_number_of_weights_is_that_of_the_network_that_trains(searcher, stud
     for epoch, size in ((1, 10), (2, 25)):
         searcher.on_trial_result("a", epoch_dict(epoch, 0.1, parameters=size))
     assert study.trials[0].user_attrs["parameters"] == 25
+
+
+def growing_searcher(study, space, *, trials, resumable=()):
+    """A searcher whose ranges grow, as `search_run` makes it."""
+    watch = RangeWatch(study, space, str)
+
+    def prepare(number):
+        study.sampler = make_sampler("random", watch.before(number), 3, 0, number)
+
+    proposals = Proposals(trials=trials, slots=lambda: 2, prepare=prepare, space_of=watch.space_of, resumable=resumable)
+    return StudySearcher(study, space, base_config(space), proposals)
+
+
+def rate_of(study, number):
+    """The range of the rate that a trial was proposed in."""
+    distribution = study.trials[number].distributions["optim.lr"]
+    return distribution.low, distribution.high
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")  # Optuna's, of another range for the same trial
+def test_ranges_grow_between_trials_and_a_resumed_trial_keeps_its_range(tmp_path):
+    rate = Float(1e-4, 1e-2, log=True, grow=True)
+    space = Space({"optim.lr": rate}, base={"model.pretrained": False}, start=[{"optim.lr": 9e-3}] * 10)
+    study = new_study(tmp_path / "study.log", space)
+    searcher = growing_searcher(study, space, trials=12)
+    for number in range(10):
+        assert suggest(searcher, str(number)).config["optim.lr"] == 9e-3
+        if number < 9:
+            searcher.on_trial_complete(str(number), epoch_dict(3, 0.5))
+    assert suggest(searcher, "10").number == 10
+    assert rate_of(study, 10) == (1e-4, 1e-2)  # nine trials have ended
+    searcher.on_trial_complete("9", epoch_dict(3, 0.5))
+    assert suggest(searcher, "11").number == 11
+    assert [rate_of(study, number) for number in (9, 10, 11)] == [(1e-4, 1e-2)] * 2 + [(1e-4, 0.1)]
+
+    reopened = open_study(tmp_path / "study.log", space)
+    start = [ResumableTrial(number, None, {}) for number in (10, 11)]
+    resumed = growing_searcher(reopened, space, trials=12, resumable=start)
+    rates = [study.trials[number].params["optim.lr"] for number in (10, 11)]
+    assert [suggest(resumed, name).config["optim.lr"] for name in "ab"] == rates
+
+
+class StubPromotions:
+    """New trials come first. Then each paused trial goes on until it has trained `epochs`, in their order."""
+
+    def __init__(self, study, trials, *, epochs=3):
+        self.study, self.trials, self.epochs, self.ending = study, trials, epochs, []
+
+    def next(self):
+        """The choice for a free slot."""
+        own = own_trials(self.study)
+        if len(own) < self.trials:
+            return "new"
+        return next((each.number for each in own if each.is_paused and each.epochs < self.epochs), None)
+
+    def hopeless(self):
+        """The paused trials that end."""
+        return self.ending
+
+
+class PausingSearch:
+    """A searcher whose trials pause after each epoch but the last of three."""
+
+    def __init__(self, study, space, *, trials=2, slots=1, epochs=3, **options):
+        self.study, self.requeue, self.promotions = study, Requeue(), StubPromotions(study, trials, epochs=epochs)
+        self.searcher = make_searcher(
+            study,
+            space,
+            trials=trials,
+            slots=slots,
+            requeue=self.requeue,
+            promotions=self.promotions,
+            resume_point=lambda number: ResumableTrial(number, f"checkpoint of {number}", {}),
+            **options,
+        )
+        self.count = 0
+
+    def start(self):
+        """The next trial's specification, and Tune's id of it."""
+        self.count += 1
+        return suggest(self.searcher, str(self.count)), str(self.count)
+
+    def train(self, value=0.5):
+        """The next trial trains an epoch, and is paused unless it has trained three."""
+        spec, trial_id = self.start()
+        epoch = TrialRecord(self.study.trials[spec.number]).epochs + 1
+        self.searcher.on_trial_result(trial_id, epoch_dict(epoch, value))
+        if epoch < 3:
+            self.requeue.pause(trial_id)
+        self.searcher.on_trial_complete(trial_id, epoch_dict(epoch, value))
+        return spec
+
+    @property
+    def states(self):
+        """Of each trial: its state, and the epoch after which it is paused."""
+        return [(trial.state.name, trial.user_attrs.get("paused")) for trial in self.study.trials]
+
+
+def test_a_paused_trial_goes_on_from_its_checkpoint_in_a_folder_of_its_own(study, space):
+    search = PausingSearch(study, space)
+    first = search.train()
+    assert search.states == [("RUNNING", 1)], "a paused trial has not ended"
+    assert (search.searcher.running, search.searcher.proposed) == (0, 1), "it is not a trial that was lost"
+    assert search.train().number == 1
+    goes_on, _ = search.start()
+    assert search.states == [("RUNNING", None), ("RUNNING", 1)]
+    assert (goes_on.number, goes_on.checkpoint, goes_on.attempt) == (0, "checkpoint of 0", 1)
+    assert goes_on.config == first.config
+    assert search.searcher.proposed == 2
+
+
+def test_trials_that_pause_are_trained_in_turns_to_their_end(study, space):
+    search = PausingSearch(study, space)
+    specs = [search.train(value=0.1 * i) for i in range(6)]
+    assert [(spec.number, spec.attempt) for spec in specs] == [(0, 0), (1, 0), (0, 1), (0, 2), (1, 1), (1, 2)]
+    assert [list(trial.intermediate_values) for trial in study.trials] == [[1, 2, 3]] * 2
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 2
+    assert search.searcher.proposed == 2
+    assert not search.searcher.has_more()
+    assert search.searcher.suggest("z") == Searcher.FINISHED
+
+
+def test_a_search_has_more_to_train_as_long_as_a_paused_trial_may_go_on(study, space):
+    search = PausingSearch(study, space, trials=1, slots=2, epochs=2)
+    search.train()
+    assert search.searcher.has_more()
+    _, trial_id = search.start()
+    assert not search.searcher.has_more(), "the only trial is being trained"
+    assert search.searcher.suggest("z") is None, "it may be paused once more"
+    search.searcher.on_trial_result(trial_id, epoch_dict(2, 0.5))
+    search.requeue.pause(trial_id)
+    search.searcher.on_trial_complete(trial_id, epoch_dict(2, 0.5))
+    assert not search.searcher.has_more()
+    assert search.searcher.suggest("z") == Searcher.FINISHED
+    assert search.states == [("RUNNING", 2)]
+    search.searcher.end_running()
+    assert study.trials[0].state == TrialState.PRUNED
+
+
+def test_no_paused_trial_goes_on_once_a_budget_is_used_up(study, space):
+    search = PausingSearch(study, space, is_over=lambda: len(own_trials(study)) == 2)
+    search.train()
+    search.train()
+    assert search.searcher.suggest("z") == Searcher.FINISHED
+    assert not search.searcher.has_more()
+    search.searcher.end_running()
+    assert [trial.state for trial in study.trials] == [TrialState.PRUNED] * 2
+
+
+def test_a_pause_that_was_lost_with_its_worker_is_none(study, space):
+    """Tune restarts the trial, or requeues it."""
+    search = PausingSearch(study, space)
+    _, trial_id = search.start()
+    search.searcher.on_trial_result(trial_id, epoch_dict(1, 0.5))
+    search.requeue.pause(trial_id)
+    search.searcher.on_trial_complete(trial_id, error=True)
+    assert search.states == [("RUNNING", None)]
+    requeued, _ = search.start()
+    assert (requeued.number, requeued.checkpoint, requeued.attempt) == (0, "checkpoint of 0", 1)
+
+
+def test_of_an_earlier_runs_trials_those_with_a_curve_are_paused_and_the_others_start_over(study, space):
+    killed = PausingSearch(study, space, trials=4, slots=3)
+    killed.train()
+    (_, trained), (_, _) = killed.start(), killed.start()
+    killed.searcher.on_trial_result(trained, epoch_dict(1, 0.5))
+    del killed  # trial 0 is paused, trial 1 has a curve, and trial 2 has none
+    resumable = [ResumableTrial(0, "checkpoint", {}), ResumableTrial(1, "checkpoint", {}), ResumableTrial(2, None, {})]
+    resumed = PausingSearch(study, space, trials=4, resumable=resumable)
+    assert (resumed.searcher.proposed, resumed.searcher.running) == (2, 1)
+    assert resumed.states == [("RUNNING", 1), ("RUNNING", 1), ("RUNNING", None)]
+    specs = [resumed.train() for _ in range(3)]
+    assert [(spec.number, spec.checkpoint) for spec in specs] == [(2, None), (3, None), (0, "checkpoint of 0")]
+    assert resumed.searcher.proposed == 4
+
+
+def test_a_paused_trial_is_no_less_paused_where_nothing_pauses(study, space):
+    """A search that is resumed without its promotions continues it as any other trial."""
+    PausingSearch(study, space).train()
+    resumed = make_searcher(study, space, trials=1, slots=1, resumable=[ResumableTrial(0, "checkpoint", {})])
+    assert suggest(resumed, "x").checkpoint == "checkpoint"
+
+
+def test_paused_trials_without_hope_end(study, space):
+    search = PausingSearch(study, space, trials=3)
+    search.train()
+    search.train()
+    search.promotions.ending = [0]
+    search.train()
+    assert [trial.state.name for trial in study.trials] == ["PRUNED", "RUNNING", "RUNNING"]
+    search.promotions.ending = []
+    assert search.train().number == 1

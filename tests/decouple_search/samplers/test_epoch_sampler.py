@@ -6,16 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from decouple_search.samplers.epoch_sampler import (
-    MAX_OBSERVATIONS,
-    EpochSampler,
-    expects_best,
-    observations_of,
-    sparse_epochs,
-)
-from decouple_search.samplers.gaussian_process import EpochModel
+from decouple_search.samplers.epoch_sampler import EpochSampler
+from decouple_search.samplers.study_model import StudyModel
+from decouple_search.space.domain import Choice, Int
 from decouple_search.space.objective import Objective
-from decouple_search.study.record import WORKER_LOST, all_trials
+from decouple_search.space.space import Space
 from tests.decouple_search.formula import formula_value
 from tests.decouple_search.spaces import varied
 
@@ -41,104 +36,36 @@ def test_it_comes_closer_to_the_best_than_random_proposals(space, seed, mode):
     assert best["gp"] > 0.99 * 0.9 * (1 - 0.5 * np.exp(-3))
 
 
-def test_failed_and_running_trials_count(space):
-    study = optuna.create_study(direction="maximize")
-    rng = np.random.default_rng(0)
-    for i in range(12):
-        study.sampler = EpochSampler(space, 9, seed=i)
+def test_no_configuration_is_proposed_twice_while_others_are_left():
+    """In a space of choices, such as the paper's, every proposal tells something new, and all points are tried."""
+    space = Space(
+        {
+            "model.head": Choice(["decouplenet", "wildcat", "gap"]),
+            "model.attention": Choice(["none", "arch1", "arch2", "joint"]),
+            "model.maps_per_class": Int(1, 5),
+        },
+        base={"model.pretrained": False},
+    )
+    study, tried = optuna.create_study(direction="maximize"), []
+    for i in range(60):
+        study.sampler = EpochSampler(space, 3, seed=i)
         trial = study.ask()
         point = space.suggest(trial)
-        if i == 3:
-            trial.report(0.99, 1)  # before its loss was NaN
-            study.tell(trial, state=TrialState.FAIL)
-        elif i == 4:
-            trial.set_user_attr("failure", WORKER_LOST)
-            study.tell(trial, state=TrialState.FAIL)
-        elif i < 10:
-            trial.report(formula_value(point, 1), 1)
-            trial.report(0.5, 12)  # of a search with more epochs
+        tried.append(tuple(point.values()))
+        for epoch in range(1, 4):
+            trial.report(len(str(tried[-1])) / 100 + 0.1 * epoch, epoch)
+        if i % 2:
+            study.tell(trial, 0.5)
+        elif i % 10:
             study.tell(trial, state=TrialState.PRUNED)
-    observations = observations_of(all_trials(study), space, 9)
-    failed = next(each for each in observations if each.point == study.trials[3].params)
-    assert study.trials[4].params not in [each.point for each in observations]
-    assert max(each.epoch for each in observations) <= 9
-    assert failed.value == min(each.value for each in observations)
-    model = EpochModel(space, observations, 9)
-    before = model.best_candidate(rng)
-    model.believe([before] * 3)
-    after = model.best_candidate(np.random.default_rng(0))
-    assert after != before
+    assert len(set(tried)) == 60
 
 
-def test_the_next_proposal_takes_running_trials_into_account(space, monkeypatch):
+def test_every_sixth_trial_is_random(space, monkeypatch):
+    random = []
+    monkeypatch.setattr(StudyModel, "proposal", lambda model, rng, **options: random.append(options["random"]) or {})
     study = optuna.create_study(direction="maximize")
-    for i in range(12):
-        study.sampler = EpochSampler(space, 9, seed=i)
-        trial = study.ask()
-        trial.report(formula_value(space.suggest(trial), 1), 1)
-        if i < 10:
-            study.tell(trial, state=TrialState.PRUNED)
-    pending, believe = [], EpochModel.believe
-    monkeypatch.setattr(EpochModel, "believe", lambda model, points: (pending.extend(points), believe(model, points)))
-    study.sampler = EpochSampler(space, 9, seed=12)
-    space.suggest(study.ask())
-    assert pending == [trial.params for trial in study.trials[10:12]]
-
-
-def test_of_many_observations_the_late_and_good_ones_are_taken(space):
-    study = optuna.create_study(direction="maximize")
-    rng = np.random.default_rng(0)
-    for number in range(MAX_OBSERVATIONS):
-        add_running_trial(study, space, space.draw(rng), {1: number / 1000, 2: number / 1000})
-    observations = observations_of(all_trials(study), space, 9)
-    assert len(observations) == MAX_OBSERVATIONS
-    assert {each.epoch for each in observations} == {2}
-    values = [each.value for each in observations]
-    assert values == sorted(values, reverse=True)
-
-
-def test_of_a_curve_the_model_takes_powers_of_two_and_the_last_epoch():
-    assert sparse_epochs(dict.fromkeys(range(1, 12), 0.5)) == [1, 2, 4, 8, 11]
-    assert sparse_epochs({}) == []
-
-
-def add_running_trial(study, space, point, values):
-    """Add a running trial with values by epoch; returns its number."""
-    distributions = {parameter.key: parameter.distribution for parameter in space.parameters}
-    trial = optuna.trial.create_trial(
-        state=TrialState.RUNNING,
-        params=point,
-        distributions={key: distributions[key] for key in point},
-        intermediate_values=values,
-    )
-    study.add_trial(trial)
-    return len(study.trials) - 1
-
-
-def slow_or_fast(point, epoch, epochs=9):
-    """High learning rates are quick to a middling value; low ones are slow to a high one."""
-    slow = point["optim.lr"] < 3e-3
-    top, speed = (0.9, 0.2) if slow else (0.6, 3.0)
-    return (top - 0.1 * (point["model.alpha"] - 0.5) ** 2) * (1 - np.exp(-speed * epoch))
-
-
-def test_a_slow_trial_is_expected_to_be_the_best_where_slow_trials_became_the_best(space):
-    study = optuna.create_study(direction="maximize")
-    rng = np.random.default_rng(0)
-
-    def start(point, epochs):
-        values = {epoch: slow_or_fast(point, epoch) for epoch in range(1, epochs + 1)}
-        return add_running_trial(study, space, point, values)
-
-    def expected(lr):
-        point = space.draw(rng) | {"optim.lr": lr, "model.alpha": 0.5}
-        point = space.present(point | {"model.k_neg": 0.2})
-        return expects_best(study, space, 9, start(point, 0), 1, slow_or_fast(point, 1))
-
-    assert not expected(1e-3)  # there are too few trials
-    for i in range(20):
-        start(space.draw(rng), 9 if i % 4 == 0 else 1)
-    slow = [t for t in study.trials if len(t.intermediate_values) == 9 and t.params["optim.lr"] < 3e-3]
-    assert slow
-    assert expected(1e-3)
-    assert not expected(5e-2)
+    for number in range(12):
+        study.sampler = EpochSampler(space, 9, seed=number)
+        space.suggest(study.ask())
+    assert [number for number, each in enumerate(random) if each] == [5, 11]

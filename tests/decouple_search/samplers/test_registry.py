@@ -8,7 +8,7 @@ from decouple_search.samplers.registry import (
     SAMPLERS,
     choose_sampler,
     make_sampler,
-    make_stop_veto,
+    predicts,
     register_sampler,
 )
 from decouple_search.space.domain import Choice, Float
@@ -27,7 +27,7 @@ def two_objectives(space):
 
 
 def test_without_a_name_the_sampler_suits_the_scheduler_and_the_objectives(space, two_objectives):
-    assert choose_sampler(None, "asha", space, 0) == "gp"
+    assert choose_sampler(None, "promotion", space, 0) == choose_sampler(None, "asha", space, 0) == "gp"
     assert choose_sampler(None, "pbt", space, 0) == "random"
     assert choose_sampler(None, "asha", two_objectives, 0) == "tpe"
     assert choose_sampler(None, "asha", varied(space, sampler="random"), 0) == "random"
@@ -40,6 +40,8 @@ def test_without_a_name_the_sampler_suits_the_scheduler_and_the_objectives(space
         ("gp", "pbt", "gp does not go with the scheduler pbt: pbt changes configurations itself"),
         ("cmaes", "asha", "cmaes does not go with the scheduler asha: a stopped trial has no final value"),
         ("nsgaii", "hyperband", "nsgaii does not go with the scheduler hyperband"),
+        ("cmaes", "promotion", "cmaes does not go with the scheduler promotion: a paused trial has no final value"),
+        ("nsgaii", "promotion", "nsgaii does not go with the scheduler promotion: a paused trial has no final value"),
         ("grid", "none", "model.alpha has endless values; give it a step, or choices"),
     ],
 )
@@ -67,12 +69,9 @@ def test_a_trials_sampler_follows_from_the_seed_and_its_number_alone(space):
     assert proposal(0, 3) != proposal(1, 3)
 
 
-def test_only_the_sampler_that_predicts_the_last_epoch_vetoes_stops(space, two_objectives):
-    study = optuna.create_study(direction="maximize")
-    assert make_stop_veto("gp", space, 9, study) is not None
-    assert make_stop_veto("gp", two_objectives, 9, study) is None
-    for name in set(SAMPLERS) - {"gp"}:
-        assert make_stop_veto(name, space, 9, study) is None
+def test_only_the_gaussian_process_of_one_objective_predicts_learning_curves(space, two_objectives):
+    assert [name for name in SAMPLERS if predicts(name, space)] == ["gp"]
+    assert [name for name in SAMPLERS if predicts(name, two_objectives)] == []
 
 
 @pytest.fixture
@@ -90,7 +89,7 @@ def calls(registries):
 
 
 def test_a_users_sampler_is_chosen_by_its_name(space, two_objectives, calls):
-    for scheduler in ("asha", "hyperband", "median", "none"):
+    for scheduler in ("promotion", "asha", "hyperband", "median", "none"):
         assert choose_sampler("mine", scheduler, space, 0) == "mine"
     assert choose_sampler(None, "asha", varied(space, sampler="mine"), 0) == "mine"
     assert choose_sampler("mine", "asha", two_objectives, 0) == "mine"
@@ -110,7 +109,7 @@ def test_each_trial_gets_what_a_users_sampler_makes_from_a_seed_of_its_own(space
     first, same, *others = [seed for _, _, seed in calls]
     assert first == same
     assert len({first, *others}) == 3
-    assert make_stop_veto("mine", space, 9, optuna.create_study()) is None
+    assert not predicts("mine", space)
 
 
 def test_a_sampler_of_an_installed_package(space, install):

@@ -15,10 +15,40 @@ from decouplenet.errors import InputError
 def test_rungs_are_those_of_tunes_asha(epochs, grace, factor, rungs):
     from ray.tune.schedulers import AsyncHyperBandScheduler
 
-    assert Scheduler("asha", grace, factor).rungs(epochs) == rungs
+    for name in ("promotion", "asha", "hyperband"):
+        assert Scheduler(name, grace, factor).rungs(epochs) == rungs
     tunes = AsyncHyperBandScheduler(max_t=epochs, grace_period=grace, reduction_factor=factor)
     milestones = sorted(milestone for milestone, _ in tunes._brackets[0]._rungs)
     assert [milestone for milestone in milestones if milestone < epochs] == rungs
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "trials", "epochs", "in_all"),
+    [
+        (Scheduler("none"), 4, 3, (12, 12)),
+        (Scheduler("pbt"), 4, 3, (12, 12)),
+        (Scheduler("asha"), 4, 3, (7, 12)),  # 4 of one epoch, and a third of them 2 more
+        (Scheduler("promotion"), 4, 3, (7, 7)),
+        (Scheduler("promotion"), 24, 9, (24 + 8 * 2 + 16, 56)),
+        (Scheduler("promotion", 2, 2), 8, 5, (8 * 2 + 4 * 2 + 2 * 1, 26)),
+        (Scheduler("promotion"), 2, 9, (2 + 2 + 6, 10)),  # one trial is trained in full
+    ],
+)
+def test_epochs_in_all(scheduler, trials, epochs, in_all):
+    assert scheduler.epochs_in_all(trials, epochs) == in_all
+
+
+def test_a_trial_may_be_paused_after_its_grace_epochs_and_then_after_ever_more_epochs():
+    def pauses(epochs, grace=1):
+        scheduler, ends = Scheduler("promotion", grace), [0]
+        while ends[-1] < epochs:
+            ends.append(scheduler.next_pause(ends[-1], epochs))
+        return ends[1:]
+
+    assert pauses(4) == [1, 2, 3, 4]
+    assert pauses(30) == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 19, 22, 26, 30]
+    assert pauses(5, grace=3) == [3, 4, 5]
+    assert pauses(1) == [1]
 
 
 def test_wrong_options_are_refused():
@@ -39,7 +69,13 @@ def test_wrong_options_are_refused():
 def test_the_command_lines_name_wins_over_the_spaces_options():
     assert make_scheduler({"name": "asha", "grace_epochs": 2}, "none", 9) == Scheduler("none")
     assert make_scheduler({"name": "asha", "grace_epochs": 2}, "pbt", 9) == Scheduler("pbt")
-    assert make_scheduler({"grace_epochs": 2}, "asha", 9) == Scheduler("asha", 2)
+    assert make_scheduler({"name": "promotion", "grace_epochs": 2}, "asha", 9) == Scheduler("asha")
+    assert make_scheduler({"name": "asha", "grace_epochs": 2}, "asha", 9) == Scheduler("asha", 2)
+
+
+def test_promotion_is_the_default():
+    assert make_scheduler({}, None, 9) == Scheduler("promotion")
+    assert make_scheduler({"grace_epochs": 2}, None, 9) == Scheduler("promotion", 2)
 
 
 def test_pbt_needs_a_searched_parameter_that_it_can_change(space_file):
@@ -96,4 +132,5 @@ def test_no_trial_is_stopped_after_its_last_epoch(name):
 
 def test_pbt_keeps_the_checkpoints_that_another_trial_may_continue_from():
     assert (Scheduler("asha").recent_checkpoints, Scheduler("asha").checkpoints_at_a_time) == (1, 2)
+    assert Scheduler("promotion").recent_checkpoints == 1
     assert Scheduler("pbt", interval_epochs=4).recent_checkpoints == 6

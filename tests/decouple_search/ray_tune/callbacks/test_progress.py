@@ -90,3 +90,38 @@ def test_a_requeued_trial_has_not_ended(capsys, tmp_path):
     assert "trial 0002  requeued: no folder" in out
     assert "/3]" not in out
     assert progress.failures == []
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_training_of_a_finalist_says_so_and_is_no_claim_of_the_search(monkeypatch, capsys, terminal):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    finalist = stub(4, repeat_of=2, result=epoch_dict(2, 0.9))
+    with LiveProgress(1, 2, VAL_MAP, repeats=1) as progress:
+        progress.set_best(0.5, "0002")
+        progress.on_trial_result(0, [], finalist, epoch_dict(1, 0.9))
+        progress.on_trial_complete(0, [], finalist)
+        progress.on_trial_result(0, [], stub(0), epoch_dict(1, 0.4))
+        progress.on_trial_complete(0, [], stub(0, result=epoch_dict(2, 0.4)))
+    out = capsys.readouterr().out
+    assert "trial 0004  COMPLETE after 2 epochs  val_map 0.9000  trial 0002 anew" in out
+    if not terminal:
+        assert "trial 0004  epoch 1/2  val_map 0.9000  trial 0002 anew\n" in out
+        assert "best 0.5000 (0002)" in out
+        assert "val_map 0.4000  [1/1]" in out
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_pause_prints_nothing_and_a_trial_counts_when_it_first_leaves_its_slot(monkeypatch, capsys, terminal):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    requeue = Requeue()
+    requeue.pause("0")
+    with LiveProgress(3, 2, VAL_MAP, requeue=requeue) as progress:
+        capsys.readouterr()
+        progress.on_trial_complete(0, [], stub(0, result=epoch_dict(1, 0.25)))
+        assert capsys.readouterr().out == ""
+        progress.on_trial_complete(0, [], stub(0, result=epoch_dict(1, 0.25)))
+        progress.on_trial_complete(0, [], stub(1, result=epoch_dict(2, 0.5)))
+    out = capsys.readouterr().out
+    assert "trial 0001  COMPLETE after 2 epochs  val_map 0.5000" in out
+    assert "trial 0000" not in out
+    assert ("2/3" if terminal else "[2/3]") in out

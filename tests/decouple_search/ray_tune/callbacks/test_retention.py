@@ -185,3 +185,63 @@ def test_the_best_checkpoint_stays_and_the_number_of_the_others_is_bounded(tmp_p
             ended.add(trial)
         assert max(disk.kept) == best
         assert len(disk.kept) <= 2 + 2 * len(running)
+
+
+def test_the_best_training_of_each_finalist_keeps_its_best_checkpoint(on_disk):
+    """The winner is not known before all of them have ended, and its values may be lower than those of trials."""
+    disk = on_disk(keep=2)
+    trials = ((None, 0.9), (None, 0.7), (None, 0.8), (0, 0.5), (0, 0.6), (1, 0.4))
+    for number, (finalist, value) in enumerate(trials):
+        name = f"{number:04d}"
+        disk.trials[name] = StubTrial(name, repeat_of=finalist)
+        disk.save(name, value)
+        disk.end(name)
+    assert disk.kept == [0.9, 0.8, 0.6, 0.4]
+
+
+def test_the_finalists_of_an_earlier_run_are_known(tmp_path, monkeypatch):
+    monkeypatch.setattr(Checkpoints, "is_whole", lambda self, path: True)
+    for trial, value in (("0000", 0.9), ("0001", 0.5), ("0002", 0.6)):
+        folder = tmp_path / "trials" / trial / "checkpoint_000000"
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text(json.dumps({"val_map": value}))
+    earlier = {
+        "0000": EarlierTrial(ended=True, succeeded=True),
+        "0001": EarlierTrial(ended=True, succeeded=True, repeat_of="0000"),
+        "0002": EarlierTrial(ended=False, succeeded=True, repeat_of="0000"),
+    }
+    checkpoints = Checkpoints(folder_at(str(tmp_path)))
+    Retention(checkpoints, 1, Objective("val_map", "max"), earlier=earlier).finish()
+    assert list(checkpoints.all()) == ["0000", "0002"]
+
+
+def test_a_paused_trial_keeps_its_newest_and_its_best_checkpoint_until_it_has_gone_on(on_disk):
+    requeue = Requeue()
+    disk = on_disk(keep=1, requeue=requeue)
+    for value in (0.4, 0.5, 0.3):
+        disk.save("a", value)
+    requeue.pause("a")
+    disk.end("a")
+    disk.save("b", 0.9)
+    disk.end("b")
+    assert disk.kept == [0.9, 0.5, 0.3]
+    disk.trials["a"] = StubTrial("a", trial_id="another")
+    disk.save("a", 0.6)
+    assert disk.kept == [0.9, 0.6]
+    disk.end("a")
+    assert disk.kept == [0.9]
+
+
+def test_trials_that_end_while_they_are_paused_are_ranked_with_the_others(on_disk):
+    requeue, ended = Requeue(), set()
+    disk = on_disk(keep=2, requeue=requeue, ended=lambda: ended)
+    for trial, values in (("a", (0.5, 0.3)), ("b", (0.9, 0.2)), ("c", (0.4, 0.1))):
+        for value in values:
+            disk.save(trial, value)
+        requeue.pause(trial)
+        disk.end(trial)
+    assert disk.kept == [0.9, 0.5, 0.4, 0.3, 0.2, 0.1]
+    ended |= {"a", "b"}
+    disk.save("d", 0.6)
+    disk.end("d")
+    assert disk.kept == [0.9, 0.6, 0.4, 0.1]

@@ -1,0 +1,183 @@
+"""Which trial a free slot trains next: a new one, or a paused one that goes on.
+
+At first few trials are known, and successive halving decides (ASHA, Li et al., 2020, the promotion variant): of
+the trials that have reached a rung, the best `1/factor` go on. Once the model knows how curves go on, it decides by
+expected improvement per epoch: of a new trial, and of each paused trial, over several horizons.
+
+    index = max over horizons h of  E[max(value at h - best value so far, 0)] / (h - epochs trained)
+
+To decide step by step which training goes on is freeze-thaw Bayesian optimisation (Swersky et al., 2014).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna import Study
+from optuna.trial import TrialState
+
+from decouple_search.samplers.improvement import log_improvement
+from decouple_search.samplers.study_model import StudyModel
+from decouple_search.space.space import Space
+from decouple_search.stopping.scheduler import PAUSED, Scheduler
+from decouple_search.study.record import TrialRecord, search_trials
+
+Array = NDArray[np.float64]
+
+MARGIN = 1e-3
+"""Improvements are counted from this share of the model's scale above the best value, as smaller ones are noise."""
+
+
+def horizons(epochs: int) -> list[int]:
+    """The numbers of further epochs over which an improvement is expected.
+
+    Args:
+        epochs: the epochs of a full training.
+    """
+    return sorted({min(each, epochs) for each in (1, 4, round(epochs / 3) or 1, epochs)})
+
+
+def rung_promotion(
+    curves: Mapping[int, Mapping[int, float]], paused: Sequence[int], rungs: Sequence[int], factor: float
+) -> int | None:
+    """The paused trial that ASHA promotes: of the highest rung that has one among its best `1/factor`, the best.
+
+    Args:
+        curves: curves by number; more is better.
+        paused: numbers of the paused trials.
+        rungs: the epochs at which trials are compared.
+        factor: the reduction factor.
+    """
+    for rung, following in zip(reversed(rungs), reversed([*rungs[1:], math.inf]), strict=True):
+        reached = sorted(((curve[rung], -number) for number, curve in curves.items() if rung in curve), reverse=True)
+        for _, negative in reached[: int(len(reached) / factor)]:
+            if -negative in paused and max(curves[-negative]) < following:
+                return -negative
+    return None
+
+
+def index_promotion(
+    model: StudyModel, paused: Sequence[int], epochs: int, rng: np.random.Generator | None
+) -> int | None:
+    """The paused trial with the largest expected improvement per epoch; None if a new trial has a larger one.
+
+    Args:
+        model: of the study.
+        paused: numbers of the paused trials that may go on.
+        epochs: the epochs of a full training.
+        rng: the generator of the new trial's proposal; None if there is no new trial any more.
+    """
+    if not paused:
+        return None
+    best = model.best_value + MARGIN * model.scale
+    trained = np.array([model.trained(number) for number in paused], dtype=float)
+    ahead = np.array(horizons(epochs), dtype=float)
+    ends = np.minimum(trained[:, None] + ahead[None, :], epochs)
+    gains = _gains(
+        *model.expect([number for number in paused for _ in ahead], ends.ravel()),
+        best,
+        (ends - trained[:, None]).ravel(),
+    )
+    of_paused = gains.reshape(ends.shape).max(1)
+    chosen = int(np.argmax(of_paused))
+    if rng is None:
+        return paused[chosen]
+    of_new = _gains(*model.expect_new(model.proposal(rng), horizons(epochs)), best, ahead).max()
+    return paused[chosen] if of_paused[chosen] >= of_new else None
+
+
+def _gains(mean: Array, deviation: Array, best: float, cost: Array) -> Array:
+    gains: Array = log_improvement(mean, deviation, best) - np.log(cost)
+    return gains
+
+
+class Promotions:
+    """Chooses what a free slot trains next, from the study alone.
+
+    Args:
+        study: the search's study.
+        space_of: gives the searched space of a new trial, by its number; its ranges may have grown.
+        scheduler: its rungs and pauses.
+        epochs: the epochs of a full training.
+        trials: the number of trials of the search.
+        by_model: whether the model decides once it is informed; else rungs decide always.
+        seed: the seed of the proposals that new trials are judged by.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        space_of: Callable[[int], Space],
+        scheduler: Scheduler,
+        epochs: int,
+        trials: int,
+        *,
+        by_model: bool,
+        seed: int,
+    ) -> None:
+        self._study, self._space_of, self._scheduler = study, space_of, scheduler
+        self._epochs, self._trials, self._by_model, self._seed = epochs, trials, by_model, seed
+        self._allowed = scheduler.epochs_in_all(trials, epochs)[0]
+
+    def next(self, leaving: int | None = None) -> int | Literal["new"] | None:
+        """The number of a paused trial that goes on, "new" for a new trial, or None if nothing is left to start now.
+
+        Args:
+            leaving: a trial that could leave its slot now, and counts as paused.
+        """
+        records = search_trials(self._study)
+        own = [record for record in records if not record.imported and record.frozen.state != TrialState.WAITING]
+        paused = [record.number for record in own if record.is_paused or record.number == leaving]
+        unstarted = self._trials - len(own)
+        affordable = self._affordable(own, paused, unstarted)
+        if not affordable:
+            return "new" if unstarted > 0 else None
+        training = [record.number for record in own if record.is_training and record.number != leaving]
+        model = StudyModel(self._study, records, self._space_of(len(records)), self._epochs, training)
+        if self._by_model and model.informed:
+            rng = np.random.default_rng((self._seed, sum(record.epochs for record in own)))
+            chosen = index_promotion(model, affordable, self._epochs, rng if unstarted > 0 else None)
+        else:
+            curves = {curve.number: curve.values for curve in model.curves}
+            factor = self._scheduler.reduction_factor
+            chosen = rung_promotion(curves, affordable, self._scheduler.rungs(self._epochs), factor)
+            if chosen is None and unstarted <= 0:  # there are too few trials for a rung to let one through
+                chosen = max(affordable, key=lambda number: sorted(curves[number].items())[-1])
+        return "new" if chosen is None else chosen
+
+    def hopeless(self) -> list[int]:
+        """The numbers of the paused trials beyond the best `PAUSED`: their checkpoints are not worth their place."""
+        records = search_trials(self._study)
+        paused = [record.number for record in records if record.is_paused]
+        if len(paused) <= PAUSED:
+            return []
+        model = StudyModel(self._study, records, self._space_of(len(records)), self._epochs)
+        if self._by_model and model.informed:
+            promise = log_improvement(*model.expect(paused, np.full(len(paused), self._epochs)), model.best_value)
+        else:
+            reached = {curve.number: sorted(curve.values.items())[-1] for curve in model.curves}
+            order = sorted(paused, key=lambda number: reached[number])
+            promise = np.array([order.index(number) for number in paused], dtype=float)
+        return [paused[place] for place in np.argsort(promise)[: len(paused) - PAUSED]]
+
+    def _affordable(self, own: Sequence[TrialRecord], paused: Sequence[int], unstarted: int) -> list[int]:
+        """The paused trials for whose next epochs the search has epochs left.
+
+        Each new trial has its first epochs for certain, and the search goes on until a trial is trained in full.
+        """
+        epochs = {record.number: record.epochs for record in own}
+        ends = {number: self._scheduler.next_pause(epochs[number], self._epochs) for number in epochs}
+        waiting = set(paused)
+        spent = sum(
+            ends[record.number] if record.is_training and record.number not in waiting else record.epochs
+            for record in own
+        )
+        left = self._allowed - spent - max(unstarted, 0) * self._scheduler.grace_epochs
+        within = [number for number in paused if ends[number] - epochs[number] <= left]
+        if within or unstarted > 0 or any(record.is_training and record.number not in waiting for record in own):
+            return within
+        return [] if any(record.epochs >= self._epochs for record in own) else list(paused)

@@ -1,0 +1,188 @@
+"""A study as its searcher sees it: the curves of its trials, the trials that are being trained, and a model of both.
+
+Everything follows from the study, so a search that was killed resumes. The fit of the hyperparameters costs more than
+the rest, so it is kept in the study, and made anew only now and then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna import Study
+from optuna.trial import TrialState
+
+from decouple_search.samplers.curves import Observations, curves_of
+from decouple_search.samplers.encoding import Encoding
+from decouple_search.samplers.gaussian_process import EpochModel
+from decouple_search.samplers.improvement import Candidates, log_improvement
+from decouple_search.samplers.kernel import Hyperparameters
+from decouple_search.space.parameter import Parameter
+from decouple_search.space.space import Space
+from decouple_search.study.record import Fit, StudyRecord, TrialRecord
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+STARTUP_TRIALS = 8
+"""Trials with a value before the model proposes. Until then configurations are drawn at random."""
+STARTUP_DEPTH = 0.5
+"""The share of a full training that a trial must have reached by then, so that the model knows how curves go on."""
+REFIT_GROWTH = 1.2
+"""Hyperparameters are fitted anew when there are this many times more observations than at the last fit."""
+GOOD = 6
+"""Configurations whose neighbours are candidates for a proposal: those that are expected to be the best."""
+
+
+@dataclass
+class _Units:
+    """The units of a study's configurations, which do not change."""
+
+    parameters: tuple[Parameter, ...]
+    """Of the space. If they change, so do the units."""
+    by_number: dict[int, Array] = field(default_factory=dict)
+
+
+_units: WeakKeyDictionary[Study, _Units] = WeakKeyDictionary()
+
+
+class StudyModel:
+    """The trials of a study, and a model of their curves. More is better.
+
+    Args:
+        study: the study.
+        trials: its trials that count.
+        space: the searched space.
+        epochs: the epochs of a full training.
+        training: numbers of the trials that are being trained; None for those that the study names.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        trials: Sequence[TrialRecord],
+        space: Space,
+        epochs: int,
+        training: Collection[int] | None = None,
+    ) -> None:
+        if training is None:
+            training = [trial.number for trial in trials if trial.is_training]
+        self._training = frozenset(training)
+        self._study, self._trials, self._space, self._epochs = study, trials, space, epochs
+        self._encoding = Encoding(space)
+        self.curves = curves_of(trials, space, epochs)
+        """The learning curves."""
+        known = _units.get(study)
+        if known is None or known.parameters != space.parameters:
+            known = _units[study] = _Units(space.parameters)
+        self._known_units = known.by_number
+
+    @property
+    def informed(self) -> bool:
+        """Whether the model knows enough to decide."""
+        deepest = max((max(curve.values) for curve in self.curves), default=0)
+        return len(self.curves) >= STARTUP_TRIALS and deepest >= STARTUP_DEPTH * self._epochs
+
+    def trained(self, number: int) -> int:
+        """The epochs that a trial has trained."""
+        return max(self.curves[self._places[number]].values)
+
+    @property
+    def best_value(self) -> float:
+        """The best value of any epoch of any curve."""
+        return max(max(curve.values.values()) for curve in self.curves)
+
+    @property
+    def scale(self) -> float:
+        """The standard deviation of values around the typical curve."""
+        return self._model.scale
+
+    def expect(self, numbers: Sequence[int], epochs: Array) -> tuple[Array, Array]:
+        """Expected values of trials at epochs, and their standard deviations.
+
+        Args:
+            numbers: numbers of q trials that have a curve.
+            epochs: q epochs.
+        """
+        places = np.array([self._places[number] for number in numbers], dtype=np.intp)
+        return self._model.expect(self._rows[places], epochs, places)
+
+    def expect_new(self, point: dict[str, Any], epochs: Sequence[int]) -> tuple[Array, Array]:
+        """Expected values of a new configuration at epochs, and their standard deviations."""
+        row = self._encoding.rows(self._encoding.units([point]))
+        return self._model.expect(np.repeat(row, len(epochs), axis=0), np.array(epochs, dtype=float))
+
+    def proposal(self, rng: np.random.Generator, *, random: bool = False) -> dict[str, Any]:
+        """A new configuration: the largest expected improvement over the best expected value, at the last epoch.
+
+        Args:
+            rng: the generator of candidates.
+            random: whether to take a random configuration. So does a model that is not informed.
+        """
+        candidates = Candidates(self._encoding, self._taken(), rng)
+        if random or not self.informed:
+            return candidates.random()
+        last = np.full(len(self.curves), self._epochs, dtype=float)
+        expected, _ = self._model.expect(self._rows, last, np.arange(len(self.curves)))
+        best = float(expected.max())
+
+        def score(rows: Array) -> Array:
+            mean, deviation = self._model.expect(rows, np.full(len(rows), self._epochs, dtype=float))
+            return log_improvement(mean, deviation, best)
+
+        return candidates.best(score, self._units[np.argsort(-expected)[:GOOD]])
+
+    def _taken(self) -> Array:
+        """The rows of the configurations that are not proposed a second time: all that this search has tried."""
+        tried = [
+            trial
+            for trial in self._trials
+            if trial.frozen.params and not (trial.imported and trial.frozen.state != TrialState.COMPLETE)
+        ]
+        return self._rows_of(tried)
+
+    def _rows_of(self, trials: Sequence[TrialRecord]) -> Array:
+        units = [self._units_of(trial.number, trial.frozen.params) for trial in trials]
+        return self._encoding.rows(np.array(units).reshape(len(units), len(self._space.parameters)))
+
+    def _units_of(self, number: int, point: Mapping[str, Any]) -> Array:
+        if number not in self._known_units:
+            self._known_units[number] = self._encoding.units([point])[0]
+        return self._known_units[number]
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        return {curve.number: place for place, curve in enumerate(self.curves)}
+
+    @cached_property
+    def _units(self) -> Array:
+        return np.array([self._units_of(curve.number, curve.point) for curve in self.curves])
+
+    @cached_property
+    def _rows(self) -> Array:
+        return self._encoding.rows(self._units)
+
+    @cached_property
+    def _model(self) -> EpochModel:
+        observed, owners = Observations.of_curves(self.curves), self._encoding.owners
+        count, record = len(observed.values), StudyRecord(self._study)
+        last = record.fit
+        if last is not None and last.keys != list(self._space.keys):
+            last = None
+        known = Hyperparameters.from_vector(np.array(last.theta)) if last else None
+        if last is not None and last.observations <= count < last.observations * REFIT_GROWTH:
+            model = EpochModel(self._rows, owners, observed, self._epochs, known)
+        else:
+            model = EpochModel(self._rows, owners, observed, self._epochs, start=known)
+            record.fit = Fit(count, list(self._space.keys), model.hyperparameters.vector.tolist())
+        pending = [trial for trial in self._trials if trial.number in self._training and trial.frozen.params]
+        if pending:
+            rows = self._rows_of(pending)
+            places = np.array([self._places.get(trial.number, -1) for trial in pending], dtype=np.intp)
+            model.expect_pending(rows, np.full(len(rows), self._epochs, dtype=float), places)
+        return model

@@ -1,0 +1,87 @@
+"""The expected value of each trial at the last epoch."""
+
+import numpy as np
+import optuna
+import pytest
+
+from decouple_search.samplers import study_model
+from decouple_search.samplers.expectation import MIN_TRIALS, expected_values
+from decouple_search.space.finalists import FinalistPlan
+from decouple_search.space.yaml_file import load_space
+from decouple_search.study.finalists import choose_finalists
+from decouple_search.study.optuna_storage import open_study
+from tests.decouple_search.formula import formula_value
+from tests.decouple_search.results.studies import run_repeat, run_trial
+
+
+@pytest.fixture
+def small(space_file, tmp_path):
+    """The small space and a new study of it."""
+    space = load_space(space_file())
+    return space, open_study(tmp_path / "study.log", space)
+
+
+@pytest.fixture
+def noisy(space, tmp_path):
+    """A study of trainings by a formula, with noise in every epoch, and the trials' values without noise."""
+    study, rng, truth = open_study(tmp_path / "study.log", space), np.random.default_rng(1), {}
+    for number in range(30):
+        study.sampler = optuna.samplers.RandomSampler(number)
+        point = space.draw(np.random.default_rng(number))
+        study.enqueue_trial(point)
+        values = [formula_value(point, epoch) + 0.06 * rng.standard_normal() for epoch in range(1, 10)]
+        run_trial(study, space, values, epochs=9)
+        truth[number] = formula_value(point, 9)
+    return study, truth
+
+
+def test_the_expectation_is_nearer_to_the_truth_than_the_luckiest_epoch(space, noisy):
+    study, truth = noisy
+    expected = expected_values(study, space, 9)
+    assert set(expected) == set(truth)
+    lucky = {number: max(study.trials[number].intermediate_values.values()) for number in truth}
+
+    def error(values):
+        return np.mean([abs(values[number] - truth[number]) for number in truth])
+
+    assert error(expected) < error(lucky)
+
+
+def test_trials_that_failed_and_trainings_of_finalists_are_none_of_them(small):
+    space, study = small
+    for value in (0.2, 0.3, 0.4, 0.5, 0.6):
+        run_trial(study, space, (value, value, value))
+    run_trial(study, space, (0.9,), failure="the loss is nan")
+    before = expected_values(study, space, 3)
+    assert set(before) == {0, 1, 2, 3, 4}
+    choice = choose_finalists(study, before, space.objective, FinalistPlan(1, 1), seed=0, used_seeds=[0])
+    run_repeat(study, space, choice.trials[0], choice.seeds[0], (0.1, 0.1, 0.1))
+    assert expected_values(study, space, 3) == before, "the fresh seeds changed the choice that they are to check"
+
+
+def test_with_few_trials_it_is_the_mean_of_the_last_epochs(small):
+    space, study = small
+    assert MIN_TRIALS > 2
+    run_trial(study, space, (0.1, 0.9, 0.5, 0.7), epochs=4)
+    run_trial(study, space, (0.3,))
+    assert expected_values(study, space, 4) == pytest.approx({0: 0.7, 1: 0.3})
+
+
+def test_a_model_that_cannot_be_fitted_gives_way_to_the_curves(small, monkeypatch):
+    def refuse(*arguments, **options):
+        raise np.linalg.LinAlgError("not positive definite")
+
+    space, study = small
+    for value in (0.2, 0.3, 0.4, 0.5):
+        run_trial(study, space, (value, value, value))
+    monkeypatch.setattr(study_model, "EpochModel", refuse)
+    assert expected_values(study, space, 3) == pytest.approx({0: 0.2, 1: 0.3, 2: 0.4, 3: 0.5})
+
+
+def test_a_loss_stays_a_loss(space_file, tmp_path):
+    space = load_space(space_file(("scheduler: {", "objective: [{metric: val_loss}]\nscheduler: {")))
+    study = open_study(tmp_path / "study.log", space)
+    for value in (0.2, 0.4, 0.6, 0.8, 1.0):
+        run_trial(study, space, (value, value, value))
+    expected = expected_values(study, space, 3)
+    assert 0 < expected[0] < expected[4]
