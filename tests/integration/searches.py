@@ -7,8 +7,11 @@ import subprocess
 import sys
 
 import optuna
+import torch
 
 from decouple_search.study.optuna_storage import STUDY_NAME
+from decouplenet.data.opened import open_data
+from decouplenet.engine import Engine
 
 FILES = ("best_config.yaml", "best_checkpoint", "leaderboard.csv", "report.html", "study.log", "summary.json")
 FILES += ("tensorboard",)
@@ -92,3 +95,14 @@ def read_until(process, text, count=1):
         if matches == count:
             return True
     return False
+
+
+def trained_in_one_go(config):
+    """val_map by epoch of a training without a pause, with as many threads as a worker has; sums depend on them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, int(config.scaling.cpus_per_worker)))
+    try:
+        engine = Engine(config, open_data(config.data))
+        return {epoch: (engine.train_epoch() | engine.evaluate())["val_map"] for epoch in range(1, 4)}
+    finally:
+        torch.set_num_threads(threads)

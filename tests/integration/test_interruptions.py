@@ -10,9 +10,7 @@ import pytest
 from decouple_search.stopping.scheduler import Scheduler
 from decouple_search.tune import main
 from decouplenet.checkpoint import read_checkpoint
-from decouplenet.data.opened import open_data
 from decouplenet.dotted_keys import flatten
-from decouplenet.engine import Engine
 from decouplenet.errors import InputError
 from tests.integration.searches import (
     FILES,
@@ -22,6 +20,7 @@ from tests.integration.searches import (
     read_study,
     read_until,
     start_search,
+    trained_in_one_go,
     wait_for_end,
 )
 
@@ -107,10 +106,7 @@ def test_a_killed_search_is_resumed_and_ends_with_the_same_trials(
     best = read_checkpoint(tmp_path / "x" / "best_checkpoint")
     assert best.metrics["val_map"] == pytest.approx(float(rows[0]["val_map"]), abs=1e-9)
     # Only the seed and the trial decide a training, so one without interruption has the same values.
-    engine = Engine(best.config, open_data(best.config.data))
-    values = []
-    while engine.epoch < 3:
-        values.append((engine.train_epoch() | engine.evaluate())["val_map"])
+    values = list(trained_in_one_go(best.config).values())
     assert max(values[: int(rows[0]["epochs"])]) == pytest.approx(float(rows[0]["val_map"]), abs=1e-6)
     assert main(["--space", str(file), "--storage", str(tmp_path), "--name", "x"]) == 0  # nothing is left to train
     assert leaderboard(tmp_path / "x") == rows

@@ -7,7 +7,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
 from decouple_search.gang.epoch_result import EpochResult
@@ -32,6 +31,7 @@ from tests.integration.searches import (
     alive_on_ray,
     leaderboard,
     read_study,
+    trained_in_one_go,
     trials_with_checkpoints,
     workers_started,
 )
@@ -89,17 +89,6 @@ def test_trials_are_paused_and_go_on_as_if_they_had_been_trained_in_one_go(exper
     trial = read_study(experiment).trials[int(trained[0])]
     config = parse_config({**space.base, **trial.params})
     assert trial.intermediate_values == trained_in_one_go(config)
-
-
-def trained_in_one_go(config):
-    """val_map by epoch of a training without a pause, with as many threads as a worker has; sums depend on them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, int(config.scaling.cpus_per_worker)))
-    try:
-        engine = Engine(config, open_data(config.data))
-        return {epoch: (engine.train_epoch() | engine.evaluate())["val_map"] for epoch in range(1, 4)}
-    finally:
-        torch.set_num_threads(threads)
 
 
 def test_the_best_checkpoint_measures_what_the_leaderboard_says(experiment):
