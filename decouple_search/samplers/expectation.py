@@ -22,12 +22,15 @@ LAST_EPOCHS = 3
 
 
 def expected_values(study: Study, space: Space, epochs: int) -> dict[int, float]:
-    """The expected value of the first objective at the last epoch, by the trial's number.
+    """The expected value of the first objective at the last epoch, less its standard deviation, by the trial's number.
 
     It is that of another training of the same configuration: the model smooths the noise of single epochs, learns from
     neighbouring configurations, and leaves out what was peculiar to this training. Where the model cannot be fitted
     (fewer than `MIN_TRIALS` trials with values, several objectives), the mean of the last `LAST_EPOCHS` epochs of the
     trial's own curve stands for it, or the best value if there is no curve.
+
+    The standard deviation is taken off, because the largest of many uncertain expectations is mostly a wrong one: a
+    configuration with one epoch would win over those that were trained in full.
 
     Args:
         study: the search's study.
@@ -41,8 +44,9 @@ def expected_values(study: Study, space: Space, epochs: int) -> dict[int, float]
     if len(space.objectives) == 1 and len(trials) >= MIN_TRIALS:
         model, utility = StudyModel(study, search_trials(study), space, epochs), space.objective.utility
         try:
-            expected = [model.expect_new(trial.frozen.params, [epochs])[0][0] for trial in trials]
-            return {trial.number: utility(float(value)) for trial, value in zip(trials, expected, strict=True)}
+            expected = [model.expect_new(trial.frozen.params, [epochs]) for trial in trials]
+            bounds = [float(mean[0] - deviation[0]) for mean, deviation in expected]
+            return {trial.number: utility(bound) for trial, bound in zip(trials, bounds, strict=True)}
         except (np.linalg.LinAlgError, ValueError):  # all trials have the same value, or parameters
             pass
     return {trial.number: _curve_end(trial) for trial in trials}
