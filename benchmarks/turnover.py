@@ -115,7 +115,8 @@ def gang_arm(base: dict[str, Any], count: int, folder: Path) -> tuple[Any, Any, 
     import decouple_search.search_run  # noqa: F401 - applies its settings of Tune
     from decouple_search.ray_tune.callbacks.retention import Retention
     from decouple_search.ray_tune.callbacks.tensorboard import TensorBoardRuns
-    from decouple_search.ray_tune.searcher import Proposals, StudySearcher
+    from decouple_search.ray_tune.proposals import Proposals
+    from decouple_search.ray_tune.searcher import StudySearcher
     from decouple_search.ray_tune.trainable import DecoupleTrial
     from decouple_search.ray_tune.trial_spec import TrialSpec
     from decouple_search.samplers.registry import make_sampler

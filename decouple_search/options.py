@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from decouple_search.portable import with_absolute_paths
 from decouple_search.results.wider_search import WiderSearch
 from decouple_search.samplers.registry import EXTENSIONS, choose_sampler, suits_pauses
 from decouple_search.space.finalists import FinalistPlan
@@ -19,6 +18,7 @@ from decouple_search.study.definition import RESUME_MODES, Definition
 from decouplenet.command_line import flag, parse_config
 from decouplenet.config import Config
 from decouplenet.errors import InputError
+from decouplenet.portable import with_absolute_paths
 
 FIXED_RANGES = ("grid", "cmaes", "nsgaii")
 """Samplers that need the same ranges for all trials: Optuna leaves a range that has changed out of their model."""

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,40 +23,41 @@ from decouple_search.machines.trial_slots import TrialSlots
 from decouple_search.options import SearchRequest
 from decouple_search.ray_tune.budget import Budget
 from decouple_search.ray_tune.callbacks.live_tables import LiveTables
-from decouple_search.ray_tune.callbacks.progress import LiveProgress
-from decouple_search.ray_tune.callbacks.retention import Retention
+from decouple_search.ray_tune.callbacks.recorder import EpochRecorder
 from decouple_search.ray_tune.callbacks.tensorboard import TensorBoardRuns
 from decouple_search.ray_tune.callbacks.utilisation import BusyMeter, SearchClock
 from decouple_search.ray_tune.finals import Finals
+from decouple_search.ray_tune.proposals import Proposals
 from decouple_search.ray_tune.recovery import LossPolicy
 from decouple_search.ray_tune.requeue import Requeue
 from decouple_search.ray_tune.schedulers import SchedulerContext, tune_scheduler
-from decouple_search.ray_tune.searcher import EpochRecorder, Proposals, StudySearcher
+from decouple_search.ray_tune.searcher import StudySearcher
 from decouple_search.ray_tune.tuner import make_tuner
-from decouple_search.results.best_checkpoint import export_best
-from decouple_search.results.html_page import write_page
-from decouple_search.results.tables import SUMMARY, Summary, write_tables
-from decouple_search.samplers.expectation import expected_values
+from decouple_search.results.ending import Ending
+from decouple_search.results.tables import Summary
 from decouple_search.samplers.promotion import Promotions
-from decouple_search.samplers.registry import make_sampler, predicts
+from decouple_search.samplers.registry import make_sampler
+from decouple_search.search_parts import (
+    make_budget,
+    make_finals,
+    make_progress,
+    make_promotions,
+    make_retention,
+    samples,
+)
 from decouple_search.space.space import Space
 from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.storage.writer import Delete, Writer
 from decouple_search.study.ranges import RangeWatch, note_edges
 from decouple_search.study.ranking import best_trial, search_best
-from decouple_search.study.record import StudyRecord, ended_names, ended_trials, repeat_trials
+from decouple_search.study.record import StudyRecord
 from decouple_search.study.resume import (
-    earlier_trials,
     resumable_trial,
     resumable_trials,
 )
-from decouplenet.command_line import print_line
 from decouplenet.config import Config
 from decouplenet.dotted_keys import flatten
 from decouplenet.errors import InputError
-
-EXTRA_SAMPLES = 10_000
-"""Trials that Tune may ask for beyond those of the search: a trial that is requeued is asked for once more."""
 
 
 @dataclass(frozen=True)
@@ -133,12 +133,14 @@ class Search:
     def _run(self, delete: Delete) -> Outcome:
         requeue = Requeue()
         clock = SearchClock(self.study, self.slots, self.started)
-        finals = self._finals()
-        budget = self._budget(requeue, clock, finals)
-        searcher = self._searcher(requeue, budget, finals)
-        retention = self._retention(requeue, delete)
+        finals = make_finals(self.request, self.study, self.config)
+        budget = make_budget(self.request, self.study, requeue, clock, finals)
+        watch = RangeWatch(self.study, self.space, self.request.wider.note)
+        promotions = make_promotions(self.request, self.study, self.config, watch.space_of)
+        searcher = self._searcher(requeue, budget, finals, watch, promotions)
+        retention = make_retention(self.request, self.study, self.checkpoints, requeue, delete)
         meter = BusyMeter(self.first_slots, self.slots)
-        with self._progress(requeue) as progress:
+        with make_progress(self.request, self.study, self.config, requeue) as progress:
             best = search_best(self.study, self.space.objectives)
             if best and best.best_value is not None:
                 progress.set_best(best.best_value, best.name)
@@ -152,7 +154,7 @@ class Search:
             ]
             interrupted = False
             if searcher.has_more():
-                self._tune(searcher, budget, callbacks, requeue)
+                self._tune(searcher, budget, callbacks, requeue, promotions)
                 ended_by_budget = budget.spent and finals is None
                 interrupted = not ended_by_budget and (searcher.running > 0 or searcher.has_more())
         if not interrupted:
@@ -168,49 +170,11 @@ class Search:
             )
         return outcome
 
-    def _progress(self, requeue: Requeue) -> LiveProgress:
-        plan = self.request.finalists
-        return LiveProgress(
-            self.request.trials,
-            self.config.train.epochs,
-            self.space.objective,
-            ended=len(ended_names(self.study)),
-            repeats=plan.trainings if plan else 0,
-            requeue=requeue,
-        )
-
-    def _finals(self) -> Finals | None:
-        plan, train = self.request.finalists, self.config.train
-        if plan is None:
-            return None
-        expected = partial(expected_values, self.study, self.space, train.epochs)
-        return Finals(
-            self.study,
-            self.space.objective,
-            plan,
-            expected,
-            seed=self.request.options.seed,
-            used_seed=train.seed,
-        )
-
-    def _budget(self, requeue: Requeue, clock: SearchClock, finals: Finals | None) -> Budget:
-        options = self.request.options
-        return Budget(
-            self.study,
-            self.space,
-            requeue,
-            epochs=options.epoch_budget,
-            patience=options.patience,
-            seconds=options.time_budget,
-            earlier_seconds=clock.earlier_seconds,
-            finals=finals,
-        )
-
-    def _searcher(self, requeue: Requeue, budget: Budget, finals: Finals | None) -> StudySearcher:
+    def _searcher(
+        self, requeue: Requeue, budget: Budget, finals: Finals | None, watch: RangeWatch, promotions: Promotions | None
+    ) -> StudySearcher:
         study, space, checkpoints, epochs = self.study, self.space, self.checkpoints, self.config.train.epochs
         trials, sampler, seed = self.request.trials, self.request.sampler, self.request.options.seed
-
-        watch = RangeWatch(study, space, self.request.wider.note)
 
         def prepare(number: int) -> None:  # without self, because Tune pickles it
             study.sampler = make_sampler(sampler, watch.before(number), epochs, seed, number)
@@ -224,38 +188,19 @@ class Search:
             resumable=resumable_trials(study, checkpoints, space, epochs, StudyRecord(study).runs or 0),
             resume_point=partial(resumable_trial, study, checkpoints, space),
             is_over=budget.is_spent,
-            promotions=self._promotions(watch.space_of),
+            promotions=promotions,
             finals=finals,
         )
         return StudySearcher(study, space, flatten(self.config.to_dict()), proposals, requeue)
 
-    def _promotions(self, space_of: Callable[[int], Space]) -> Promotions | None:
-        request = self.request
-        if request.scheduler.name != "promotion":
-            return None
-        return Promotions(
-            self.study,
-            space_of,
-            request.scheduler,
-            self.config.train.epochs,
-            request.trials,
-            by_model=predicts(request.sampler, self.space),
-            seed=request.options.seed,
-        )
-
-    def _retention(self, requeue: Requeue, delete: Callable[[str], None]) -> Retention:
-        return Retention(
-            self.checkpoints,
-            self.request.keep_checkpoints,
-            self.space.objective,
-            recent=self.request.scheduler.recent_checkpoints,
-            earlier=earlier_trials(self.study),
-            delete=delete,
-            requeue=requeue,
-            ended=partial(ended_names, self.study),
-        )
-
-    def _tune(self, searcher: StudySearcher, budget: Budget, callbacks: list[Any], requeue: Requeue) -> None:
+    def _tune(
+        self,
+        searcher: StudySearcher,
+        budget: Budget,
+        callbacks: list[Any],
+        requeue: Requeue,
+        promotions: Promotions | None,
+    ) -> None:
         """Run the trials with Tune, until the budget is used up or the search is interrupted."""
         request, config, first_slots = self.request, self.config, self.first_slots
         population, capacity = request.scheduler.name == "pbt", Capacity(config.scaling)
@@ -270,7 +215,7 @@ class Search:
             ),
             filesystem=self.checkpoints.system,
             requeue=requeue,
-            promotions=searcher.promotions,
+            promotions=promotions,
             record=searcher.record,
         )
         tuner = make_tuner(
@@ -281,41 +226,23 @@ class Search:
             tune_scheduler(request.scheduler, context),
             budget,
             callbacks,
-            samples=self._samples(),
+            samples=samples(request, config),
             starting=first_slots if population else request.trials,
         )
         with sigterm_as_sigint():
             tuner.fit()
 
-    def _samples(self) -> int:
-        """The most trials that Tune is asked for: one per training, and one for each time that a trial goes on."""
-        request, epochs = self.request, self.config.train.epochs
-        times = epochs if request.scheduler.name == "promotion" else 1
-        finals = request.finalists.trainings if request.finalists else 0
-        return request.trials * times + finals + EXTRA_SAMPLES
-
     def _finish(self, meter: BusyMeter, spent: str, failure: str | None, *, interrupted: bool) -> Outcome:
-        write_tables(self.experiment, self.study, self.space, self.config)
         notes = [] if interrupted else note_edges(self.study, self.space, self.request.wider.notes)
-        self._summarise(meter)  # before the measurement, which may be interrupted
-        export_best(self.experiment, self.checkpoints, self.study, self.space, measure=not interrupted)
-        best = best_trial(self.study, self.space.objectives)
-        summary = self._summarise(meter)
-        try:
-            write_page(self.request.folder, self.study)
-        except InputError as error:  # a full disk; everything else is written
-            print_line(f"warning: {error}")
-        return Outcome(summary, best.parameters if best else None, failure, interrupted, spent, tuple(notes))
-
-    def _summarise(self, meter: BusyMeter) -> Summary:
-        record, file = StudyRecord(self.study), self.experiment / SUMMARY
-        trained = sum(trial.seconds for trial in [*ended_trials(self.study), *repeat_trials(self.study)])
         warm = meter.warm()
-        if not warm and self.resumed and file.exists():  # there was nothing left to train
-            warm = Summary.read(file).busy_fraction_warm
-        busy = trained / record.slot_seconds
-        summary = Summary.from_study(
-            self.study, self.space, wall_seconds=record.wall_seconds, busy=busy, busy_warm=warm
+        ending = Ending(
+            folder=self.request.folder,
+            study=self.study,
+            space=self.space,
+            config=self.config,
+            checkpoints=self.checkpoints,
+            busy_warm=None if not warm and self.resumed else warm,  # there was nothing left to train
         )
-        summary.write(file)
-        return summary
+        summary = ending.write(measure=not interrupted)
+        best = best_trial(self.study, self.space.objectives)
+        return Outcome(summary, best.parameters if best else None, failure, interrupted, spent, tuple(notes))

@@ -95,8 +95,7 @@ def draw(curves: Sequence[Curve], rungs: Sequence[int], metric: str, description
         text((LEFT + RIGHT) / 2, HEIGHT - 18, "epoch"),
         f'<text transform="translate(26 {(TOP + BOTTOM) / 2}) rotate(-90)">{escape(metric)}</text>',
         text(RIGHT + 40, BOTTOM - 60, f"{len(curves) - stopped} complete", "left"),
-        text(RIGHT + 40, BOTTOM - 36, f"{stopped} stopped", "left"),
-        text(RIGHT + 40, BOTTOM - 17, "at a rung", "left"),
+        text(RIGHT + 40, BOTTOM - 36, f"{stopped} ended early", "left"),
         f'<path class="curve complete" d="M{RIGHT + 10} {BOTTOM - 60}h22"/>',
         f'<circle class="dot" cx="{RIGHT + 21}" cy="{BOTTOM - 36}" r="5"/>',
     ]
@@ -124,8 +123,8 @@ def main(folder: str, picture: str | None = None) -> None:
     rungs = Scheduler(**definition.scheduler).rungs(max(max(curve.values) for curve in curves))
     stopped = sum(curve.kind == "stopped" for curve in curves)
     description = (
-        f"{metric} by epoch. {stopped} of {len(curves)} trials were stopped at a rung, that is after epoch "
-        f"{' or '.join(map(str, rungs))}. The best is trial {experiment.rows[0].cells['trial_id']}. "
+        f"{metric} by epoch. {stopped} of {len(curves)} trials ended before the last epoch. "
+        f"The best is trial {experiment.rows[0].cells['trial_id']}. "
         f"Made by: make search ARGS='--name {name}'; .venv/bin/python docs/pictures.py results/{name}"
     )
     file = Path(picture or Path(folder) / "learning_curves.svg")

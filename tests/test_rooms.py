@@ -15,6 +15,7 @@ LAYERS = (
     {"runs", "dry_run"},
     {"search_setup"},
     {"search_run"},
+    {"search_parts"},
     {"plan"},
     {"options"},
     {"ray_tune", "ray_train"},
@@ -25,7 +26,6 @@ LAYERS = (
     {"gang"},
     {"storage"},
     {"space"},
-    {"portable"},
 )
 """The rooms and modules of decouple_search, top to bottom. Those in one layer do not import each other."""
 MODULES = {

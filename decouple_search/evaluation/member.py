@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from decouple_search.portable import with_absolute_paths
 from decouple_search.storage.opening import folder_at, open_checkpoint
 from decouplenet.checkpoint_files import CONFIG
 from decouplenet.command_line import parse_config
 from decouplenet.config import FACTS, Config
 from decouplenet.dotted_keys import flatten
 from decouplenet.errors import InputError
+from decouplenet.portable import with_absolute_paths
 from decouplenet.yaml_text import load_yaml
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from decouple_search.machines.manifest import read_cluster
-from decouple_search.portable import with_absolute_paths
 from decouple_search.storage.folder import Folder
 from decouple_search.storage.opening import open_folder
 from decouplenet.checkpoint_files import CONFIG
@@ -16,6 +15,7 @@ from decouplenet.command_line import flag, parse_config
 from decouplenet.config import FACTS, Config
 from decouplenet.dotted_keys import flatten
 from decouplenet.errors import InputError
+from decouplenet.portable import with_absolute_paths
 from decouplenet.yaml_text import load_yaml
 
 FLAGS = "flags.yaml"

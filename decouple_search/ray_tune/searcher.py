@@ -5,64 +5,24 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
 from optuna.trial import TrialState
-from ray.tune import Callback
 from ray.tune.search import Searcher
 
 from decouple_search.gang.epoch_result import EpochResult
 from decouple_search.ray_tune.finals import Finals
+from decouple_search.ray_tune.proposals import Proposals, from_beginning
 from decouple_search.ray_tune.requeue import Requeue
 from decouple_search.ray_tune.trial_spec import TrialSpec
 from decouple_search.ray_tune.tune_result import from_tune, result_or_none
-from decouple_search.samplers.promotion import Promotions
 from decouple_search.space.space import Space
 from decouple_search.study.compat import reopen_trial
-from decouple_search.study.record import WORKER_LOST, TrialRecord, own_trials
-from decouple_search.study.resume import ResumableTrial
+from decouple_search.study.record import WORKER_LOST, own_trials
+from decouple_search.study.resume import ResumableTrial, pause_with_curve
 from decouple_search.study.trial_log import TrialLog, note_pause
-
-
-def _ignore(number: int) -> None:
-    """Keep the study's sampler."""
-
-
-def _from_beginning(number: int) -> ResumableTrial:
-    return ResumableTrial(number, None, {})
-
-
-def _never() -> bool:
-    return False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proposals:
-    """How many trials a searcher proposes, and how."""
-
-    trials: int
-    """Trials in all, with those that are in the study."""
-    slots: Callable[[], int]
-    """Gives the number of trials that may run at the same time. The next trial is proposed when a slot is free, so
-    that everything known by then counts."""
-    prepare: Callable[[int], None] = _ignore
-    """Called with a trial's number before the study proposes it; gives the study its sampler."""
-    space_of: Callable[[int], Space] | None = None
-    """Gives the space of a trial, by its number; None for the searched space itself. Its ranges may have grown."""
-    resumable: Sequence[ResumableTrial] = ()
-    """Trials of earlier runs that continue first."""
-    resume_point: Callable[[int], ResumableTrial] = _from_beginning
-    """Gives where a requeued trial continues from, by its number."""
-    is_over: Callable[[], bool] = _never
-    """Whether the search proposes no more trials of its own, because its budget is used up."""
-    promotions: Promotions | None = None
-    """Chooses between new and paused trials; None if trials do not pause."""
-    finals: Finals | None = None
-    """The finalists' trainings that follow the trials; None for none."""
 
 
 class StudySearcher(Searcher):
@@ -87,7 +47,9 @@ class StudySearcher(Searcher):
         super().__init__(metric=space.metric, mode=space.mode)
         self._study, self._space, self._config = study, space, config
         self._proposals, self._requeue = proposals, requeue or Requeue()
-        self._resumable = self._not_paused([start for start in proposals.resumable if not start.is_repeat])
+        self._resumable = [start for start in proposals.resumable if not start.is_repeat]
+        if proposals.promotions is not None:
+            self._resumable = pause_with_curve(study, self._resumable)
         self._resumable_repeats = [start for start in proposals.resumable if start.is_repeat]
         self._running: dict[str, TrialLog] = {}  # by Tune's id
         self._attempts: Counter[int] = Counter()
@@ -175,7 +137,7 @@ class StudySearcher(Searcher):
         trials = self._study.get_trials(deepcopy=False)
         self._proposals.prepare(next((t.number for t in trials if t.state == TrialState.WAITING), len(trials)))
         trial = self._study.ask()
-        return trial, _from_beginning(trial.number)
+        return trial, from_beginning(trial.number)
 
     def _space_of(self, number: int) -> Space:
         return self._proposals.space_of(number) if self._proposals.space_of else self._space
@@ -220,11 +182,6 @@ class StudySearcher(Searcher):
         self._end(self._running.pop(trial_id), failure)
 
     @property
-    def promotions(self) -> Promotions | None:
-        """Chooses between new and paused trials; None if trials do not pause."""
-        return self._proposals.promotions
-
-    @property
     def running(self) -> int:
         """The number of trials that have started and not ended, with those that wait to be resumed."""
         return len(self._running) + len(self._resumable) + len(self._resumable_repeats)
@@ -258,16 +215,6 @@ class StudySearcher(Searcher):
         for number in self._proposals.promotions.hopeless() if self._proposals.promotions else ():
             self._end(TrialLog(self._study, reopen_trial(self._study, number)), None)
 
-    def _not_paused(self, starts: list[ResumableTrial]) -> list[ResumableTrial]:
-        """Those of an earlier run's trials that continue first. Where trials pause, those with a curve pause."""
-        if self._proposals.promotions is None:
-            return starts
-        trials = self._study.get_trials(deepcopy=False)
-        epochs = {start.number: TrialRecord(trials[start.number]).epochs for start in starts}
-        for number in (number for number in epochs if epochs[number]):
-            note_pause(self._study, number, epochs[number])
-        return [start for start in starts if not epochs[start.number]]
-
     def _end(self, log: TrialLog, failure: str | None) -> None:
         log.end(failure, self._config["train.epochs"])
 
@@ -275,21 +222,3 @@ class StudySearcher(Searcher):
         """Write which trial of Tune is which of the study. Everything else is in the study."""
         numbers = {trial_id: log.trial.number for trial_id, log in self._running.items()}
         Path(checkpoint_path).write_text(json.dumps({"proposed": self.proposed, "running": numbers}))
-
-
-class EpochRecorder(Callback):
-    """Records every epoch in the study at once.
-
-    Tune itself holds back the epoch after which a trial is stopped until the trial's checkpoint is written. A search
-    that is killed, or whose budget is used up, just then would lose that epoch.
-
-    Args:
-        searcher: the searcher that records.
-    """
-
-    def __init__(self, searcher: StudySearcher) -> None:
-        self._searcher = searcher
-
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
-        """Record an epoch."""
-        self._searcher.record(trial.trial_id, from_tune(result))

@@ -154,7 +154,7 @@ class EpochModel:
         Args:
             rows: q×c, of the configurations that are being trained.
             epochs: the q epochs that they are expected to reach.
-            trials: the observed trials that they belong to; -1 for a trial without an observation.
+            trials: the observed trials that they belong to; -1 where nothing of the trial is observed.
         """
         own = _Points(self.hyperparameters.scaled(rows, self._owners), self._time(epochs), trials)
         cross = self._kernel(own, self._anchors)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -54,8 +53,13 @@ class Candidates:
     """
 
     def __init__(self, encoding: Encoding, taken: Array, rng: np.random.Generator) -> None:
-        self._encoding, self._rng = encoding, rng
-        self._taken = set(_keys(taken))
+        self._encoding, self._rng, self._taken = encoding, rng, set(_keys(taken))
+        units = encoding.listed(LISTED)
+        if units is None:
+            units = encoding.draw(rng, CANDIDATES)
+        free = self._free(encoding.rows(units))
+        self._exhausted = not free.any()  # then the best configuration is worth a repeat
+        self._pool = units if self._exhausted else units[free]
 
     def random(self) -> dict[str, Any]:
         """A random configuration."""
@@ -89,20 +93,6 @@ class Candidates:
 
     def _free(self, rows: Array) -> NDArray[np.bool_]:
         return np.array([key not in self._taken for key in _keys(rows)], dtype=bool)
-
-    @cached_property
-    def _pool(self) -> Array:
-        """Units of configurations that have not been proposed: all of a small space, else random ones."""
-        units = self._encoding.listed(LISTED)
-        if units is None:
-            units = self._encoding.draw(self._rng, CANDIDATES)
-        free = self._free(self._encoding.rows(units))
-        return units[free] if free.any() else units
-
-    @cached_property
-    def _exhausted(self) -> bool:
-        """Whether every configuration has been proposed. Then the best is worth a repeat."""
-        return not self._free(self._encoding.rows(self._pool)).any()
 
 
 def _keys(rows: Array) -> list[bytes]:

@@ -13,18 +13,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna import Study
-from optuna.trial import TrialState
 
 from decouple_search.samplers.improvement import log_improvement
 from decouple_search.samplers.study_model import StudyModel
 from decouple_search.space.space import Space
 from decouple_search.stopping.scheduler import PAUSED, Scheduler
-from decouple_search.study.record import TrialRecord, search_trials
+from decouple_search.study.record import TrialRecord, own_trials, search_trials
 
 Array = NDArray[np.float64]
 
@@ -121,6 +120,7 @@ class Promotions:
     ) -> None:
         self._study, self._space_of, self._scheduler = study, space_of, scheduler
         self._epochs, self._trials, self._by_model, self._seed = epochs, trials, by_model, seed
+        self._last: tuple[tuple[Any, ...], int | Literal["new"] | None] | None = None  # the last choice, and for what
         self._allowed = scheduler.epochs_in_all(trials, epochs)[0]
 
     def next(self, leaving: int | None = None) -> int | Literal["new"] | None:
@@ -129,14 +129,28 @@ class Promotions:
         Args:
             leaving: a trial that could leave its slot now, and counts as paused.
         """
-        records = search_trials(self._study)
-        own = [record for record in records if not record.imported and record.frozen.state != TrialState.WAITING]
+        own = own_trials(self._study)
         paused = [record.number for record in own if record.is_paused or record.number == leaving]
+        training = [record.number for record in own if record.is_training and record.number != leaving]
+        known = (len(own), sum(record.epochs for record in own), tuple(paused), tuple(training))
+        if self._last is None or self._last[0] != known:  # a trial that left is asked for once more by the free slot
+            self._last = known, self._choice(own, paused, training)
+        return self._last[1]
+
+    def affords(self, number: int) -> bool:
+        """Whether a trial may go on in its slot, with the epochs that the search has left."""
+        own = own_trials(self._study)
+        training = [record.number for record in own if record.is_training and record.number != number]
+        return bool(self._affordable(own, [number], training, self._trials - len(own)))
+
+    def _choice(
+        self, own: Sequence[TrialRecord], paused: Sequence[int], training: Sequence[int]
+    ) -> int | Literal["new"] | None:
         unstarted = self._trials - len(own)
-        affordable = self._affordable(own, paused, unstarted)
+        affordable = self._affordable(own, paused, training, unstarted)
         if not affordable:
             return "new" if unstarted > 0 else None
-        training = [record.number for record in own if record.is_training and record.number != leaving]
+        records = search_trials(self._study)
         model = StudyModel(self._study, records, self._space_of(len(records)), self._epochs, training)
         if self._by_model and model.informed:
             rng = np.random.default_rng((self._seed, sum(record.epochs for record in own)))
@@ -164,20 +178,18 @@ class Promotions:
             promise = np.array([order.index(number) for number in paused], dtype=float)
         return [paused[place] for place in np.argsort(promise)[: len(paused) - PAUSED]]
 
-    def _affordable(self, own: Sequence[TrialRecord], paused: Sequence[int], unstarted: int) -> list[int]:
+    def _affordable(
+        self, own: Sequence[TrialRecord], paused: Sequence[int], training: Sequence[int], unstarted: int
+    ) -> list[int]:
         """The paused trials for whose next epochs the search has epochs left.
 
         Each new trial has its first epochs for certain, and the search goes on until a trial is trained in full.
         """
         epochs = {record.number: record.epochs for record in own}
         ends = {number: self._scheduler.next_pause(epochs[number], self._epochs) for number in epochs}
-        waiting = set(paused)
-        spent = sum(
-            ends[record.number] if record.is_training and record.number not in waiting else record.epochs
-            for record in own
-        )
+        spent = sum((ends if number in training else epochs)[number] for number in epochs)
         left = self._allowed - spent - max(unstarted, 0) * self._scheduler.grace_epochs
         within = [number for number in paused if ends[number] - epochs[number] <= left]
-        if within or unstarted > 0 or any(record.is_training and record.number not in waiting for record in own):
+        if within or unstarted > 0 or training:
             return within
-        return [] if any(record.epochs >= self._epochs for record in own) else list(paused)
+        return [] if max(epochs.values(), default=0) >= self._epochs else list(paused)

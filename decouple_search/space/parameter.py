@@ -84,54 +84,55 @@ class Parameter:
         """The value at a position from 0 to 1: of a range on its scale, of choices in their order."""
         if self.kind == "choice":
             return self.values[min(int(position * len(self.values)), len(self.values) - 1)]
-        scaled_low, scaled_high = self._ends()
-        scaled = scaled_low + position * (scaled_high - scaled_low)
-        value = self.unscaled(scaled)
-        low, high = self.values
-        step = self.step or (1 if self.kind == "int" else None)
-        if step:
-            value = low + round((value - low) / step) * step
-            high = low + int((high - low) / step + 1e-9) * step
-        value = min(max(value, low), high)
+        import numpy as np
+
+        value = self.at(np.array([position]))[0].item()
         return int(value) if self.kind == "int" else value
 
     def at(self, positions: Array) -> tuple[Array, Array]:
-        """The values of a range at positions from 0 to 1, as `value_at` gives them, and the values' own positions."""
+        """The values of a range at positions from 0 to 1 on its scale, and the values' own positions."""
         import numpy as np
 
         scaled_low, scaled_high = self._ends()
         scaled = scaled_low + positions * (scaled_high - scaled_low)
-        low, high = self.values
-        step = self.step or (1 if self.kind == "int" else None)
-        values = np.exp(scaled) if self.log else scaled
-        if step:
-            values = low + np.round((values - low) / step) * step
-            high = low + int((high - low) / step + 1e-9) * step
-        values = np.clip(values, low, high)
+        values, (first, last), spacing = np.exp(scaled) if self.log else scaled, self.ends, self.spacing
+        if spacing:
+            values = first + np.round((values - first) / spacing) * spacing
+        values = np.clip(values, first, last)
         back = np.log(values) if self.log else values
         return values, (back - scaled_low) / (scaled_high - scaled_low)
+
+    @property
+    def spacing(self) -> int | float | None:
+        """Distance between the values of a range; None for a range without steps."""
+        return self.step or (1 if self.kind == "int" else None)
 
     @property
     def count(self) -> int | None:
         """The number of values; None for a range without steps."""
         if self.kind == "choice":
             return len(self.values)
-        step = self.step or (1 if self.kind == "int" else None)
-        return int((self.values[1] - self.values[0]) / step + 1e-9) + 1 if step else None
+        return int((self.values[1] - self.values[0]) / self.spacing + 1e-9) + 1 if self.spacing else None
+
+    @property
+    def ends(self) -> tuple[Any, Any]:
+        """The first and the last value of a range. With a step, the last may be below the given high end."""
+        low, high = self.values
+        if not self.step or self.count is None:
+            return low, high
+        last = low + (self.count - 1) * self.step
+        return low, int(last) if self.kind == "int" else round(last, 12)
 
     def steps(self) -> list[Any] | None:
         """All values; None for a range without steps."""
         if self.kind == "choice":
             return list(self.values)
-        return None if self.count is None else [self.values[0] + i * (self.step or 1) for i in range(self.count)]
+        return None if self.count is None else [self.values[0] + i * (self.spacing or 1) for i in range(self.count)]
 
     def _ends(self) -> tuple[float, float]:
         """The ends of a range on its scale, half a step beyond the values, so that each value has the same share."""
-        low, high = self.values
-        if step := self.step or (1 if self.kind == "int" else None):
-            high = low + int((high - low) / step + 1e-9) * step  # the last value; the range may end between two
-            low, high = low - step / 2, high + step / 2
-        low, high = self.scaled(low), self.scaled(high)
+        half = (self.spacing or 0) / 2
+        low, high = self.scaled(self.ends[0] - half), self.scaled(self.ends[1] + half)
         return low, high if high > low else low + 1.0
 
     def scaled(self, value: float) -> float:

@@ -33,7 +33,7 @@ def share(parameter: Parameter, value: float) -> float:
 
     Unlike `Parameter.position`, which leaves half a step beyond the first and the last value.
     """
-    low, high = map(parameter.scaled, ends_of(parameter))
+    low, high = map(parameter.scaled, parameter.ends)
     return (parameter.scaled(value) - low) / (high - low) if high > low else 0.5
 
 
@@ -47,15 +47,6 @@ def end_at(position: float, margin: float = AT_END) -> End | None:
     return "lower" if position <= margin else "upper" if position >= 1 - margin else None
 
 
-def ends_of(parameter: Parameter) -> Ends:
-    """The first and the last value of a range. With a step, the last may be below the given high end."""
-    low, high = parameter.values
-    if not parameter.step:
-        return low, high
-    last = low + int((high - low) / parameter.step + 1e-9) * parameter.step
-    return low, int(last) if parameter.kind == "int" else round(last, 12)
-
-
 def shown(ends: Ends) -> str:
     """The ends of a range in brackets, as YAML reads them."""
     return f"[{ends[0]!r}, {ends[1]!r}]"
@@ -63,7 +54,7 @@ def shown(ends: Ends) -> str:
 
 def length(parameter: Parameter) -> float:
     """The length of a range on its scale."""
-    low, high = map(parameter.scaled, ends_of(parameter))
+    low, high = map(parameter.scaled, parameter.ends)
     return high - low
 
 
@@ -79,7 +70,7 @@ def widened(parameter: Parameter, end: End, by: float, accepts: Callable[[float]
     Returns:
         The range; None if its end is a limit of the key.
     """
-    low, high = ends_of(parameter)
+    low, high = parameter.ends
     edge, sign = (low, -1) if end == "lower" else (high, 1)
 
     def valid(part: float) -> float | None:

@@ -183,26 +183,6 @@ class Space:
         """The parameters of a random configuration. A parameter whose conditions do not hold is absent."""
         return self._filled(lambda parameter: parameter.value_at(rng.random()))
 
-    def neighbour(self, point: Mapping[str, Any], rng: Generator, width: float) -> dict[str, Any]:
-        """A configuration near another.
-
-        Args:
-            point: the parameters of the other configuration.
-            rng: the generator of the changes.
-            width: standard deviation of the change of a range, as a share of the range. A choice changes in one of
-                five cases.
-        """
-
-        def moved(parameter: Parameter) -> Any:
-            if parameter.key not in point:
-                return parameter.value_at(rng.random())
-            if parameter.kind == "choice":
-                return parameter.value_at(rng.random()) if rng.random() < 0.2 else point[parameter.key]
-            position = parameter.position(point[parameter.key]) + width * rng.standard_normal()
-            return parameter.value_at(min(max(position, 0.0), 1.0))
-
-        return self._filled(moved)
-
     def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration that takes its values from those of all keys, without parameters that do not apply."""
         return self._filled(lambda parameter: values[parameter.key])

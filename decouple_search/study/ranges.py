@@ -15,7 +15,7 @@ import optuna
 from optuna.trial import TrialState
 
 from decouple_search.space.parameter import Parameter
-from decouple_search.space.ranges import End, Ends, config_accepts, end_at, ends_of, length, share, shown, widened
+from decouple_search.space.ranges import End, Ends, config_accepts, end_at, length, share, shown, widened
 from decouple_search.space.space import Space
 from decouple_search.study import attributes
 from decouple_search.study.ranking import measured_trials, ranked_trials
@@ -125,7 +125,7 @@ def due_growths(study: optuna.Study, space: Space, number: int) -> list[Growth]:
             continue
         after = widened(now, end, GROWTH * length(original), config_accepts(space.base, now.key))
         if after is not None:
-            due.append(Growth(now.key, end, ends_of(now), after, number))
+            due.append(Growth(now.key, end, now.ends, after, number))
     return due
 
 
@@ -160,17 +160,17 @@ def edges(study: optuna.Study, space: Space, *, lasting: bool = False, known: Li
     for original in space.parameters:
         if original.kind == "choice" or original.key not in best[0].parameters:
             continue
-        now = original.with_range(*ranges.get(original.key, ends_of(original)))
+        now = original.with_range(*ranges.get(original.key, original.ends))
         values = [trial.parameters[now.key] for trial in best if now.key in trial.parameters]
         ends = [end_at(share(now, value)) for value in values]
         end = ends[0]
         if end is None or (lasting and (_median_end(now, best) != end or _may_grow(original, end, past))):
             continue
-        case = now.key, end, ends_of(now)
+        case = now.key, end, now.ends
         if case not in known:
             known[case] = widened(now, end, GROWTH * length(original), config_accepts(space.base, now.key))
         if (wider := known[case]) is not None:
-            noted.append(Edge(now.key, values[0], end, ends_of(now), wider, ends.count(end)))
+            noted.append(Edge(now.key, values[0], end, now.ends, wider, ends.count(end)))
     return noted
 
 

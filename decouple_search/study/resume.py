@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from decouple_search.study.compat import storage_of
 from decouple_search.study.definition import JOURNAL, Definition
 from decouple_search.study.optuna_storage import open_study, reopen_study
 from decouple_search.study.record import StudyRecord, TrialRecord, own_trials, repeat_trials, trial_name
-from decouple_search.study.trial_log import note_checkpoint
+from decouple_search.study.trial_log import note_checkpoint, note_pause
 from decouple_search.study.warm_start import import_trials
 from decouplenet.config import Config
 from decouplenet.data.places import shown
@@ -145,6 +146,15 @@ def resumable_trials(
         note_checkpoint(study, trial.number, kept[-1] if kept else None)
         resumable.append(resumable_trial(study, checkpoints, space, trial.number))
     return resumable
+
+
+def pause_with_curve(study: optuna.Study, starts: Sequence[ResumableTrial]) -> list[ResumableTrial]:
+    """Pause those trials of an earlier run that have a curve, and return the others, which start over."""
+    trials = study.get_trials(deepcopy=False)
+    epochs = {start.number: TrialRecord(trials[start.number]).epochs for start in starts}
+    for number in (number for number in epochs if epochs[number]):
+        note_pause(study, number, epochs[number])
+    return [start for start in starts if not epochs[start.number]]
 
 
 def _tell_end(study: optuna.Study, trial: TrialRecord, epochs: int) -> bool:

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from decouple_search.gang.epoch_result import EpochResult
+from decouple_search.ray_tune.callbacks.recorder import EpochRecorder
 from decouple_search.ray_tune.schedulers import StoppingScheduler
-from decouple_search.ray_tune.searcher import EpochRecorder
 from decouple_search.ray_tune.trainable import DecoupleTrial
 from decouple_search.ray_tune.trial_spec import TrialSpec
 from decouple_search.ray_tune.tune_result import from_tune, to_tune

@@ -35,7 +35,7 @@ SPLITS = (
 )
 """Usual names of the columns of paths, labels and splits. Upper and lower case are the same."""
 CONFIDENCE = ("confidence", "present", "presence", "value")
-"""Columns of 0 for a label that is absent; the first is that of Open Images. The others need one row per label."""
+"""Columns that hold 0 where a label is absent. The first is that of Open Images. The others need one row per label."""
 UNKNOWN_LABELS = "unknown_labels"
 """Column of the labels of which nothing is known, as `data check --fix` writes it."""
 INDEX = ("", "unnamed: 0", "__index_level_0__")

@@ -15,8 +15,8 @@ from decouple_search.study.finalists import read_choice
 from decouple_search.study.optuna_storage import open_study
 from decouple_search.study.record import repeat_trials
 from decouple_search.study.resume import resumable_trial, resumable_trials
+from tests.decouple_search.ray_tune.searchers import StubPromotions, make_searcher, suggest
 from tests.decouple_search.ray_tune.stubs import epoch_dict, failure_dict
-from tests.decouple_search.ray_tune.test_searcher import StubPromotions, make_searcher, suggest
 
 
 @pytest.fixture

@@ -50,6 +50,14 @@ def promotions(study, space, *, trials, by_model=True, **options):
     )
 
 
+def add_random(study, space):
+    """Random trials, of which every second is trained in full."""
+    rng = np.random.default_rng(0)
+    for number in range(STARTUP_TRIALS + 4):
+        formula_trial(study, space, space.draw(rng), 1 + 8 * (number % 2))
+    return rng
+
+
 @pytest.fixture
 def study():
     return optuna.create_study(direction="maximize")
@@ -160,14 +168,35 @@ def test_a_search_gives_its_epochs_to_its_trials_and_then_ends(study, space, by_
 
 
 def test_a_trial_goes_on_in_its_slot_if_nothing_else_earns_it_more(study, space):
-    rng = np.random.default_rng(0)
-    for number in range(STARTUP_TRIALS + 4):
-        formula_trial(study, space, space.draw(rng), 1 + 8 * (number % 2))
+    rng = add_random(study, space)
     best = space.draw(rng) | {"optim.lr": 1e-2, "model.alpha": 0.7, "model.attention": "arch1"}
     number = formula_trial(study, space, space.present(best | {"model.k_neg": 0.2}), 4, paused=False)
     chooser = promotions(study, space, trials=100)
     assert chooser.next(leaving=number) == number
     assert chooser.next() != number, "it is being trained, and cannot start a second time"
+
+
+def test_a_trial_may_go_on_while_the_search_has_epochs_for_it(study, space):
+    number = formula_trial(study, space, space.draw(np.random.default_rng(0)), 1, paused=False)
+    assert promotions(study, space, trials=3).affords(number)
+    formula_trial(study, space, space.draw(np.random.default_rng(1)), 8, paused=False)
+    assert not promotions(study, space, trials=2).affords(number), "the other trial takes all ten epochs but this one"
+
+
+def test_a_slot_that_a_trial_leaves_gets_what_was_chosen_then(study, space, monkeypatch):
+    """The choice that pauses a trial is also that of the slot which is free then. It is made once."""
+    choices = []
+    monkeypatch.setattr(promotion, "index_promotion", lambda *arguments: choices.append(arguments))
+    add_random(study, space)
+    leaving = formula_trial(study, space, space.draw(np.random.default_rng(9)), 1, paused=False)
+    chooser = promotions(study, space, trials=100)
+    assert chooser.next(leaving=leaving) == "new"
+    optuna.trial.Trial(study, study.trials[leaving]._trial_id).set_user_attr(attributes.PAUSED, 1)
+    assert chooser.next() == "new"
+    assert len(choices) == 1
+    formula_trial(study, space, space.draw(np.random.default_rng(10)), 1)
+    chooser.next()
+    assert len(choices) == 2, "the study has changed"
 
 
 def test_only_the_best_paused_trials_keep_their_checkpoints(study, space, monkeypatch):

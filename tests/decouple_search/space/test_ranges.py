@@ -14,7 +14,6 @@ from decouple_search.space.ranges import (
     LEAST_GAIN,
     config_accepts,
     end_at,
-    ends_of,
     length,
     share,
     shown,
@@ -51,7 +50,7 @@ def test_a_wider_range_has_one_end_farther_by_about_the_wanted_length(parameter,
     by = part * length(parameter)
     low, high = widened(parameter, end, by, always)
     wider = parameter.with_range(low, high)
-    assert (high, low)[end == "upper"] == ends_of(parameter)[end == "lower"]
+    assert (high, low)[end == "upper"] == parameter.ends[end == "lower"]
     gain = length(wider) - length(parameter)
     assert gain > 0
     if parameter.kind == "float" and parameter.step is None:
@@ -82,7 +81,7 @@ def test_a_value_of_the_wider_range_has_a_position_in_the_narrow_one(parameter, 
     position = parameter.position(low if end == "lower" else high)
     assert math.isfinite(position)
     assert position < 0 if end == "lower" else position >= 1  # a high end between two steps has a position too
-    assert parameter.value_at(position) == pytest.approx(ends_of(parameter)[end == "upper"])
+    assert parameter.value_at(position) == pytest.approx(parameter.ends[end == "upper"])
 
 
 @given(parameter=ranges(), end=ENDS, limit=st.floats(0.1, 0.9))
@@ -100,7 +99,7 @@ def test_a_limit_of_the_key_is_approached_and_never_passed(parameter, end, limit
 
 @given(parameter=ranges(), end=ENDS)
 def test_an_end_that_is_the_limit_of_the_key_does_not_move(parameter, end):
-    low, high = ends_of(parameter)
+    low, high = parameter.ends
     assert widened(parameter, end, length(parameter), lambda value: low <= value <= high) is None
 
 
@@ -146,7 +145,7 @@ def test_a_range_of_a_single_value_and_one_beyond_all_numbers_are_not_widened():
 
 @given(parameter=ranges())
 def test_the_ends_of_a_range_have_the_shares_0_and_1(parameter):
-    low, high = ends_of(parameter)
+    low, high = parameter.ends
     assert (share(parameter, low), share(parameter, high)) == (0, pytest.approx(1))
     assert (end_at(share(parameter, low)), end_at(share(parameter, high))) == ("lower", "upper")
 

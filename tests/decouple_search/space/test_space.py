@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from decouple_search.samplers.encoding import Encoding
 from decouple_search.space.domain import Choice, Float, Int
 from decouple_search.space.objective import Objective
 from decouple_search.space.space import Space
@@ -34,9 +35,10 @@ keep_checkpoints: 5
 @settings(deadline=None)
 @given(seed=st.integers(0, 1000), width=st.floats(0.01, 0.5))
 def test_drawn_configurations_and_their_neighbours_are_in_the_space(space, seed, width):
-    rng = np.random.default_rng(seed)
+    rng, encoding = np.random.default_rng(seed), Encoding(space)
     drawn = space.draw(rng)
-    for point in (drawn, space.neighbour(drawn, rng, width)):
+    near = encoding.neighbours(encoding.units([drawn]), 1, width, rng)
+    for point in (drawn, encoding.point(near[0])):
         assert ("model.k_neg" in point) == (point["model.alpha"] > 0.5)
         for parameter in space.parameters:
             if parameter.key in point:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from decouple_search.portable import with_absolute_paths
 from decouplenet.deepspeed_config import deepspeed_config
 from decouplenet.errors import InputError
+from decouplenet.portable import with_absolute_paths
 
 
 def test_deepspeeds_file_is_read_into_the_config(config, tmp_path):
