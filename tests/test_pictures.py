@@ -100,7 +100,7 @@ def test_each_trial_with_an_epoch_has_a_curve(pictures, experiment):
     assert len(list(root.iter(f"{SVG}polyline"))) == 3
     assert [len(line.get("points").split()) for line in root.iter(f"{SVG}polyline")] == [1, 3, 9]
     shown = [text.text for text in root.iter(f"{SVG}text")]
-    assert {"epoch", "val_map", "1 complete", "2 stopped", "best", "trial 0002"} <= set(shown)
+    assert {"epoch", "val_map", "1 complete", "2 ended early", "best", "trial 0002"} <= set(shown)
     assert shown.count("rung") == 2
     points = [tuple(map(float, point.split(","))) for point in lines["curve best"].get("points").split()]
     assert points == sorted(points)

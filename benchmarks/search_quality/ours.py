@@ -11,10 +11,11 @@ from ray.tune.schedulers import TrialScheduler
 from benchmarks.search_quality.searcher import Job, Verdict
 from benchmarks.search_quality.table import Table
 from decouple_search.gang.epoch_result import EpochResult
+from decouple_search.ray_tune.proposals import Proposals
 from decouple_search.ray_tune.recovery import LossPolicy
 from decouple_search.ray_tune.requeue import Requeue
 from decouple_search.ray_tune.schedulers import SchedulerContext, tune_scheduler
-from decouple_search.ray_tune.searcher import Proposals, StudySearcher
+from decouple_search.ray_tune.searcher import StudySearcher
 from decouple_search.ray_tune.trial_spec import TrialSpec
 from decouple_search.ray_tune.tune_result import to_tune
 from decouple_search.samplers.promotion import Promotions
@@ -22,6 +23,8 @@ from decouple_search.samplers.registry import make_sampler, predicts
 from decouple_search.stopping.scheduler import make_scheduler
 from decouplenet.config import Config
 
+NO_TRIALS = SimpleNamespace(get_trials=list)
+"""Tune's controller as the scheduler asks it: no trial waits for its gang, as gangs are always there in a replay."""
 ENDLESS = 10**6
 """Trials of a search that the budget of epochs ends."""
 
@@ -75,7 +78,7 @@ class OurSearch:
         if not isinstance(proposed, dict):
             return None
         trial = SimpleNamespace(trial_id=f"trial-{self._asked}", config=proposed, status="RUNNING")
-        self._scheduler.on_trial_add(SimpleNamespace(get_trials=list), trial)
+        self._scheduler.on_trial_add(NO_TRIALS, trial)
         spec = TrialSpec.from_tune(proposed)
         assert spec.number is not None  # noqa: S101 - only pbt leaves it out
         self._trials[spec.number] = trial
@@ -85,7 +88,9 @@ class OurSearch:
         """Pass on an epoch as Tune does."""
         known = self._trials[trial]
         result = to_tune(EpochResult(epoch=epoch, measures={"val_map": value}))
-        leaves = epoch == self._epochs or self._scheduler.on_trial_result(None, known, result) == TrialScheduler.STOP
+        leaves = (
+            epoch == self._epochs or self._scheduler.on_trial_result(NO_TRIALS, known, result) == TrialScheduler.STOP
+        )
         if not leaves:
             self._searcher.on_trial_result(known.trial_id, result)
             return "continue"

@@ -11,6 +11,7 @@ from optuna import Study
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from decouple_search.gang.epoch_result import EpochResult
+from decouple_search.ray_tune.compat import all_trials_of, is_pending
 from decouple_search.ray_tune.population import Population
 from decouple_search.ray_tune.recovery import LossPolicy, RecoveryMixin
 from decouple_search.ray_tune.requeue import Requeue
@@ -158,7 +159,11 @@ class PromotionScheduler(RecoveryMixin, FIFOScheduler):
         if epoch < until or epoch >= epochs:
             return str(TrialScheduler.CONTINUE)
         context.record(trial.trial_id, epoch_result)  # before the choice, which reads the study
-        if context.promotions.next(leaving=number) == number:
+        # While a slot's gang starts, the trial that waits for it would take the paused trial's gang, and its own gang
+        # would be ended during its start.
+        waiting = any(map(is_pending, all_trials_of(tune_controller)))
+        promotions = context.promotions
+        if promotions.affords(number) if waiting else promotions.next(leaving=number) == number:
             self._until[trial.trial_id] = self._scheduler.next_pause(epoch, epochs)
             return str(TrialScheduler.CONTINUE)
         context.requeue.pause(trial.trial_id)

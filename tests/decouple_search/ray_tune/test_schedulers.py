@@ -139,12 +139,16 @@ class StubPromotions:
     """Names the trials that keep their slots, and notes when it is asked: the leaving trial, and its epochs by then."""
 
     def __init__(self, study, *staying):
-        self.study, self.staying, self.asked = study, staying, []
+        self.study, self.staying, self.asked, self.spent = study, staying, [], False
 
     def next(self, leaving=None):
         """The leaving trial if it stays, or else a new one."""
         self.asked.append((leaving, TrialRecord(self.study.trials[leaving]).epochs))
         return leaving if leaving in self.staying else "new"
+
+    def affords(self, number):
+        """Whether there are epochs left for a trial."""
+        return not self.spent
 
 
 @pytest.fixture
@@ -161,16 +165,28 @@ def promoting(space, study, context):
         options = {"requeue": requeue, "promotions": promotions, "record": record}
         scheduler = tune_scheduler(Scheduler("promotion"), context(**options))
 
-        def decide(number, epoch, value=0.5, **spec):
+        def decide(number, epoch, value=0.5, others=(), **spec):
             trial = tune_trial(space, number, **spec)
             trial.config["config"]["train.epochs"] = epochs
+            controller = SimpleNamespace(get_trials=lambda: others)
             return scheduler.on_trial_result(
-                None, trial, to_tune(EpochResult(epoch=epoch, measures={"val_map": value}))
+                controller, trial, to_tune(EpochResult(epoch=epoch, measures={"val_map": value}))
             )
 
         return SimpleNamespace(scheduler=scheduler, requeue=requeue, promotions=promotions, decide=decide)
 
     return make
+
+
+def test_no_trial_is_paused_while_another_waits_for_its_gang(promoting):
+    """Otherwise the waiting trial would take over the paused trial's gang, and its own slot would never start."""
+    search = promoting()
+    waiting, running = (SimpleNamespace(status=status, PENDING="PENDING") for status in ("PENDING", "RUNNING"))
+    assert search.decide(0, 1, others=[running, waiting]) == "CONTINUE"
+    assert search.promotions.asked == []
+    assert search.decide(1, 1, others=[running]) == "STOP"
+    search.promotions.spent = True
+    assert search.decide(0, 2, others=[waiting]) == "STOP", "no epochs are left for it"
 
 
 def test_a_trial_is_paused_when_something_else_earns_its_slot_more(promoting):
