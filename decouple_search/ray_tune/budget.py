@@ -60,11 +60,10 @@ class Budget(Stopper):
         if epoch_result.missing_folder:  # otherwise one such machine would use up all trials
             self.fault = epoch_result.missing_folder
             self._requeue.mark(trial_id)
-        if self._finals is None or self._finals.begun:
-            self._trained += epoch_result.failure is None and self._finals is None
+        if self._finals is not None and self._finals.begun:
             return False
         self._trained += epoch_result.failure is None
-        return self.is_spent()
+        return self._finals is not None and self.is_spent()
 
     def stop_all(self) -> bool:
         """Whether Tune is to end."""
