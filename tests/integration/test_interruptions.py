@@ -95,8 +95,8 @@ def test_a_killed_search_is_resumed_and_ends_with_the_same_trials(
     assert {row["state"] for row in rows} == {"COMPLETE", "PRUNED"}
     assert sum(int(row["epochs"]) for row in rows) <= Scheduler("promotion").epochs_in_all(trials, 3)[1]
     counts = [int(count) for count in re.findall(rf"\[(\d+)/{trials}\]", out)]
-    assert counts == sorted(set(counts))
-    assert max(counts) <= trials, "a trial that was paused and went on was counted twice"
+    assert counts == sorted(set(counts)), "a trial that was paused and went on was counted twice"
+    assert counts[-1] <= trials
     study = read_study(tmp_path / "x")
     assert len(study.trials) == trials
     for row in rows:

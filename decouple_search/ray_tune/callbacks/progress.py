@@ -106,7 +106,8 @@ class LiveProgress(Callback):
         """Print how a trial ended."""
         result = last_result(trial)
         if self._requeue.is_pausing(trial.trial_id):
-            self._count(trial)
+            if result and str(trial) not in self._left:  # a later pause is no news
+                self._leave(trial, f"paused after {counted(result.epoch, 'epoch')}")
             return
         if self._requeue.has(trial.trial_id):
             reason = (result.failure if result else None) or "its machines are not there"
@@ -116,7 +117,7 @@ class LiveProgress(Callback):
         elif result:
             state = "COMPLETE" if result.epoch >= self._epochs else "PRUNED"
             value = f"{self._objective.metric} {result.measures[self._objective.metric]:.4f}"
-            self._end(trial, f"{state} after {counted(result.epoch, 'epoch')}  {value}")
+            self._leave(trial, f"{state} after {counted(result.epoch, 'epoch')}  {value}")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Print that a trial was lost."""
@@ -132,22 +133,19 @@ class LiveProgress(Callback):
 
     def _fail(self, trial: Any, reason: str) -> None:
         self.failures.append(reason)
-        self._end(trial, f"FAIL: {reason}")
+        self._leave(trial, f"FAIL: {reason}")
 
-    def _end(self, trial: Any, how: str) -> None:
-        repeat = _repeat(trial)
-        self._count(trial)
-        count = repeat or ("" if self._bar else f"[{self._ended}/{self._trials}]")
+    def _leave(self, trial: Any, how: str) -> None:
+        """Print how a trial left its slot, and count it the first time. A paused one may go on, and counts once."""
+        count = repeat = _repeat(trial)
+        if str(trial) not in self._left:
+            self._left.add(str(trial))
+            self._ended += not repeat
+            if self._bar:
+                self._bar.advance(self._task)
+            else:
+                count = repeat or f"[{self._ended}/{self._trials}]"
         self._say(f"trial {trial}  {how}  {count}".rstrip())
-
-    def _count(self, trial: Any) -> None:
-        """Count a trial when it leaves its slot for the first time. A paused one may go on, and counts once."""
-        if str(trial) in self._left:
-            return
-        self._left.add(str(trial))
-        self._ended += not _repeat(trial)
-        if self._bar:
-            self._bar.advance(self._task)
 
     def _say(self, text: str) -> None:
         if self._bar:

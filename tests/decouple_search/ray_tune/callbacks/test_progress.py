@@ -111,17 +111,24 @@ def test_a_training_of_a_finalist_says_so_and_is_no_claim_of_the_search(monkeypa
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_pause_prints_nothing_and_a_trial_counts_when_it_first_leaves_its_slot(monkeypatch, capsys, terminal):
+def test_the_first_pause_of_a_trial_is_printed_and_counts_and_later_ones_do_not(monkeypatch, capsys, terminal):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
     requeue = Requeue()
     requeue.pause("0")
-    with LiveProgress(3, 2, VAL_MAP, requeue=requeue) as progress:
-        capsys.readouterr()
+    with LiveProgress(3, 3, VAL_MAP, requeue=requeue) as progress:
         progress.on_trial_complete(0, [], stub(0, result=epoch_dict(1, 0.25)))
-        assert capsys.readouterr().out == ""
-        progress.on_trial_complete(0, [], stub(0, result=epoch_dict(1, 0.25)))
-        progress.on_trial_complete(0, [], stub(1, result=epoch_dict(2, 0.5)))
+        progress.on_trial_complete(0, [], stub(0, result=epoch_dict(2, 0.25)))
+        progress.on_trial_complete(0, [], stub(1, result=epoch_dict(3, 0.5)))
+        requeue.keep("0")
+        progress.on_trial_complete(0, [], stub(0, result=epoch_dict(3, 0.75)))
     out = capsys.readouterr().out
-    assert "trial 0001  COMPLETE after 2 epochs  val_map 0.5000" in out
-    assert "trial 0000" not in out
-    assert ("2/3" if terminal else "[2/3]") in out
+    assert out.count("paused") == 1
+    assert "trial 0000  paused after 1 epoch" in out
+    assert "trial 0001  COMPLETE after 3 epochs  val_map 0.5000" in out
+    assert "trial 0000  COMPLETE after 3 epochs  val_map 0.7500" in out
+    if terminal:
+        assert "2/3" in out
+    else:
+        assert "paused after 1 epoch  [1/3]\n" in out
+        assert "0.5000  [2/3]\n" in out
+        assert "0.7500\n" in out
