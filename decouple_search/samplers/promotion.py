@@ -4,7 +4,7 @@ At first few trials are known, and successive halving decides (ASHA, Li et al., 
 the trials that have reached a rung, the best `1/factor` go on. Once the model knows how curves go on, it decides by
 expected improvement per epoch: of a new trial, and of each paused trial, over several horizons.
 
-    index = max over horizons h of  E[max(value at h - best value so far, 0)] / (h - epochs trained)
+    index = max over horizons h of  E[max(value at h - best value so far - margin, 0)] / (h - epochs trained)
 
 To decide step by step which training goes on is freeze-thaw Bayesian optimisation (Swersky et al., 2014).
 """
@@ -27,8 +27,9 @@ from decouple_search.study.record import TrialRecord, own_trials, search_trials
 
 Array = NDArray[np.float64]
 
-MARGIN = 1e-3
-"""Improvements are counted from this share of the model's scale above the best value, as smaller ones are noise."""
+MARGIN = 0.1
+"""Improvements are counted from this share of the model's scale above the best value. Without it the best trial would
+keep its slot for the small gains of its last epochs, and a new trial that may gain much more would wait."""
 
 
 def horizons(epochs: int) -> list[int]:
