@@ -184,13 +184,23 @@ class Promotions:
     ) -> list[int]:
         """The paused trials for whose next epochs the search has epochs left.
 
-        Each new trial has its first epochs for certain, and the search goes on until a trial is trained in full.
+        Each new trial has its first epochs for certain, and so has the furthest trial its last ones, because a search
+        goes on until a trial is trained in full.
         """
         epochs = {record.number: record.epochs for record in own}
         ends = {number: self._scheduler.next_pause(epochs[number], self._epochs) for number in epochs}
         spent = sum((ends if number in training else epochs)[number] for number in epochs)
         left = self._allowed - spent - max(unstarted, 0) * self._scheduler.grace_epochs
-        within = [number for number in paused if ends[number] - epochs[number] <= left]
-        if within or unstarted > 0 or training:
+        reached = {record.number: record.epochs for record in own if record.is_paused or record.is_training}
+        reached |= {number: ends[number] for number in training}
+        furthest = max(reached.values(), default=0)
+        if max(epochs.values(), default=0) >= self._epochs:
+            furthest = self._epochs
+        within = [
+            number
+            for number in paused
+            if ends[number] - epochs[number] + self._epochs - max(furthest, ends[number]) <= left
+        ]
+        if within or unstarted > 0 or training or furthest >= self._epochs:
             return within
-        return [] if max(epochs.values(), default=0) >= self._epochs else list(paused)
+        return [number for number in paused if reached[number] == furthest]  # failed trials took its epochs

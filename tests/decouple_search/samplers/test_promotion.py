@@ -183,6 +183,17 @@ def test_a_trial_may_go_on_while_the_search_has_epochs_for_it(study, space):
     assert not promotions(study, space, trials=2).affords(number), "the other trial takes all ten epochs but this one"
 
 
+def test_the_last_epochs_are_for_the_furthest_trial(study, space):
+    """Three trials have 11 epochs in all. Else the search would go on beyond them until a trial is trained in full."""
+    rng = np.random.default_rng(0)
+    furthest, *others = [formula_trial(study, space, space.draw(rng), epochs) for epochs in (6, 1, 1)]
+    chooser = promotions(study, space, trials=3)
+    assert chooser.affords(furthest)
+    assert not any(chooser.affords(number) for number in others)
+    assert chooser.next() == furthest
+    assert chooser.next(leaving=furthest) == furthest
+
+
 def test_a_slot_that_a_trial_leaves_gets_what_was_chosen_then(study, space, monkeypatch):
     """The choice that pauses a trial is also that of the slot which is free then. It is made once."""
     choices = []
