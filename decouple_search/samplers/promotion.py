@@ -191,11 +191,12 @@ class Promotions:
         ends = {number: self._scheduler.next_pause(epochs[number], self._epochs) for number in epochs}
         spent = sum((ends if number in training else epochs)[number] for number in epochs)
         left = self._allowed - spent - max(unstarted, 0) * self._scheduler.grace_epochs
-        reached = {record.number: record.epochs for record in own if record.is_paused or record.is_training}
-        reached |= {number: ends[number] for number in training}
-        furthest = max(reached.values(), default=0)
-        if max(epochs.values(), default=0) >= self._epochs:
-            furthest = self._epochs
+        reached = {
+            record.number: record.epochs
+            for record in own
+            if record.is_paused or record.is_training or record.epochs >= self._epochs
+        }
+        furthest = max([*reached.values(), *(ends[number] for number in training)], default=0)
         within = [
             number
             for number in paused
