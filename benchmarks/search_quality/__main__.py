@@ -30,6 +30,8 @@ from decouplenet.errors import InputError
 
 WITHOUT_PEERS = ("ours", "Ray OptunaSearch + ASHA", "Ray random + ASHA", "random")
 """The default without `--peers-python`."""
+TRAININGS = 33
+"""The budget of a search, in full trainings: the same number for tables of short and of long curves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +50,8 @@ class Flags:
     """Number of searches per kind."""
     first_seed: int = flag(0, minimum=0)
     """The first search's seed."""
-    budget: int = flag(600, minimum=1)
-    """Number of epochs after which a search stops; it also stops at 99.5 % of the best value."""
+    budget: int | None = flag(None, minimum=1)
+    """Number of epochs after which a search stops; default: 33 full trainings. It also stops at 99.5 % of the best."""
     arms: list[str] = flag([], names=arms.NAMES)
     """Kinds of search; default: ours and those of Ray, and all peers with --peers-python."""
     peers_python: list[str] = flag([])
@@ -97,7 +99,8 @@ def _run(flags: Flags) -> list[Record]:
     )
     seeds = range(flags.first_seed, flags.first_seed + flags.seeds)
     products = itertools.product(tables, flags.slots, seeds, names)
-    runs = [Run(table, slots, arm, seed, flags.budget) for table, slots, seed, arm in products]
+    budgets = {name: flags.budget or TRAININGS * table.epochs for name, table in tables.items()}
+    runs = [Run(table, slots, arm, seed, budgets[table]) for table, slots, seed, arm in products]
     return run_all(runs, tables, limits, Path(flags.out) if flags.out else None, _say)
 
 

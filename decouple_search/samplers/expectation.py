@@ -45,7 +45,7 @@ def expected_values(study: Study, space: Space, epochs: int) -> dict[int, float]
         model, utility = StudyModel(study, search_trials(study), space, epochs), space.objective.utility
         try:
             expected = [model.expect_new(trial.frozen.params, [epochs]) for trial in trials]
-            bounds = [float(mean[0] - deviation[0]) for mean, deviation in expected]
+            bounds = [model.restored(mean[0] - deviation[0]) for mean, deviation in expected]
             return {trial.number: utility(bound) for trial, bound in zip(trials, bounds, strict=True)}
         except (np.linalg.LinAlgError, ValueError):  # all trials have the same value, or parameters
             pass

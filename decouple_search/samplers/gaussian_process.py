@@ -74,6 +74,7 @@ class EpochModel:
         epochs: the epochs of a full training.
         hyperparameters: of the kernel; None to fit them.
         start: where the fit starts; None for the prior's mean.
+        fit_to: the observations that hyperparameters are fitted to; None for `FIT_OBSERVATIONS` of them.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class EpochModel:
         hyperparameters: Hyperparameters | None = None,
         *,
         start: Hyperparameters | None = None,
+        fit_to: Indices | None = None,
     ) -> None:
         self._rows, self._owners, self._observed = rows, owners, observed
         self._log_epochs = math.log(max(epochs, 2))
@@ -97,6 +99,10 @@ class EpochModel:
         self._scale = float(residual.std()) or 1.0
         self._level = typical + residual.mean()
         self._values = (residual - residual.mean()) / self._scale
+        self.fit_to = self._spread(FIT_OBSERVATIONS) if fit_to is None else fit_to
+        """The observations that hyperparameters are fitted to."""
+        self.fit_loss = math.nan
+        """Minus the logarithm of the fit's posterior, of values in the observations' unit; nan without a fit."""
         self.hyperparameters = hyperparameters or self._fitted(start)
         """The kernel's hyperparameters."""
         self._pending: _Pending | None = None
@@ -104,7 +110,7 @@ class EpochModel:
 
     def _fitted(self, start: Hyperparameters | None) -> Hyperparameters:
         """The hyperparameters that are most probable given the observations."""
-        kept = self._spread(FIT_OBSERVATIONS)
+        kept = self.fit_to
         trials, times = self._observed.trials[kept], self._times[kept]
         data = FitData(
             rows=self._rows[trials],
@@ -124,6 +130,7 @@ class EpochModel:
             bounds=prior.bounds,
             options={"maxiter": FIT_STEPS},
         )
+        self.fit_loss = float(result.fun) + len(kept) * math.log(self._scale)
         return Hyperparameters.from_vector(result.x)
 
     def expect(self, rows: Array, epochs: Array, trials: Indices | None = None) -> tuple[Array, Array]:

@@ -1,5 +1,7 @@
 """A study as its searcher sees it: the curves of its trials, the trials that are being trained, and a model of both.
 
+Expected values are of warped values (`warp.py`).
+
 Everything follows from the study, so a search that was killed resumes. The fit of the hyperparameters costs more than
 the rest, so it is kept in the study, and made anew only now and then.
 """
@@ -19,9 +21,9 @@ from optuna.trial import TrialState
 
 from decouple_search.samplers.curves import Observations, curves_of
 from decouple_search.samplers.encoding import Encoding
+from decouple_search.samplers.fitting import FittedModel, fit
 from decouple_search.samplers.gaussian_process import EpochModel
 from decouple_search.samplers.improvement import Candidates, log_improvement
-from decouple_search.samplers.kernel import Hyperparameters
 from decouple_search.space.parameter import Parameter
 from decouple_search.space.space import Space
 from decouple_search.study.record import Fit, StudyRecord, TrialRecord
@@ -33,8 +35,6 @@ STARTUP_TRIALS = 8
 """Trials with a value before the model proposes. Until then configurations are drawn at random."""
 STARTUP_DEPTH = 0.5
 """The share of a full training that a trial must have reached by then, so that the model knows how curves go on."""
-REFIT_GROWTH = 1.2
-"""Hyperparameters are fitted anew when there are this many times more observations than at the last fit."""
 GOOD = 6
 """Configurations whose neighbours are candidates for a proposal: those that are expected to be the best."""
 
@@ -94,12 +94,17 @@ class StudyModel:
 
     @property
     def best_value(self) -> float:
-        """The best value of any epoch of any curve."""
-        return max(max(curve.values.values()) for curve in self.curves)
+        """The best value of any epoch of any curve, warped as expected values are."""
+        best = max(max(curve.values.values()) for curve in self.curves)
+        return float(self._fitted.warp.warped(np.array(best)))
+
+    def restored(self, warped: float) -> float:
+        """A value that the model expects, in the unit of the curves."""
+        return float(self._fitted.warp.restored(np.array(warped)))
 
     @property
     def scale(self) -> float:
-        """The standard deviation of values around the typical curve."""
+        """The standard deviation of warped values around the typical curve."""
         return self._model.scale
 
     def expect(self, numbers: Sequence[int], epochs: Array) -> tuple[Array, Array]:
@@ -167,22 +172,25 @@ class StudyModel:
     def _rows(self) -> Array:
         return self._encoding.rows(self._units)
 
-    @cached_property
+    @property
     def _model(self) -> EpochModel:
-        observed, owners = Observations.of_curves(self.curves), self._encoding.owners
-        count, record = len(observed.values), StudyRecord(self._study)
+        return self._fitted.model
+
+    @cached_property
+    def _fitted(self) -> FittedModel:
+        record = StudyRecord(self._study)
         last = record.fit
         if last is not None and last.keys != list(self._space.keys):
             last = None
-        known = Hyperparameters.from_vector(np.array(last.theta)) if last else None
-        if last is not None and last.observations <= count < last.observations * REFIT_GROWTH:
-            model = EpochModel(self._rows, owners, observed, self._epochs, known)
-        else:
-            model = EpochModel(self._rows, owners, observed, self._epochs, start=known)
-            record.fit = Fit(count, list(self._space.keys), model.hyperparameters.vector.tolist())
+        observed = Observations.of_curves(self.curves)
+        fitted = fit(self._rows, self._encoding.owners, observed, self._epochs, last)
+        model = fitted.model
+        if fitted.is_new:
+            theta = model.hyperparameters.vector.tolist()
+            record.fit = Fit(len(observed.values), list(self._space.keys), theta, fitted.warp.bend)
         pending = [trial for trial in self._trials if trial.number in self._training and trial.frozen.params]
         if pending:
             rows = self._rows_of(pending)
             places = np.array([self._places.get(trial.number, -1) for trial in pending], dtype=np.intp)
             model.expect_pending(rows, np.full(len(rows), self._epochs, dtype=float), places)
-        return model
+        return fitted

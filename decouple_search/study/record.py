@@ -210,6 +210,8 @@ class Fit:
     """The searched keys."""
     theta: list[float]
     """The hyperparameters as a vector."""
+    bend: float | None = None
+    """Of the warp of values; None for no bend."""
 
 
 class StudyRecord:

@@ -4,7 +4,7 @@ import numpy as np
 import optuna
 import pytest
 
-from decouple_search.samplers import study_model
+from decouple_search.samplers import fitting, study_model
 from decouple_search.samplers.expectation import MIN_TRIALS, expected_values
 from decouple_search.space.finalists import FinalistPlan
 from decouple_search.space.yaml_file import load_space
@@ -75,7 +75,7 @@ def test_a_model_that_cannot_be_fitted_gives_way_to_the_curves(small, monkeypatc
     space, study = small
     for value in (0.2, 0.3, 0.4, 0.5):
         run_trial(study, space, (value, value, value))
-    monkeypatch.setattr(study_model, "EpochModel", refuse)
+    monkeypatch.setattr(fitting, "EpochModel", refuse)
     assert expected_values(study, space, 3) == pytest.approx({0: 0.2, 1: 0.3, 2: 0.4, 3: 0.5})
 
 
@@ -101,6 +101,7 @@ def test_more_is_taken_off_a_configuration_with_a_single_epoch(space, tmp_path):
     expected = expected_values(study, space, 9)
     model = study_model.StudyModel(study, search_trials(study), space, 9)
     taken_off = {
-        number: model.expect_new(study.trials[number].params, [9])[0][0] - expected[number] for number in (0, 14)
+        number: model.restored(model.expect_new(study.trials[number].params, [9])[0][0]) - expected[number]
+        for number in (0, 14)
     }
     assert 0 < taken_off[0] < taken_off[14]

@@ -106,6 +106,7 @@ def test_best_value_trained_and_scale_are_those_of_the_curves(study, space):
     numbers = add_random(study, space, 9)
     model = model_of(study, space)
     values = [value for trial in study.trials for value in trial.intermediate_values.values()]
-    assert model.best_value == max(values)
+    assert model.restored(model.best_value) == pytest.approx(max(values))
     assert [model.trained(number) for number in numbers[:2]] == [EPOCHS, 1]
-    assert 0 < model.scale < np.std(values) * 3
+    a_scale_lower = model.restored(model.best_value - model.scale)
+    assert 0 < max(values) - a_scale_lower < np.std(values) * 3
