@@ -11,6 +11,8 @@ Shapes: n observations of t trials, m inducing observations, q configurations, c
 from __future__ import annotations
 
 import math
+from copy import copy
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -49,6 +51,17 @@ class _Points(NamedTuple):
     """q log epochs."""
     trials: Indices | None
     """q trials, -1 for none; None if none has a trial."""
+
+
+class _Factors(NamedTuple):
+    """The process, conditioned on all observations."""
+
+    anchors: _Points
+    """The inducing observations."""
+    alpha: Array
+    """m weights of expected values."""
+    shrink: Array
+    """m×m: what observations take off variances."""
 
 
 class _Pending(NamedTuple):
@@ -106,7 +119,6 @@ class EpochModel:
         self.hyperparameters = hyperparameters or self._fitted(start)
         """The kernel's hyperparameters."""
         self._pending: _Pending | None = None
-        self._factor()
 
     def _fitted(self, start: Hyperparameters | None) -> Hyperparameters:
         """The hyperparameters that are most probable given the observations."""
@@ -143,17 +155,18 @@ class EpochModel:
         """
         at = epochs.astype(np.intp)
         own = _Points(self.hyperparameters.scaled(rows, self._owners), self._time(at), trials)
-        cross = self._kernel(own, self._anchors)
-        mean = cross @ self._alpha
-        variance = self._total_variance - ((cross @ self._shrink) * cross).sum(1)
+        known = self._factors
+        cross = self._kernel(own, known.anchors)
+        mean = cross @ known.alpha
+        variance = self._total_variance - ((cross @ known.shrink) * cross).sum(1)
         if self._pending is not None:
             shared = self._kernel(own, self._pending.points) - cross @ self._pending.shrunk
             variance -= ((shared @ self._pending.inverse) * shared).sum(1)
         deviation = np.sqrt(np.maximum(variance, 1e-9))
         return self._level[at] + self._scale * mean, self._scale * deviation
 
-    def expect_pending(self, rows: Array, epochs: Array, trials: Indices) -> None:
-        """Count values that are still to come: they lower deviations, and leave expected values as they are.
+    def with_pending(self, rows: Array, epochs: Array, trials: Indices) -> EpochModel:
+        """The model that also counts values still to come: they lower deviations, and leave expected values.
 
         This is the same as to believe the expected values (Ginsbourger et al., 2010, "Kriging is well-suited to
         parallelize optimization", the kriging believer).
@@ -164,11 +177,13 @@ class EpochModel:
             trials: the observed trials that they belong to; -1 where nothing of the trial is observed.
         """
         own = _Points(self.hyperparameters.scaled(rows, self._owners), self._time(epochs), trials)
-        cross = self._kernel(own, self._anchors)
-        shrunk = self._shrink @ cross.T
+        cross = self._kernel(own, self._factors.anchors)
+        shrunk = self._factors.shrink @ cross.T
         covariance = self._kernel(own, own) - cross @ shrunk
         covariance[np.diag_indices_from(covariance)] += self.hyperparameters.noise + JITTER
-        self._pending = _Pending(own, shrunk, np.linalg.inv(covariance))
+        model = copy(self)
+        model._pending = _Pending(own, shrunk, np.asarray(np.linalg.inv(covariance), dtype=np.float64))
+        return model
 
     @property
     def scale(self) -> float:
@@ -187,14 +202,17 @@ class EpochModel:
         covariance *= each.over_epochs(np.abs(a.times[:, None] - b.times[None, :]))
         return covariance
 
-    def _factor(self) -> None:
-        """Factor the covariance of the inducing observations, and condition it on all."""
+    @property
+    def _total_variance(self) -> float:
+        return self.hyperparameters.variance + self.hyperparameters.trial_variance
+
+    @cached_property
+    def _factors(self) -> _Factors:
         each = self.hyperparameters
-        self._total_variance = each.variance + each.trial_variance
         trials, inducing = self._observed.trials, self._spread(INDUCING)
-        scaled = each.scaled(self._rows, self._owners)[trials]
-        self._anchors = _Points(scaled[inducing], self._times[inducing], trials[inducing])
-        to_inducing = self._kernel(_Points(scaled, self._times, trials), self._anchors)
+        scaled = each.scaled(self._rows, self._owners)
+        anchors = _Points(scaled[trials[inducing]], self._times[inducing], trials[inducing])
+        to_inducing = self._kernel_of_observations(scaled, inducing)
         among = to_inducing[inducing]
         among[np.diag_indices_from(among)] += JITTER
         lower = cholesky(among, lower=True, check_finite=False)
@@ -205,8 +223,25 @@ class EpochModel:
         inner_lower = cholesky(inner, lower=True, check_finite=False)
         unwhiten = solve_triangular(lower, np.eye(len(among)), lower=True, check_finite=False)  # lower⁻¹
         half = solve_triangular(inner_lower, unwhiten, lower=True, check_finite=False)
-        self._alpha = half.T @ solve_triangular(inner_lower, weighted @ self._values, lower=True, check_finite=False)
-        self._shrink = unwhiten.T @ unwhiten - half.T @ half
+        alpha = half.T @ solve_triangular(inner_lower, weighted @ self._values, lower=True, check_finite=False)
+        return _Factors(anchors, alpha, unwhiten.T @ unwhiten - half.T @ half)
+
+    def _kernel_of_observations(self, scaled: Array, inducing: Indices) -> Array:
+        """The kernel of all observations and the inducing ones, n×m, by way of trials and epochs, which are fewer.
+
+        Args:
+            scaled: t×c, rows over length scales.
+            inducing: the inducing observations.
+        """
+        each, trials = self.hyperparameters, self._observed.trials
+        anchors, column = np.unique(trials[inducing], return_inverse=True)
+        of_trials = each.variance * matern(squared_distances(scaled, scaled[anchors]))
+        of_trials[anchors, np.arange(len(anchors))] += each.trial_variance
+        times, epoch = np.unique(self._times, return_inverse=True)
+        of_epochs = each.over_epochs(np.abs(times[:, None] - times[None, :]))
+        kernel: Array = of_trials[trials][:, column]
+        kernel *= of_epochs[epoch][:, epoch[inducing]]
+        return kernel
 
     def _spread(self, count: int) -> Indices:
         """At most about `count` observations: whole curves, in turns a good one and one from all over."""

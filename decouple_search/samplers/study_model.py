@@ -40,15 +40,20 @@ GOOD = 6
 
 
 @dataclass
-class _Units:
-    """The units of a study's configurations, which do not change."""
+class _Known:
+    """What is known of a study, and costs time to find anew."""
 
     parameters: tuple[Parameter, ...]
-    """Of the space. If they change, so do the units."""
-    by_number: dict[int, Array] = field(default_factory=dict)
+    """Of the space. If they change, so does all that is known."""
+    units: dict[int, Array] = field(default_factory=dict)
+    """The units of configurations, by number; they do not change."""
+    observed: tuple[Any, ...] = ()
+    """What the last model was fitted to."""
+    fitted: FittedModel | None = None
+    """The last model: a new trial is decided on, and then configured, from the same one."""
 
 
-_units: WeakKeyDictionary[Study, _Units] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Study, _Known] = WeakKeyDictionary()
 
 
 class StudyModel:
@@ -77,10 +82,10 @@ class StudyModel:
         self._encoding = Encoding(space)
         self.curves = curves_of(trials, space, epochs)
         """The learning curves."""
-        known = _units.get(study)
+        known = _known.get(study)
         if known is None or known.parameters != space.parameters:
-            known = _units[study] = _Units(space.parameters)
-        self._known_units = known.by_number
+            known = _known[study] = _Known(space.parameters)
+        self._known = known
 
     @property
     def informed(self) -> bool:
@@ -156,9 +161,9 @@ class StudyModel:
         return self._encoding.rows(np.array(units).reshape(len(units), len(self._space.parameters)))
 
     def _units_of(self, number: int, point: Mapping[str, Any]) -> Array:
-        if number not in self._known_units:
-            self._known_units[number] = self._encoding.units([point])[0]
-        return self._known_units[number]
+        if number not in self._known.units:
+            self._known.units[number] = self._encoding.units([point])[0]
+        return self._known.units[number]
 
     @cached_property
     def _places(self) -> dict[int, int]:
@@ -172,25 +177,27 @@ class StudyModel:
     def _rows(self) -> Array:
         return self._encoding.rows(self._units)
 
-    @property
+    @cached_property
     def _model(self) -> EpochModel:
-        return self._fitted.model
+        model = self._fitted.model
+        pending = [trial for trial in self._trials if trial.number in self._training and trial.frozen.params]
+        if not pending:
+            return model
+        places = np.array([self._places.get(trial.number, -1) for trial in pending], dtype=np.intp)
+        return model.with_pending(self._rows_of(pending), np.full(len(pending), self._epochs, dtype=float), places)
 
     @cached_property
     def _fitted(self) -> FittedModel:
-        record = StudyRecord(self._study)
-        last = record.fit
-        if last is not None and last.keys != list(self._space.keys):
-            last = None
-        observed = Observations.of_curves(self.curves)
-        fitted = fit(self._rows, self._encoding.owners, observed, self._epochs, last)
-        model = fitted.model
-        if fitted.is_new:
-            theta = model.hyperparameters.vector.tolist()
-            record.fit = Fit(len(observed.values), list(self._space.keys), theta, fitted.warp.bend)
-        pending = [trial for trial in self._trials if trial.number in self._training and trial.frozen.params]
-        if pending:
-            rows = self._rows_of(pending)
-            places = np.array([self._places.get(trial.number, -1) for trial in pending], dtype=np.intp)
-            model.expect_pending(rows, np.full(len(rows), self._epochs, dtype=float), places)
-        return fitted
+        record, observed = StudyRecord(self._study), Observations.of_curves(self.curves)
+        numbers = tuple(curve.number for curve in self.curves)
+        content = (self._epochs, numbers, observed.epochs.tobytes(), observed.values.tobytes())
+        if self._known.fitted is None or self._known.observed != content:
+            last = record.fit
+            if last is not None and last.keys != list(self._space.keys):
+                last = None
+            fitted = fit(self._rows, self._encoding.owners, observed, self._epochs, last)
+            if fitted.is_new:
+                theta = fitted.model.hyperparameters.vector.tolist()
+                record.fit = Fit(len(observed.values), list(self._space.keys), theta, fitted.warp.bend)
+            self._known.observed, self._known.fitted = content, fitted
+        return self._known.fitted

@@ -87,10 +87,11 @@ def test_values_to_come_lower_deviations_and_leave_expected_values(space):
     model, point = model_of(space, curves), space.draw(np.random.default_rng(9))
     rows = rows_of(space, [point, curves[4].point])
     before_mean, before = model.expect(rows, last_epochs(2))
-    model.expect_pending(rows, last_epochs(2), np.array([-1, 4]))
-    mean, deviation = model.expect(rows, last_epochs(2))
+    pending = model.with_pending(rows, last_epochs(2), np.array([-1, 4]))
+    mean, deviation = pending.expect(rows, last_epochs(2))
     assert mean == pytest.approx(before_mean)
     assert (deviation < 0.9 * before).all()
+    assert model.expect(rows, last_epochs(2))[1] == pytest.approx(before)  # the model itself stays as it was
 
 
 def test_equal_values_are_no_error(space):

@@ -5,6 +5,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from decouple_search.samplers import study_model
 from decouple_search.samplers.encoding import Encoding
 from decouple_search.samplers.improvement import Candidates
 from decouple_search.samplers.study_model import STARTUP_TRIALS, StudyModel
@@ -47,6 +48,21 @@ def test_trials_that_are_being_trained_move_the_next_proposal(study, space):
     ignored = model_of(study, space, training=[]).proposal(np.random.default_rng(0))
     assert beside != ignored
     assert ignored == alone
+
+
+def test_a_model_is_made_anew_only_for_other_observations(study, space, monkeypatch):
+    numbers = add_random(study, space, 20)
+    made, real = [], study_model.fit
+    monkeypatch.setattr(study_model, "fit", lambda *arguments: made.append(1) or real(*arguments))
+    expected = [model_of(study, space).expect(numbers, np.full(20, EPOCHS)) for _ in range(2)]
+    assert np.array_equal(*expected)
+    assert len(made) == 1
+    add_trial(study, space, space.draw(np.random.default_rng(1)), {}, paused=False)  # it has no value yet
+    model_of(study, space).expect(numbers, np.full(20, EPOCHS))
+    assert len(made) == 1
+    formula_trial(study, space, space.draw(np.random.default_rng(2)), 1)
+    model_of(study, space).expect(numbers, np.full(20, EPOCHS))
+    assert len(made) == 2
 
 
 def test_a_proposal_is_near_the_best_or_random(study, space):
