@@ -7,7 +7,7 @@ as normal, and after the warp they are closer to that (Snelson et al., 2004, "Wa
     warped = -log(1 + bend - u)
 
 so a small bend stretches the values near the best. Without a bend the warp is `u`. The warp goes on as a straight line
-below the low value, and above the best one from half-way to where the logarithm would end.
+below the low value, and above the best one from three quarters of the way to where the logarithm ends.
 """
 
 from __future__ import annotations
