@@ -87,7 +87,7 @@ class OurSearch:
     def report(self, trial: int, epoch: int, value: float, seconds: float) -> Verdict:
         """Pass on an epoch as Tune does."""
         known = self._trials[trial]
-        result = to_tune(EpochResult(epoch=epoch, measures={"val_map": value}))
+        result = to_tune(EpochResult(epoch=epoch, measures={"val_map": value, "train_seconds": seconds}))
         leaves = (
             epoch == self._epochs or self._scheduler.on_trial_result(NO_TRIALS, known, result) == TrialScheduler.STOP
         )

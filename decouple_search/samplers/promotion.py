@@ -2,11 +2,12 @@
 
 At first few trials are known, and successive halving decides (ASHA, Li et al., 2020, the promotion variant): of
 the trials that have reached a rung, the best `1/factor` go on. Once the model knows how curves go on, it decides by
-expected improvement per epoch: of a new trial, and of each paused trial, over several horizons.
+expected improvement per cost: of a new trial, and of each paused trial, over several horizons.
 
-    index = max over horizons h of  E[max(value at h - best value so far - margin, 0)] / (h - epochs trained)
+    index = max over horizons h of  E[max(value at h - best value so far - margin, 0)] / ((h - epochs trained) · √cost)
 
-To decide step by step which training goes on is freeze-thaw Bayesian optimisation (Swersky et al., 2014).
+The cost is that of an epoch beside a typical one (`costs.py`). To decide step by step which training goes on is
+freeze-thaw Bayesian optimisation (Swersky et al., 2014).
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def rung_promotion(
 def index_promotion(
     model: StudyModel, paused: Sequence[int], epochs: int, rng: np.random.Generator | None
 ) -> int | None:
-    """The paused trial with the largest expected improvement per epoch; None if a new trial has a larger one.
+    """The paused trial with the largest expected improvement per cost; None if a new trial has a larger one.
 
     Args:
         model: of the study.
@@ -82,11 +83,12 @@ def index_promotion(
         best,
         (ends - trained[:, None]).ravel(),
     )
-    of_paused = gains.reshape(ends.shape).max(1)
+    of_paused = gains.reshape(ends.shape).max(1) - model.log_divisors(paused)
     chosen = int(np.argmax(of_paused))
     if rng is None:
         return paused[chosen]
-    of_new = _gains(*model.expect_new(model.proposal(rng), horizons(epochs)), best, ahead).max()
+    point = model.proposal(rng)
+    of_new = _gains(*model.expect_new(point, horizons(epochs)), best, ahead).max() - model.log_divisor_of_new(point)
     return paused[chosen] if of_paused[chosen] >= of_new else None
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from optuna import Study
 from optuna.trial import TrialState
 
+from decouple_search.samplers.costs import EpochCosts
 from decouple_search.samplers.curves import Observations, curves_of
 from decouple_search.samplers.encoding import Encoding
 from decouple_search.samplers.fitting import FittedModel, fit
@@ -127,8 +128,16 @@ class StudyModel:
         row = self._encoding.rows(self._encoding.units([point]))
         return self._model.expect(np.repeat(row, len(epochs), axis=0), np.array(epochs, dtype=float))
 
+    def log_divisors(self, numbers: Sequence[int]) -> Array:
+        """Logarithms of what improvements of trials that have a curve are divided by for their cost (`costs.py`)."""
+        return self._divisors_of(self._rows[[self._places[number] for number in numbers]])
+
+    def log_divisor_of_new(self, point: dict[str, Any]) -> float:
+        """Logarithm of what an improvement of a new configuration is divided by for its cost (`costs.py`)."""
+        return float(self._divisors_of(self._encoding.rows(self._encoding.units([point])))[0])
+
     def proposal(self, rng: np.random.Generator, *, random: bool = False) -> dict[str, Any]:
-        """A new configuration: the largest expected improvement over the best expected value, at the last epoch.
+        """A new configuration: the largest improvement per cost that is expected over the best value at the last epoch.
 
         Args:
             rng: the generator of candidates.
@@ -143,7 +152,8 @@ class StudyModel:
 
         def score(rows: Array) -> Array:
             mean, deviation = self._model.expect(rows, np.full(len(rows), self._epochs, dtype=float))
-            return log_improvement(mean, deviation, best)
+            gains: Array = log_improvement(mean, deviation, best) - self._divisors_of(rows)
+            return gains
 
         return candidates.best(score, self._units[np.argsort(-expected)[:GOOD]])
 
@@ -164,6 +174,17 @@ class StudyModel:
         if number not in self._known.units:
             self._known.units[number] = self._encoding.units([point])[0]
         return self._known.units[number]
+
+    def _divisors_of(self, rows: Array) -> Array:
+        return np.zeros(len(rows)) if self._costs is None else self._costs.log_divisors(rows)
+
+    @cached_property
+    def _costs(self) -> EpochCosts | None:
+        timed = [trial for trial in self._trials if trial.epochs and trial.seconds > 0 and not trial.imported]
+        if not timed:
+            return None
+        seconds = np.array([trial.seconds / trial.epochs for trial in timed])
+        return EpochCosts(self._rows_of(timed), self._encoding.owners, seconds)
 
     @cached_property
     def _places(self) -> dict[int, int]:

@@ -16,8 +16,8 @@ from tests.decouple_search.formula import formula_value
 EPOCHS = 9
 
 
-def add_trial(study, space, point, values, *, state=TrialState.RUNNING, paused=True):
-    """Add a trial with values by epoch; returns its number."""
+def add_trial(study, space, point, values, *, state=TrialState.RUNNING, paused=True, seconds=0.0):
+    """Add a trial with values by epoch, of some seconds each; returns its number."""
     distributions = {parameter.key: parameter.distribution for parameter in space.parameters}
     running = state == TrialState.RUNNING
     study.add_trial(
@@ -29,6 +29,7 @@ def add_trial(study, space, point, values, *, state=TrialState.RUNNING, paused=T
             intermediate_values=values,
             user_attrs={
                 attributes.EPOCHS: max(values, default=0),
+                attributes.SECONDS: seconds * max(values, default=0),
                 **({attributes.PAUSED: max(values)} if running and paused and values else {}),
             },
         )
@@ -118,7 +119,30 @@ def test_of_two_trials_with_the_same_end_the_nearer_goes_on():
         def expect(self, numbers, epochs):
             return np.where(epochs == EPOCHS, 0.6, 0.1), np.full(len(epochs), 0.05)
 
+        def log_divisors(self, numbers):
+            return np.zeros(2)
+
     assert index_promotion(Model(), [0, 1], EPOCHS, None) == 1
+
+
+def test_of_two_trials_with_the_same_promise_the_cheaper_goes_on():
+    class Model:
+        best_value, scale = 0.5, 0.1
+        divisors = np.array([0.0, 0.0])
+
+        def trained(self, number):
+            return 3
+
+        def expect(self, numbers, epochs):
+            return np.full(len(epochs), 0.5 + 0.01 * np.array(numbers)), np.full(len(epochs), 0.05)
+
+        def log_divisors(self, numbers):
+            return self.divisors
+
+    model = Model()
+    assert index_promotion(model, [0, 1], EPOCHS, None) == 1
+    model.divisors = np.array([0.0, 1.0])
+    assert index_promotion(model, [0, 1], EPOCHS, None) == 0
 
 
 def test_horizons_end_with_the_last_epoch():

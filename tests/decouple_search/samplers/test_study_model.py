@@ -76,6 +76,22 @@ def test_a_proposal_is_near_the_best_or_random(study, space):
     assert others < best - 0.1
 
 
+@pytest.mark.parametrize("seconds", [1.0, 30.0])
+def test_a_little_better_and_much_dearer_configuration_is_not_proposed(study, space, seconds):
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        point = space.draw(rng)
+        dear = point["model.attention"] == "arch1"
+        value = 0.8 - 0.1 * (np.log10(point["optim.lr"]) + 2) ** 2 + 0.01 * dear
+        curve = {epoch: value + 0.02 * rng.standard_normal() for epoch in range(1, 6)}
+        add_trial(study, space, point, curve, state=TrialState.PRUNED, seconds=seconds if dear else 1.0)
+    model = model_of(study, space)
+    proposals = [model.proposal(np.random.default_rng(seed)) for seed in range(8)]
+    arch1 = sum(point["model.attention"] == "arch1" for point in proposals)
+    assert (arch1 == 0) if seconds == 30 else (arch1 > 4)
+    assert (model.log_divisor_of_new(proposals[0] | {"model.attention": "arch1"}) > 0.5) == (seconds == 30)
+
+
 def test_neighbours_of_the_configurations_that_are_expected_to_be_best_are_candidates(study, space, monkeypatch):
     add_random(study, space, 40)
     model, seen = model_of(study, space), []
