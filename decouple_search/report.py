@@ -58,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _print(experiment: Experiment, page: str) -> None:
     from decouple_search.results.html_page import short_number
+    from decouple_search.results.verdict import Verdict
     from decouple_search.study.ranges import edge_notes
 
     rows, metric = experiment.rows, experiment.objectives[0].metric
@@ -69,7 +70,8 @@ def _print(experiment: Experiment, page: str) -> None:
         print_line(f"{row.trial_id}  {row.state:<8}  {row.epochs} epochs  {metric} {value}  {values}")
     for note in edge_notes(experiment.study):
         print_line(f"note       {note}")
-    for line in experiment.summary.verdict.lines(metric) if experiment.summary else ():
+    so_far = Verdict.of(experiment.study, experiment.objectives)
+    for line in (experiment.summary.verdict if experiment.summary else so_far).lines(metric):
         print_line(line)
     print_line(page)
 

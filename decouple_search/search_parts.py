@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import optuna
 
@@ -14,12 +15,12 @@ from decouple_search.ray_tune.callbacks.retention import Retention
 from decouple_search.ray_tune.callbacks.utilisation import SearchClock
 from decouple_search.ray_tune.finals import Finals
 from decouple_search.ray_tune.requeue import Requeue
-from decouple_search.samplers.expectation import expected_values
+from decouple_search.samplers.expectation import expected_values, incumbent
 from decouple_search.samplers.promotion import Promotions
 from decouple_search.samplers.registry import predicts
 from decouple_search.space.space import Space
 from decouple_search.storage.checkpoints import Checkpoints
-from decouple_search.study.record import ended_names
+from decouple_search.study.record import Incumbent, ended_names, search_trials
 from decouple_search.study.resume import earlier_trials
 from decouplenet.config import Config
 
@@ -27,7 +28,12 @@ EXTRA_SAMPLES = 10_000
 """Trials that Tune may ask for beyond those of the search: a trial that is requeued is asked for once more."""
 
 
-def make_finals(request: SearchRequest, study: optuna.Study, config: Config) -> Finals | None:
+Expectation = TypeVar("Expectation")
+SpaceOf = Callable[[int], Space]
+"""The searched space of a new trial, by its number; its ranges may have grown."""
+
+
+def make_finals(request: SearchRequest, study: optuna.Study, config: Config, space_of: SpaceOf) -> Finals | None:
     """The finalists' trainings; None for none."""
     if request.finalists is None:
         return None
@@ -35,7 +41,7 @@ def make_finals(request: SearchRequest, study: optuna.Study, config: Config) -> 
         study,
         request.space.objective,
         request.finalists,
-        partial(expected_values, study, request.space, config.train.epochs),
+        partial(_of_space_now, expected_values, study, space_of, config.train.epochs),
         seed=request.options.seed,
         used_seed=config.train.seed,
     )
@@ -59,7 +65,7 @@ def make_budget(
 
 
 def make_promotions(
-    request: SearchRequest, study: optuna.Study, config: Config, space_of: Callable[[int], Space]
+    request: SearchRequest, study: optuna.Study, config: Config, space_of: SpaceOf
 ) -> Promotions | None:
     """What chooses between new and paused trials; None where trials do not pause."""
     if request.scheduler.name != "promotion":
@@ -75,7 +81,18 @@ def make_promotions(
     )
 
 
-def make_progress(request: SearchRequest, study: optuna.Study, config: Config, requeue: Requeue) -> LiveProgress:
+def make_incumbent(study: optuna.Study, config: Config, space_of: SpaceOf) -> Callable[[], Incumbent | None]:
+    """What gives the trial that is expected to be the best."""
+    return partial(_of_space_now, incumbent, study, space_of, config.train.epochs)
+
+
+def make_progress(
+    request: SearchRequest,
+    study: optuna.Study,
+    config: Config,
+    requeue: Requeue,
+    expected_best: Callable[[], Incumbent | None],
+) -> LiveProgress:
     """What prints how the search goes."""
     return LiveProgress(
         request.trials,
@@ -84,6 +101,7 @@ def make_progress(request: SearchRequest, study: optuna.Study, config: Config, r
         ended=len(ended_names(study)),
         repeats=request.finalists.trainings if request.finalists else 0,
         requeue=requeue,
+        incumbent=expected_best,
     )
 
 
@@ -105,6 +123,13 @@ def make_retention(
         requeue=requeue,
         ended=partial(ended_names, study),
     )
+
+
+def _of_space_now(
+    expectation: Callable[[optuna.Study, Space, int], Expectation], study: optuna.Study, space_of: SpaceOf, epochs: int
+) -> Expectation:
+    """An expectation in the space of the next trial, in which all earlier trials are."""
+    return expectation(study, space_of(len(search_trials(study))), epochs)
 
 
 def samples(request: SearchRequest, config: Config) -> int:

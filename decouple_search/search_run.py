@@ -40,6 +40,7 @@ from decouple_search.samplers.registry import make_sampler
 from decouple_search.search_parts import (
     make_budget,
     make_finals,
+    make_incumbent,
     make_progress,
     make_promotions,
     make_retention,
@@ -133,14 +134,15 @@ class Search:
     def _run(self, delete: Delete) -> Outcome:
         requeue = Requeue()
         clock = SearchClock(self.study, self.slots, self.started)
-        finals = make_finals(self.request, self.study, self.config)
-        budget = make_budget(self.request, self.study, requeue, clock, finals)
         watch = RangeWatch(self.study, self.space, self.request.wider.note)
+        finals = make_finals(self.request, self.study, self.config, watch.space_of)
+        budget = make_budget(self.request, self.study, requeue, clock, finals)
         promotions = make_promotions(self.request, self.study, self.config, watch.space_of)
         searcher = self._searcher(requeue, budget, finals, watch, promotions)
+        expected_best = make_incumbent(self.study, self.config, watch.space_of)
         retention = make_retention(self.request, self.study, self.checkpoints, requeue, delete)
         meter = BusyMeter(self.first_slots, self.slots)
-        with make_progress(self.request, self.study, self.config, requeue) as progress:
+        with make_progress(self.request, self.study, self.config, requeue, expected_best) as progress:
             best = search_best(self.study, self.space.objectives)
             if best and best.best_value is not None:
                 progress.set_best(best.best_value, best.name)
@@ -148,7 +150,7 @@ class Search:
                 EpochRecorder(searcher),  # first: the other callbacks write what the study knows
                 progress,
                 TensorBoardRuns(self.experiment / "tensorboard", self.space.keys, self.space.metric),
-                LiveTables(self.experiment, self.study, self.space, self.config, clock),
+                LiveTables(self.experiment, self.study, self.space, self.config, clock, expected_best),
                 meter,
                 retention,  # last: it deletes a checkpoint once the study names a newer one
             ]
@@ -162,6 +164,7 @@ class Search:
             retention.finish()
         StudyRecord(self.study).interrupted = interrupted
         clock.note()
+        StudyRecord(self.study).incumbent = expected_best()
         outcome = self._finish(meter, budget.spent, next(iter(progress.failures), None), interrupted=interrupted)
         if budget.fault:
             raise InputError(

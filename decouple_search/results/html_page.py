@@ -47,8 +47,9 @@ def write_page(search: Folder, study: optuna.Study) -> list[LeaderboardRow]:
     except OSError:
         raise InputError(f"'{search.shown}' has no {LEADERBOARD}; no trial has ended yet") from None
     summary = folder / SUMMARY  # written when the search ends
-    facts = json.loads(summary.read_text()) if summary.is_file() else {"trials": len(rows)}
     objectives = Definition.read(folder / DEFINITION).ordered_objectives
+    so_far = {"trials": len(rows), **Verdict.of(study, objectives).to_dict()}
+    facts = json.loads(summary.read_text()) if summary.is_file() else so_far
     try:
         replace_file(folder / PAGE, render(study, folder.name, objectives, facts, rows))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a search may claim of its best trial: its finalists, how much of its lead was luck, and the test images.
+"""What a search may claim of its best trial: finalists or expectation, how much was luck, and the test images.
 
 These are parts of summary.json. `lines` has them in words.
 """
@@ -16,6 +16,7 @@ from decouple_search.study import attributes
 from decouple_search.study.finalist_results import FinalistResult, trained_finalists
 from decouple_search.study.finalists import same_configuration
 from decouple_search.study.ranking import best_training, search_best
+from decouple_search.study.record import Incumbent, StudyRecord
 from decouplenet.wording import counted
 
 
@@ -99,7 +100,7 @@ class TestMeasures:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The verdict on a search. A part is None where the search has no finalists, or no test images."""
+    """The verdict on a search. A part is None where there is nothing to say."""
 
     finalists: tuple[FinalistSummary, ...] | None = None
     """The finalists, the winner first."""
@@ -107,6 +108,8 @@ class Verdict:
     """The best trial of the search itself."""
     test: TestMeasures | None = None
     """The winner on the test images."""
+    incumbent: Incumbent | None = None
+    """The trial that the model expects to be the best, where no fresh seeds tell."""
 
     @classmethod
     def of(cls, study: optuna.Study, objectives: Sequence[Objective]) -> Verdict:
@@ -116,18 +119,20 @@ class Verdict:
         if test and (best is None or test.trial_id != best.name):  # of an earlier winner
             test = None
         if not finalists:
-            return cls(test=test)
+            return cls(test=test, incumbent=StudyRecord(study).incumbent)
         summaries = tuple(FinalistSummary.of(result) for result in finalists)
         return cls(finalists=summaries, search_best=_search_best(study, objectives, finalists), test=test)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Verdict:
         """The verdict in summary.json."""
-        finalists, best, test = (content.get(name) for name in ("finalists", "search_best", "test"))
+        names = ("finalists", "search_best", "test", "incumbent")
+        finalists, best, test, incumbent = (content.get(name) for name in names)
         return cls(
             finalists=tuple(FinalistSummary(**each) for each in finalists) if finalists else None,
             search_best=SearchBest(**best) if best else None,
             test=TestMeasures.from_dict(test) if test else None,
+            incumbent=Incumbent(**incumbent) if incumbent else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -136,6 +141,7 @@ class Verdict:
             "finalists": self.finalists and [asdict(each) for each in self.finalists],
             "search_best": self.search_best and asdict(self.search_best),
             "test": self.test and self.test.to_dict(),
+            "incumbent": self.incumbent and asdict(self.incumbent),
         }
         return {name: part for name, part in parts.items() if part is not None}
 
@@ -148,6 +154,8 @@ class Verdict:
         lines = []
         if self.finalists and self.search_best:
             lines += [_winner_line(self.finalists[0], metric), _search_line(self.search_best, metric)]
+        if self.incumbent:
+            lines.append(_incumbent_line(self.incumbent, metric))
         if self.test:
             lines.append(f"test       map {self.test.metrics['map']:.4f} on {counted(self.test.images, 'test image')}")
         return lines
@@ -171,6 +179,11 @@ def _search_best(
         val_map_mean=same.val_map_mean if same else None,
         luck=None if mean is None else objective.utility(value) - objective.utility(mean),
     )
+
+
+def _incumbent_line(incumbent: Incumbent, metric: str) -> str:
+    trial, value = incumbent.trial_id, f"{incumbent.value:.4f}"
+    return f"expected   trial {trial} is the best by the model over all trials: {metric} {value} if it is trained anew"
 
 
 def _winner_line(winner: FinalistSummary, metric: str) -> str:

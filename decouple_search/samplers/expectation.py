@@ -1,14 +1,20 @@
-"""What a search expects of each of its trials at the last epoch, by the model over all epochs of all trials."""
+"""What a search expects of each of its trials at the last epoch, by the model over all epochs of all trials.
+
+It is the expectation of another training of the same configuration: the model smooths the noise of single epochs,
+learns from neighbouring configurations, and leaves out what was peculiar to this training.
+"""
 
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from decouple_search.samplers.study_model import StudyModel
-from decouple_search.study.record import TrialRecord, ended_trials, search_trials
+from decouple_search.study.record import Incumbent, TrialRecord, ended_trials, own_trials, search_trials
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -21,16 +27,25 @@ LAST_EPOCHS = 3
 """Epochs at a curve's end whose mean stands for the expected value where there is no model."""
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What another training of a trial's configuration is expected to reach, in the unit of the first objective."""
+
+    value: float
+    """The expected value at the last epoch."""
+    bound: float
+    """The expected value less its standard deviation, as more is better; more than `value` where less is better.
+
+    Trials are compared by it, because the largest of many uncertain expectations is mostly a wrong one: a configuration
+    with one epoch would win over those that were trained in full.
+    """
+
+
 def expected_values(study: Study, space: Space, epochs: int) -> dict[int, float]:
-    """The expected value of the first objective at the last epoch, less its standard deviation, by the trial's number.
+    """The bounds (see `Expected`) of the first objective at the last epoch, by the trial's number.
 
-    It is that of another training of the same configuration: the model smooths the noise of single epochs, learns from
-    neighbouring configurations, and leaves out what was peculiar to this training. Where the model cannot be fitted
-    (fewer than `MIN_TRIALS` trials with values, several objectives), the mean of the last `LAST_EPOCHS` epochs of the
-    trial's own curve stands for it, or the best value if there is no curve.
-
-    The standard deviation is taken off, because the largest of many uncertain expectations is mostly a wrong one: a
-    configuration with one epoch would win over those that were trained in full.
+    Where the model cannot be fitted (fewer than `MIN_TRIALS` trials with values, several objectives), the mean of the
+    last `LAST_EPOCHS` epochs of the trial's own curve stands for it, or the best value if there is no curve.
 
     Args:
         study: the search's study.
@@ -41,15 +56,46 @@ def expected_values(study: Study, space: Space, epochs: int) -> dict[int, float]
         The values of the search's own trials that have ended with a value and did not fail.
     """
     trials = [trial for trial in ended_trials(study) if trial.measured]
-    if len(space.objectives) == 1 and len(trials) >= MIN_TRIALS:
-        model, utility = StudyModel(study, search_trials(study), space, epochs), space.objective.utility
-        try:
-            expected = [model.expect_new(trial.frozen.params, [epochs]) for trial in trials]
-            bounds = [model.restored(mean[0] - deviation[0]) for mean, deviation in expected]
-            return {trial.number: utility(bound) for trial, bound in zip(trials, bounds, strict=True)}
-        except (np.linalg.LinAlgError, ValueError):  # all trials have the same value, or parameters
-            pass
+    if len(trials) >= MIN_TRIALS and (expected := _by_model(study, trials, space, epochs)):
+        return {number: each.bound for number, each in expected.items()}
     return {trial.number: _curve_end(trial) for trial in trials}
+
+
+def incumbent(study: Study, space: Space, epochs: int) -> Incumbent | None:
+    """The best trial by its bound (see `Expected`), also among those that are being trained.
+
+    A best value of a search is its luckiest one, too. None until the model knows how curves go on, and where it cannot
+    be fitted.
+
+    Args:
+        study: the search's study.
+        space: the searched space.
+        epochs: the epochs of a full training.
+    """
+    trials = {trial.number: trial for trial in own_trials(study) if trial.measured}
+    if not StudyModel(study, search_trials(study), space, epochs, ()).informed:
+        return None
+    expected = _by_model(study, list(trials.values()), space, epochs)
+    if not expected:
+        return None
+    best = max(expected, key=lambda number: (space.objective.utility(expected[number].bound), -number))
+    return Incumbent(trials[best].name, expected[best].value)
+
+
+def _by_model(study: Study, trials: Sequence[TrialRecord], space: Space, epochs: int) -> dict[int, Expected]:
+    """What the model expects of trials, by number; empty if it cannot be fitted."""
+    if len(space.objectives) > 1 or not trials:
+        return {}
+    model, utility = StudyModel(study, search_trials(study), space, epochs, ()), space.objective.utility
+    numbers = [trial.number for trial in trials]
+    try:
+        means, deviations = model.expect_anew(numbers)
+    except (np.linalg.LinAlgError, ValueError):  # all trials have the same value, or parameters
+        return {}
+    return {
+        number: Expected(utility(model.restored(mean)), utility(model.restored(mean - deviation)))
+        for number, mean, deviation in zip(numbers, means, deviations, strict=True)
+    }
 
 
 def _curve_end(trial: TrialRecord) -> float:

@@ -123,6 +123,11 @@ class StudyModel:
         places = np.array([self._places[number] for number in numbers], dtype=np.intp)
         return self._model.expect(self._rows[places], epochs, places)
 
+    def expect_anew(self, numbers: Sequence[int]) -> tuple[Array, Array]:
+        """Expected values of other trainings of trials' configurations at the last epoch, and standard deviations."""
+        rows = self._rows[[self._places[number] for number in numbers]]
+        return self._model.expect(rows, np.full(len(rows), self._epochs, dtype=float))
+
     def expect_new(self, point: dict[str, Any], epochs: Sequence[int]) -> tuple[Array, Array]:
         """Expected values of a new configuration at epochs, and their standard deviations."""
         row = self._encoding.rows(self._encoding.units([point]))

@@ -214,6 +214,16 @@ class Fit:
     """Of the warp of values; None for no bend."""
 
 
+@dataclass(frozen=True)
+class Incumbent:
+    """The trial whose configuration is expected to be the best if it is trained anew."""
+
+    trial_id: str
+    """The trial's id."""
+    value: float
+    """The expected value of the first objective at the last epoch."""
+
+
 class StudyRecord:
     """The study's record of the search as a whole.
 
@@ -251,6 +261,17 @@ class StudyRecord:
     @fit.setter
     def fit(self, fit: Fit) -> None:
         self._study.set_user_attr(attributes.FIT, asdict(fit))
+
+    @property
+    def incumbent(self) -> Incumbent | None:
+        """The trial that is expected to be the best; None while the model does not know enough."""
+        kept = self._study.user_attrs.get(attributes.INCUMBENT)
+        return None if kept is None else Incumbent(**kept)
+
+    @incumbent.setter
+    def incumbent(self, incumbent: Incumbent | None) -> None:
+        if incumbent != self.incumbent:
+            self._study.set_user_attr(attributes.INCUMBENT, None if incumbent is None else asdict(incumbent))
 
     @property
     def wall_seconds(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ from ray.tune import Callback
 from decouple_search.ray_tune.callbacks.utilisation import SearchClock
 from decouple_search.results.tables import write_tables
 from decouple_search.space.space import Space
+from decouple_search.study.record import Incumbent, StudyRecord
 from decouple_search.study.trial_log import note_checkpoint
 from decouplenet.command_line import print_line
 from decouplenet.config import Config
 
 
 class LiveTables(Callback):
-    """Rewrites the tables whenever a trial has ended, and records the time and the checkpoints in the study.
+    """Rewrites the tables whenever a trial has ended, and records time, checkpoints and the incumbent in the study.
 
     Args:
         experiment: the search's folder on this machine.
@@ -25,11 +27,20 @@ class LiveTables(Callback):
         space: the searched space.
         config: the base configuration.
         clock: records the time.
+        incumbent: gives the trial that is expected to be the best.
     """
 
-    def __init__(self, experiment: Path, study: optuna.Study, space: Space, config: Config, clock: SearchClock) -> None:
+    def __init__(
+        self,
+        experiment: Path,
+        study: optuna.Study,
+        space: Space,
+        config: Config,
+        clock: SearchClock,
+        incumbent: Callable[[], Incumbent | None],
+    ) -> None:
         self._experiment, self._study, self._space, self._config = experiment, study, space, config
-        self._clock = clock
+        self._clock, self._incumbent = clock, incumbent
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
         """Record the time."""
@@ -49,6 +60,7 @@ class LiveTables(Callback):
 
     def _write(self) -> None:
         self._clock.note()
+        StudyRecord(self._study).incumbent = self._incumbent()
         try:
             write_tables(self._experiment, self._study, self._space, self._config)
         except OSError as error:  # Tune would blame the trial; the end of the search writes the tables too

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune import Callback
@@ -16,7 +17,7 @@ from decouple_search.ray_tune.requeue import Requeue
 from decouple_search.ray_tune.trial_spec import TrialSpec
 from decouple_search.ray_tune.tune_result import from_tune, last_result
 from decouple_search.space.objective import Objective
-from decouple_search.study.record import trial_name
+from decouple_search.study.record import Incumbent, trial_name
 from decouplenet.command_line import print_line
 from decouplenet.wording import counted
 
@@ -31,6 +32,7 @@ class LiveProgress(Callback):
         ended: trials that ended in earlier runs.
         repeats: the number of trainings of finalists that follow the trials.
         requeue: the trials that are proposed once more when they end.
+        incumbent: gives the trial that is expected to be the best; None to leave it out.
     """
 
     def __init__(
@@ -42,10 +44,12 @@ class LiveProgress(Callback):
         ended: int = 0,
         repeats: int = 0,
         requeue: Requeue | None = None,
+        incumbent: Callable[[], Incumbent | None] | None = None,
     ) -> None:
         self._requeue = requeue or Requeue()
         self._trials, self._epochs, self._objective, self._ended = trials, epochs, objective, ended
         self._best: tuple[float, str] | None = None
+        self._incumbent = incumbent
         self._started = time.monotonic()
         self._left: set[str] = set()  # trials that have left their slot
         self._lineages: dict[str, tuple[str, ...]] = {}  # by trial
@@ -97,6 +101,8 @@ class LiveProgress(Callback):
         if self._objective.better(value, than=self._best[0] if self._best else None):
             self._best = (value, name)
         best = f"{self._best[0]:.4f} ({self._best[1]})" if self._best else "none"
+        if self._incumbent and (expected := self._incumbent()):  # the best value may be luck
+            best += f"  expected {expected.value:.4f} ({expected.trial_id})"
         if self._bar:
             self._bar.update(self._task, description=f"best {metric} {best}")
         else:

@@ -13,6 +13,7 @@ from decouple_search.space.yaml_file import load_space
 from decouple_search.study.finalists import choose_finalists, missing_repeats
 from decouple_search.study.optuna_storage import open_study
 from decouple_search.study.ranking import best_training
+from decouple_search.study.record import Incumbent, StudyRecord
 from decouplenet.command_line import parse_config
 from decouplenet.dotted_keys import flatten
 from decouplenet.yaml_text import load_yaml
@@ -167,3 +168,19 @@ def test_fresh_seeds_that_agree_are_no_luck():
     best = SearchBest(trial_id="0000", value=0.5, val_map=0.5, mean=0.6, val_map_mean=0.6, luck=-0.1)
     verdict = Verdict(finalists=VERDICT.finalists, search_best=best)
     assert verdict.lines("val_map")[1].endswith("fresh seeds give 0.6000: it was not luck")
+
+
+def test_the_incumbent_is_said_until_fresh_seeds_tell(space, tmp_path, make_study):
+    study, incumbent = open_study(tmp_path / "own.log", space), Incumbent("0001", 0.75)
+    run_trial(study, space, (0.9,), epochs=1, val_map=0.9)
+    StudyRecord(study).incumbent = incumbent
+    summary = summarise(study, space)
+    summary.write(tmp_path / "summary.json")
+    assert json.loads((tmp_path / "summary.json").read_text())["incumbent"] == {"trial_id": "0001", "value": 0.75}
+    assert Summary.read(tmp_path / "summary.json").verdict == Verdict(incumbent=incumbent)
+    line = "expected   trial 0001 is the best by the model over all trials: val_map 0.7500 if it is trained anew"
+    assert summary.verdict.lines("val_map") == [line]
+    assert line in render(study, "x", space.objectives, summary.to_dict(), [])
+    trained = make_study()
+    StudyRecord(trained).incumbent = incumbent
+    assert Verdict.of(trained, space.objectives).incumbent is None

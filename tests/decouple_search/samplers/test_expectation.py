@@ -5,7 +5,7 @@ import optuna
 import pytest
 
 from decouple_search.samplers import fitting, study_model
-from decouple_search.samplers.expectation import MIN_TRIALS, expected_values
+from decouple_search.samplers.expectation import MIN_TRIALS, expected_values, incumbent
 from decouple_search.space.finalists import FinalistPlan
 from decouple_search.space.yaml_file import load_space
 from decouple_search.study.finalists import choose_finalists
@@ -46,6 +46,47 @@ def test_the_expectation_is_nearer_to_the_truth_than_the_luckiest_epoch(space, n
         return np.std([values[number] - truth[number] for number in truth])  # a common offset changes no choice
 
     assert error(expected) < error(lucky)
+
+
+def test_the_incumbent_is_not_the_trial_of_a_lucky_epoch(space, noisy):
+    study, truth = noisy
+    point = {"optim.lr": 1e-2, "model.alpha": 0.7, "model.attention": "none"}
+    study.enqueue_trial(space.draw(np.random.default_rng(0)) | point)
+    values = [formula_value(point, epoch) for epoch in range(1, 10)]
+    run_trial(study, space, [*values[:8], 1.0], epochs=9)
+    assert max(max(trial.intermediate_values.values()) for trial in study.trials) == 1.0
+    best = incumbent(study, space, 9)
+    number = int(best.trial_id)
+    assert truth[number] > np.quantile(list(truth.values()), 0.8)
+    assert best.value == pytest.approx(truth[number], abs=0.06)
+
+
+def test_the_incumbent_may_be_a_trial_that_is_being_trained(space, noisy):
+    study, _ = noisy
+    point = {"optim.lr": 1e-2, "model.alpha": 0.7, "model.attention": "arch1"}
+    study.enqueue_trial(space.draw(np.random.default_rng(0)) | point)
+    run_trial(study, space, [formula_value(point, epoch) + 0.1 for epoch in range(1, 9)], epochs=9, ends=False)
+    assert incumbent(study, space, 9).trial_id == "0030"
+
+
+def test_there_is_no_incumbent_before_the_model_knows_enough(space, tmp_path):
+    study = open_study(tmp_path / "study.log", space)
+    for value in (0.1, 0.2, 0.3):
+        run_trial(study, space, (value, value), epochs=9)
+    assert incumbent(study, space, 9) is None
+
+
+def test_a_loss_has_the_incumbent_with_the_lowest_expectation(space_file, tmp_path):
+    space = load_space(space_file(("scheduler: {", "objective: [{metric: val_loss}]\nscheduler: {")))
+    study, rng = open_study(tmp_path / "study.log", space), np.random.default_rng(0)
+    losses = {}
+    for number in range(12):
+        study.enqueue_trial(point := space.draw(rng))
+        losses[number] = 1 - formula_value(point, 3, 3)
+        run_trial(study, space, [1 - formula_value(point, epoch, 3) for epoch in (1, 2, 3)])
+    best = incumbent(study, space, 3)
+    assert losses[int(best.trial_id)] < np.quantile(list(losses.values()), 0.2)
+    assert best.value == pytest.approx(losses[int(best.trial_id)], abs=0.05)
 
 
 def test_trials_that_failed_and_trainings_of_finalists_are_none_of_them(small):

@@ -8,7 +8,7 @@ from decouple_search.ray_tune.callbacks import live_tables
 from decouple_search.ray_tune.callbacks.live_tables import LiveTables
 from decouple_search.space.yaml_file import load_space
 from decouple_search.study.optuna_storage import open_study
-from decouple_search.study.record import TrialRecord
+from decouple_search.study.record import Incumbent, StudyRecord, TrialRecord
 from decouplenet.command_line import parse_config
 from tests.decouple_search.ray_tune.stubs import StubTrial
 
@@ -19,7 +19,8 @@ def tables(space_file, tmp_path):
     space = load_space(space_file())
     study, notes = open_study(tmp_path / "study.log", space), []
     clock = SimpleNamespace(note=lambda: notes.append("note"))
-    return LiveTables(tmp_path, study, space, parse_config(space.base), clock), study, notes
+    incumbent = Incumbent("0000", 0.5)
+    return LiveTables(tmp_path, study, space, parse_config(space.base), clock, lambda: incumbent), study, notes
 
 
 def test_the_leaderboard_is_written_when_a_trial_ends(tables, tmp_path):
@@ -30,6 +31,13 @@ def test_the_leaderboard_is_written_when_a_trial_ends(tables, tmp_path):
         event(0, [], StubTrial("0000"))
         (tmp_path / "leaderboard.csv").unlink()
     assert len(notes) == 3
+
+
+def test_the_incumbent_is_recorded_when_a_trial_leaves(tables):
+    callback, study, _ = tables
+    assert StudyRecord(study).incumbent is None
+    callback.on_trial_complete(0, [], StubTrial("0000"))
+    assert StudyRecord(study).incumbent == Incumbent("0000", 0.5)
 
 
 def test_the_newest_checkpoint_is_recorded_under_the_number_in_the_trials_name(tables):

@@ -9,6 +9,7 @@ import pytest
 from decouple_search.ray_tune.callbacks.progress import LiveProgress
 from decouple_search.ray_tune.requeue import Requeue
 from decouple_search.space.objective import Objective
+from decouple_search.study.record import Incumbent
 from tests.decouple_search.ray_tune.stubs import StubTrial, epoch_dict, failure_dict
 
 VAL_MAP = Objective("val_map", "max")
@@ -55,6 +56,24 @@ def test_the_best_value_is_that_of_the_objective(capsys):
         "0.6000  best 0.5000 (0007)",
         "0.4000  best 0.4000 (0000)",
     ]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_incumbent_stands_beside_the_best_value(monkeypatch, capsys, terminal):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    incumbents = iter([None, Incumbent("0003", 0.45)])
+    with LiveProgress(3, 4, VAL_MAP, incumbent=lambda: next(incumbents)) as progress:
+        progress.set_best(0.5, "0007")
+        for epoch in (1, 2):
+            progress.on_trial_result(0, [], stub(0), epoch_dict(epoch, 0.2))
+            if terminal:
+                assert progress._bar.tasks[0].description.endswith(("(0007)", "expected 0.4500 (0003)")[epoch - 1])
+    if not terminal:
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.partition("best ")[2] for line in lines] == [
+            "0.5000 (0007)",
+            "0.5000 (0007)  expected 0.4500 (0003)",
+        ]
 
 
 def test_what_happens_to_a_running_trial_is_printed_once(capsys, tmp_path):
