@@ -1,12 +1,13 @@
 """Train random configurations of a search space in full and record every epoch in a table, which can be replayed.
 
-    python -m benchmarks.record_table [--space FILE] [--configurations N] [--out FILE] [config keys]
+    python -m benchmarks.record_table [--space FILE] [--configurations N] [--repeated N] [--out FILE] [config keys]
 
 This script with its defaults created `benchmarks/table.csv`, which `benchmarks.search_quality` replays: 320
-configurations of the demo's space, each trained for 9 epochs on 800 synthetic scenes. The table has one row per epoch:
-the searched parameters under their dotted names (empty if absent), `epoch`, `val_map`, and the `seconds` to train and
-evaluate that epoch on one core. The script needs no Ray and takes less than an hour on 2 cores. It keeps the rows that
-are already in the file, so you can stop it and start it again.
+configurations of the demo's space, each trained for 9 epochs on 800 synthetic scenes, and the first 20 of them with two
+further seeds, which say how much of a value is luck. The table has one row per epoch: the searched parameters under their
+dotted names (empty if absent), `seed`, `epoch`, `val_map`, and the `seconds` to train and evaluate that epoch on one
+core. The script needs no Ray and takes less than an hour on 2 cores. It keeps the rows that are already in the file, so
+you can stop it and start it again.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from decouplenet.command_line import CommandParser, flag, parse_config, print_li
 from decouplenet.config import Config
 
 DEFAULTS = {"data.synthetic_images": 1000}
+SEEDS = (0, 1, 2)
+"""Of repeated configurations; the others have the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,8 @@ class Flags:
     """Search space, a YAML file."""
     configurations: int = flag(320)
     """Number of configurations."""
+    repeated: int = flag(20)
+    """Number of configurations, the first ones, that are trained with two further seeds."""
     out: str = flag("benchmarks/table.csv")
     """Csv file to write."""
     seed: int = flag(0)
@@ -52,14 +57,14 @@ def draw_configurations(space: Space, count: int, seed: int) -> list[dict[str, A
 
 
 def train(task: tuple[Config, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Train one configuration and return its rows; no rows if the training fails."""
+    """Train a configuration and return its rows, with the columns given for it; no rows if the training fails."""
     import torch
 
     from decouplenet.data.opened import open_data
     from decouplenet.engine import Engine
     from decouplenet.errors import TrainingFailed
 
-    config, proposed = task
+    config, training = task
     torch.set_num_threads(1)
     rows = []
     try:
@@ -67,7 +72,7 @@ def train(task: tuple[Config, dict[str, Any]]) -> list[dict[str, Any]]:
         while engine.epoch < config.train.epochs:
             measured = engine.train_epoch() | engine.evaluate()
             seconds = measured["train_seconds"] + measured["eval_seconds"]
-            rows.append({**proposed, "epoch": engine.epoch, "val_map": measured["val_map"], "seconds": seconds})
+            rows.append({**training, "epoch": engine.epoch, "val_map": measured["val_map"], "seconds": seconds})
     except TrainingFailed as error:
         print_line(f"skipped: {error}")
         return []
@@ -94,9 +99,14 @@ def main(arguments: list[str] | None = None) -> int:
     line = CommandParser("python -m benchmarks.record_table", description, Flags).given(arguments)
     flags = line.flags
     space = load_space(flags.space, {**DEFAULTS, **line.keys})
-    names = space.keys
+    names = [*space.keys, "seed"]
     proposals = draw_configurations(space, flags.configurations, flags.seed)
-    tasks = [(parse_config({**space.base, **proposed}), proposed) for proposed in proposals]
+    seeded = [(proposed, SEEDS[0]) for proposed in proposals]
+    seeded += [(proposed, seed) for proposed in proposals[: flags.repeated] for seed in SEEDS[1:]]
+    tasks = [
+        (parse_config({**space.base, **proposed, "train.seed": seed}), {**proposed, "seed": seed})
+        for proposed, seed in seeded
+    ]
     file, epochs = Path(flags.out), tasks[0][0].train.epochs
     done = list(recorded_rows(file, epochs))
     done_values = {tuple(row[name] for name in names) for row in done}

@@ -1,7 +1,7 @@
 """Tables of real trainings in a csv file: a row has the parameters, `epoch`, `val_map`, and `seconds` if known.
 
-A configuration with several trainings (column `seed`, `trial` or `trial_id`) has their mean curve, and their spread is
-the table's noise.
+A configuration with several trainings (column `seed`, `trial` or `trial_id`) has their mean curve. From their spread
+follow the table's noises.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class Recorded(NamedTuple):
     seconds: FloatArray
     """Duration of each epoch, configurations × epochs; ones if the file has no seconds."""
     noise: float
-    """Standard deviation of the last epoch between trainings of one configuration; 0 if there are no repeats."""
+    """Standard deviation of an epoch's value within a training of a configuration; 0 if there are no repeats."""
+    training_noise: float
+    """Standard deviation that all epochs of a training have in common; 0 if there are no repeats."""
 
 
 def read_table(file: Path) -> Recorded:
@@ -70,7 +72,7 @@ def read_table(file: Path) -> Recorded:
     points = [{p.key: column[i] for p, column in columns if column[i] is not None} for i in range(len(keys))]
     parameters = tuple(parameter for parameter, _ in columns)
     space = Space.of_parameters(file.stem, parameters, Objective("val_map", "max"))
-    return Recorded(space, points, means[:, :, 0], means[:, :, 1], _spread(repeats))
+    return Recorded(space, points, means[:, :, 0], means[:, :, 1], *_noises(repeats))
 
 
 def _trainings(file: Path, rows: Sequence[Mapping[str, str]], names: Sequence[str]) -> list[tuple[_Key, _Training]]:
@@ -103,10 +105,19 @@ def _whole(trainings: Sequence[tuple[_Key, _Training]], file: Path) -> list[tupl
     return whole
 
 
-def _spread(repeats: Sequence[FloatArray]) -> float:
-    """The standard deviation of the last epoch's val_map within configurations, pooled over those with repeats."""
-    variances = [float(np.var(each[:, -1, 0], ddof=1)) for each in repeats if len(each) > 1]
-    return math.sqrt(statistics.fmean(variances)) if variances else 0.0
+def _noises(repeats: Sequence[FloatArray]) -> tuple[float, float]:
+    """The standard deviations within and between trainings of a configuration, pooled over those with repeats.
+
+    A value is the configuration's plus the training's plus the epoch's deviation, as in an analysis of variance.
+    """
+    several = [each[:, :, 0] for each in repeats if len(each) > 1]
+    if not several:
+        return 0.0, 0.0
+    epochs = several[0].shape[1]
+    of_means = statistics.fmean(float(np.var(each.mean(1), ddof=1)) for each in several)
+    rest = [each - each.mean(0) - each.mean(1, keepdims=True) + each.mean() for each in several]
+    within = statistics.fmean(float((r**2).sum() / ((len(r) - 1) * (epochs - 1))) for r in rest)
+    return math.sqrt(within), math.sqrt(max(of_means - within / epochs, 0.0))
 
 
 def _column(name: str, texts: Sequence[str]) -> tuple[Parameter, list[Any]] | None:

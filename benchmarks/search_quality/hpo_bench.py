@@ -113,9 +113,9 @@ class GridTable(Table):
         self.best = float(self._last.max())
         # The median, because a few configurations diverge in one of their repeats.
         repeated = values[np.isfinite(values).sum(1) > 1]
-        self.noise = float(np.sqrt(np.median(np.nanvar(repeated, 1, ddof=1))))
+        self.training_noise = float(np.sqrt(np.median(np.nanvar(repeated, 1, ddof=1))))
         content = f"{len(values)} configurations with up to {values.shape[1]} real trainings each"
-        self.about = f"{content}, curves made; best mean {self.best:.4f}, noise {self.noise:.4f}"
+        self.about = f"{content}, curves made; best mean {self.best:.4f}, trainings spread by {self.training_noise:.4f}"
 
     def curve(self, config: Mapping[str, Any]) -> FloatArray:
         """The value after each epoch."""

@@ -146,13 +146,17 @@ class Replay:
         return False
 
     def _report(self, trial: int, epoch: int, value: float) -> Verdict:
-        if self._table.noise:
-            value += self._table.noise * float(np.random.default_rng((self._seed, trial, epoch)).standard_normal())
+        value += self._table.training_noise * _normal(self._seed, trial, 0)
+        value += self._table.noise * _normal(self._seed, trial, epoch)
         seconds = float(self._seconds[trial][epoch - 1])
         start = time.perf_counter()
         verdict = self._searcher.report(trial, epoch, value, seconds)
         self.history.report_seconds += time.perf_counter() - start
         return verdict
+
+
+def _normal(*seed: int) -> float:
+    return float(np.random.default_rng(seed).standard_normal())
 
 
 def replay(searcher: Searcher, table: Table, slots: int, budget: int, **options: Any) -> History:

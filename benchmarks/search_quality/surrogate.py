@@ -51,7 +51,8 @@ class SurrogateTable(Table):
     def __init__(self, recorded: Recorded, kind: str, name: str) -> None:
         if kind not in KINDS:
             raise InputError(f"unknown surrogate '{kind}'; valid: {', '.join(KINDS)}")
-        self.name, self.kind, self.noise = name, kind, recorded.noise
+        self.name, self.kind = name, kind
+        self.noise, self.training_noise = recorded.noise, recorded.training_noise
         self.space, self.epochs = recorded.space, recorded.curves.shape[1]
         self._recorded = recorded
         x = self._encode(recorded.points)

@@ -26,7 +26,9 @@ class Table(ABC):
     best: float
     """The best value. Targets are shares of it: see `target`."""
     noise: float = 0.0
-    """Standard deviation of a measured value. The values of `curve` are without noise."""
+    """Standard deviation of a measured value within a training. The values of `curve` are without noise."""
+    training_noise: float = 0.0
+    """Standard deviation between trainings of a configuration: all epochs of a training have the same deviation."""
     about: str = ""
     """What the table is and where its best comes from, in a line."""
 

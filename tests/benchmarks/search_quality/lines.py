@@ -14,8 +14,9 @@ PARAMETERS = (Parameter("x", "float", (0.0, 1.0)), Parameter("kind", "choice", (
 class Lines(Table):
     """The curve of a configuration rises from 0 to x; an epoch takes `x` * 10 seconds, or `seconds`."""
 
-    def __init__(self, epochs=4, noise=0.0, best=1.0):
+    def __init__(self, epochs=4, noise=0.0, best=1.0, training_noise=0.0):
         self.name, self.epochs, self.noise, self.best = "lines", epochs, noise, best
+        self.training_noise = training_noise
         self.space = Space.of_parameters("lines", PARAMETERS, Objective("val_map", "max"))
 
     def curve(self, config):

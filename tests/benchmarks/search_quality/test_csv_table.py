@@ -11,7 +11,7 @@ from benchmarks.search_quality.tables import RECORDED
 from decouple_search.space.objective import Objective
 from decouplenet.errors import InputError
 
-ROWS = list(csv.DictReader(RECORDED.open()))
+ROWS = [row for row in csv.DictReader(RECORDED.open()) if row["seed"] == "0"]
 
 
 def write_and_read(folder, rows):
@@ -27,7 +27,8 @@ def write_and_read(folder, rows):
 def test_the_recorded_table_is_of_the_demos_space():
     table = read_table(RECORDED)
     assert table.curves.shape == table.seconds.shape == (320, 9)
-    assert table.noise == 0
+    assert 0.01 < table.noise < 0.05
+    assert 0.01 < table.training_noise < 0.05
     assert table.space.objectives == (Objective("val_map", "max"),)
     assert {parameter.key: parameter.kind for parameter in table.space.parameters} == {
         "model.maps_per_class": "int", "model.upsampling": "choice", "model.attention": "choice",
@@ -36,9 +37,9 @@ def test_the_recorded_table_is_of_the_demos_space():
     logs = {parameter.key for parameter in table.space.parameters if parameter.log}
     assert logs == {"model.maps_per_class", "model.k_pos", "model.k_neg", "optim.lr"}
     assert "none" in table.space.parameters[1].values
-    first = [row for row in ROWS if row["optim.lr"] == ROWS[0]["optim.lr"]]
-    assert table.curves[0].tolist() == [float(row["val_map"]) for row in first]
-    assert table.seconds[0].tolist() == [float(row["seconds"]) for row in first]
+    last = [row for row in ROWS if row["optim.lr"] == ROWS[-1]["optim.lr"]]  # without repeats
+    assert table.curves[-1].tolist() == [float(row["val_map"]) for row in last]
+    assert table.seconds[-1].tolist() == [float(row["seconds"]) for row in last]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,19 @@ def test_repeats_are_averaged_and_their_spread_is_the_noise(tmp_path):
     assert table.curves == pytest.approx(np.linspace(0, 1, 12)[:, None] + [1, 2])
     assert table.seconds[0].tolist() == [3.5, 3.5]
     assert table.seconds[-1].tolist() == [3, 3]
-    assert table.noise == pytest.approx(0.1 * 2**0.5)
+    assert (table.noise, table.training_noise) == pytest.approx((0, 0.1 * 2**0.5))
+
+
+def test_noise_of_trainings_and_of_epochs_is_told_apart(tmp_path):
+    rng, rows = np.random.default_rng(0), []
+    for x in np.linspace(0, 1, 200):
+        for seed in range(3):
+            common = 0.05 * rng.standard_normal()
+            values = x + common + 0.02 * rng.standard_normal(6)
+            rows += [{"x": x, "seed": seed, "epoch": e, "val_map": v, "seconds": 1} for e, v in enumerate(values, 1)]
+    table = write_and_read(tmp_path, rows)
+    assert table.noise == pytest.approx(0.02, rel=0.05)
+    assert table.training_noise == pytest.approx(0.05, rel=0.1)
 
 
 def test_missing_seconds_are_the_mean_of_the_trainings_others_or_one(tmp_path):

@@ -82,3 +82,15 @@ def test_a_search_sees_noise_that_its_curve_has_not():
     assert (values(0) == values(0)).all()
     assert len(set((values(0) - exact).round(6))) == 8
     assert not (values(0) == values(1)).any()
+
+
+def test_all_epochs_of_a_training_have_its_own_noise_in_common():
+    def errors(seed):
+        searcher = Scripted([(0, {"x": 0.8}), (1, {"x": 0.8})])
+        replay(searcher, Lines(training_noise=0.1), 1, 100, seed=seed)
+        return (np.array([value for *_, value, _ in searcher.reports]) - np.tile([0.2, 0.4, 0.6, 0.8], 2)).reshape(2, 4)
+
+    each = np.concatenate([errors(seed) for seed in range(60)])
+    assert each == pytest.approx(np.repeat(each[:, :1], 4, axis=1))
+    assert each[:, 0].std() == pytest.approx(0.1, rel=0.2)
+    assert len(set(each[:, 0].round(6))) == 120

@@ -34,13 +34,13 @@ def recorded(peak=0.0):
     values[0] = 1 + peak
     curves = values[:, None] * [0.5, 1.0]
     seconds = np.array([[1 + 9 * point["x"], 1.0] for point in points])
-    return Recorded(SPACE, points, curves, seconds, 0.02)
+    return Recorded(SPACE, points, curves, seconds, 0.02, 0.03)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_curves_and_seconds_follow_the_trainings(kind):
     table = SurrogateTable(recorded(), kind, "peak")
-    assert (table.epochs, table.noise) == (2, 0.02)
+    assert (table.epochs, table.noise, table.training_noise) == (2, 0.02, 0.03)
     assert table.curve({"x": 0.3}) == pytest.approx([0.25, 0.5], abs=0.06)
     assert table.curve({"x": 0.8, "c": "a"}) == pytest.approx([0.5, 1.0], abs=0.06)
     assert table.seconds({"x": 0.3}) == pytest.approx([3.7, 1.0], rel=0.2)
