@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from decouple_search.samplers.study_model import StudyModel
+from decouple_search.samplers.study_model import STARTUP_DEPTH, StudyModel
 from decouple_search.study.record import Incumbent, TrialRecord, ended_trials, own_trials, search_trials
 
 if TYPE_CHECKING:
@@ -62,17 +62,18 @@ def expected_values(study: Study, space: Space, epochs: int) -> dict[int, float]
 
 
 def incumbent(study: Study, space: Space, epochs: int) -> Incumbent | None:
-    """The best trial by its bound (see `Expected`), also among those that are being trained.
+    """The best trial by its bound (see `Expected`) of those that are at least half through, also while they are trained.
 
-    A best value of a search is its luckiest one, too. None until the model knows how curves go on, and where it cannot
-    be fitted.
+    A best value of a search is its luckiest one, too. But what the model expects after an epoch or two is mostly wrong.
+    None until the model knows how curves go on, and where it cannot be fitted.
 
     Args:
         study: the search's study.
         space: the searched space.
         epochs: the epochs of a full training.
     """
-    trials = {trial.number: trial for trial in own_trials(study) if trial.measured}
+    far = STARTUP_DEPTH * epochs
+    trials = {trial.number: trial for trial in own_trials(study) if trial.measured and trial.epochs >= far}
     if not StudyModel(study, search_trials(study), space, epochs, ()).informed:
         return None
     expected = _by_model(study, list(trials.values()), space, epochs)

@@ -69,6 +69,15 @@ def test_the_incumbent_may_be_a_trial_that_is_being_trained(space, noisy):
     assert incumbent(study, space, 9).trial_id == "0030"
 
 
+def test_the_incumbent_is_not_a_trial_that_has_only_begun(space, noisy):
+    study, _ = noisy
+    point = {"optim.lr": 1e-2, "model.alpha": 0.7, "model.attention": "arch1"}
+    study.enqueue_trial(space.draw(np.random.default_rng(0)) | point)
+    run_trial(study, space, [formula_value(point, epoch) + 0.3 for epoch in range(1, 5)], epochs=9, ends=False)
+    expected = expected_values(study, space, 9)
+    assert incumbent(study, space, 9).trial_id == f"{max(expected, key=expected.get):04d}" != "0030"
+
+
 def test_there_is_no_incumbent_before_the_model_knows_enough(space, tmp_path):
     study = open_study(tmp_path / "study.log", space)
     for value in (0.1, 0.2, 0.3):
