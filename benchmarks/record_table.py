@@ -4,10 +4,10 @@
 
 This script with its defaults created `benchmarks/table.csv`, which `benchmarks.search_quality` replays: 320
 configurations of the demo's space, each trained for 9 epochs on 800 synthetic scenes, and the first 20 of them with two
-further seeds, which say how much of a value is luck. The table has one row per epoch: the searched parameters under their
-dotted names (empty if absent), `seed`, `epoch`, `val_map`, and the `seconds` to train and evaluate that epoch on one
-core. The script needs no Ray and takes less than an hour on 2 cores. It keeps the rows that are already in the file, so
-you can stop it and start it again.
+further seeds, which say how much of a value is luck. The table has one row per epoch: the searched parameters under
+their dotted names (empty if absent), `seed`, `epoch`, `val_map`, and the `seconds` to train and evaluate that epoch on
+one core. The script needs no Ray and takes a quarter of an hour on 2 cores. It keeps the rows that are already in the
+file, so you can stop it and start it again.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def expected_values(study: Study, space: Space, epochs: int) -> dict[int, float]
 
 
 def incumbent(study: Study, space: Space, epochs: int) -> Incumbent | None:
-    """The best trial by its bound (see `Expected`) of those that are at least half through, also while they are trained.
+    """The best trial by its bound (see `Expected`), of those that are at least half through.
 
     A best value of a search is its luckiest one, too. But what the model expects after an epoch or two is mostly wrong.
     None until the model knows how curves go on, and where it cannot be fitted.
