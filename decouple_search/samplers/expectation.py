@@ -56,7 +56,8 @@ def expected_values(study: Study, space: Space, epochs: int) -> dict[int, float]
         The values of the search's own trials that have ended with a value and did not fail.
     """
     trials = [trial for trial in ended_trials(study) if trial.measured]
-    if len(trials) >= MIN_TRIALS and (expected := _by_model(study, trials, space, epochs)):
+    model = StudyModel(study, search_trials(study), space, epochs, ())
+    if len(trials) >= MIN_TRIALS and (expected := _by_model(model, trials, space)):
         return {number: each.bound for number, each in expected.items()}
     return {trial.number: _curve_end(trial) for trial in trials}
 
@@ -74,21 +75,18 @@ def incumbent(study: Study, space: Space, epochs: int) -> Incumbent | None:
     """
     far = STARTUP_DEPTH * epochs
     trials = {trial.number: trial for trial in own_trials(study) if trial.measured and trial.epochs >= far}
-    if not StudyModel(study, search_trials(study), space, epochs, ()).informed:
-        return None
-    expected = _by_model(study, list(trials.values()), space, epochs)
-    if not expected:
+    model = StudyModel(study, search_trials(study), space, epochs, ())
+    if not model.informed or not (expected := _by_model(model, list(trials.values()), space)):
         return None
     best = max(expected, key=lambda number: (space.objective.utility(expected[number].bound), -number))
     return Incumbent(trials[best].name, expected[best].value)
 
 
-def _by_model(study: Study, trials: Sequence[TrialRecord], space: Space, epochs: int) -> dict[int, Expected]:
+def _by_model(model: StudyModel, trials: Sequence[TrialRecord], space: Space) -> dict[int, Expected]:
     """What the model expects of trials, by number; empty if it cannot be fitted."""
     if len(space.objectives) > 1 or not trials:
         return {}
-    model, utility = StudyModel(study, search_trials(study), space, epochs, ()), space.objective.utility
-    numbers = [trial.number for trial in trials]
+    numbers, utility = [trial.number for trial in trials], space.objective.utility
     try:
         means, deviations = model.expect_anew(numbers)
     except (np.linalg.LinAlgError, ValueError):  # all trials have the same value, or parameters
