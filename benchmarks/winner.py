@@ -3,9 +3,9 @@
     python -m benchmarks.winner [--space demo] [--trials 24] [--seeds 5] [--finalists 3] [--fresh-seeds 3]
                                 [--storage DIR]
 
-Each search runs with finalists. Its own pick is the trial with the best value of any epoch, the finalists' pick is their
-winner. Both are then trained here in full with further seeds, the same for both, that took no part in any choice. A
-search of the demo, with all that follows, takes 2 to 4 minutes on 2 cores.
+Each search runs with finalists. Its own pick is the trial with the best value of any epoch, that of the finalists is
+their winner. Both are then trained here in full with further seeds, the same for both, that took no part in any choice.
+A search of the demo, with all that follows, takes 2 to 4 minutes on 2 cores.
 """
 
 from __future__ import annotations
