@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from decouplenet.command_line import CommandParser, flag, run
-from decouplenet.errors import InputError
+from decouplenet.errors import InputError, TrainingFailed
 
 FRESH = 10_000
 """The first seed that takes no part in choosing; a search and its finalists draw theirs elsewhere."""
@@ -109,7 +109,7 @@ def _search(flags: Flags, seed: int, folder: Path) -> None:
     command = [sys.executable, "-m", "decouple_search.tune", *(str(word) for pair in options.items() for word in pair)]
     ended = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - this project
     if ended.returncode:
-        raise InputError(f"the search with seed {seed} ended with code {ended.returncode}: {ended.stderr[-500:]}")
+        raise TrainingFailed(f"the search with seed {seed} ended with code {ended.returncode}: {ended.stderr[-500:]}")
 
 
 def _judged(folder: Path, flags: Flags) -> Pick:

@@ -70,8 +70,9 @@ def _print(experiment: Experiment, page: str) -> None:
         print_line(f"{row.trial_id}  {row.state:<8}  {row.epochs} epochs  {metric} {value}  {values}")
     for note in edge_notes(experiment.study):
         print_line(f"note       {note}")
-    so_far = Verdict.of(experiment.study, experiment.objectives)
-    for line in (experiment.summary.verdict if experiment.summary else so_far).lines(metric):
+    summary = experiment.summary  # written when the search ends
+    verdict = summary.verdict if summary else Verdict.of(experiment.study, experiment.objectives)
+    for line in verdict.lines(metric):
         print_line(line)
     print_line(page)
 

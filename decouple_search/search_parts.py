@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
 import optuna
 
@@ -15,12 +14,12 @@ from decouple_search.ray_tune.callbacks.retention import Retention
 from decouple_search.ray_tune.callbacks.utilisation import SearchClock
 from decouple_search.ray_tune.finals import Finals
 from decouple_search.ray_tune.requeue import Requeue
-from decouple_search.samplers.expectation import expected_values, incumbent
+from decouple_search.samplers import expectation
 from decouple_search.samplers.promotion import Promotions
 from decouple_search.samplers.registry import predicts
 from decouple_search.space.space import Space
 from decouple_search.storage.checkpoints import Checkpoints
-from decouple_search.study.record import Incumbent, ended_names, search_trials
+from decouple_search.study.record import Incumbent, all_trials, ended_names
 from decouple_search.study.resume import earlier_trials
 from decouplenet.config import Config
 
@@ -28,7 +27,6 @@ EXTRA_SAMPLES = 10_000
 """Trials that Tune may ask for beyond those of the search: a trial that is requeued is asked for once more."""
 
 
-Expectation = TypeVar("Expectation")
 SpaceOf = Callable[[int], Space]
 """The searched space of a new trial, by its number; its ranges may have grown."""
 
@@ -41,7 +39,7 @@ def make_finals(request: SearchRequest, study: optuna.Study, config: Config, spa
         study,
         request.space.objective,
         request.finalists,
-        partial(_of_space_now, expected_values, study, space_of, config.train.epochs),
+        lambda: expectation.expected_values(study, _space_now(study, space_of), config.train.epochs),
         seed=request.options.seed,
         used_seed=config.train.seed,
     )
@@ -83,7 +81,7 @@ def make_promotions(
 
 def make_incumbent(study: optuna.Study, config: Config, space_of: SpaceOf) -> Callable[[], Incumbent | None]:
     """What gives the trial that is expected to be the best."""
-    return partial(_of_space_now, incumbent, study, space_of, config.train.epochs)
+    return lambda: expectation.incumbent(study, _space_now(study, space_of), config.train.epochs)
 
 
 def make_progress(
@@ -91,7 +89,7 @@ def make_progress(
     study: optuna.Study,
     config: Config,
     requeue: Requeue,
-    expected_best: Callable[[], Incumbent | None],
+    incumbent: Callable[[], Incumbent | None],
 ) -> LiveProgress:
     """What prints how the search goes."""
     return LiveProgress(
@@ -101,7 +99,7 @@ def make_progress(
         ended=len(ended_names(study)),
         repeats=request.finalists.trainings if request.finalists else 0,
         requeue=requeue,
-        incumbent=expected_best,
+        incumbent=incumbent,
     )
 
 
@@ -125,11 +123,9 @@ def make_retention(
     )
 
 
-def _of_space_now(
-    expectation: Callable[[optuna.Study, Space, int], Expectation], study: optuna.Study, space_of: SpaceOf, epochs: int
-) -> Expectation:
-    """An expectation in the space of the next trial, in which all earlier trials are."""
-    return expectation(study, space_of(len(search_trials(study))), epochs)
+def _space_now(study: optuna.Study, space_of: SpaceOf) -> Space:
+    """The space of the next trial, in which all earlier trials are."""
+    return space_of(len(all_trials(study)))
 
 
 def samples(request: SearchRequest, config: Config) -> int:

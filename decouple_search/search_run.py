@@ -139,10 +139,10 @@ class Search:
         budget = make_budget(self.request, self.study, requeue, clock, finals)
         promotions = make_promotions(self.request, self.study, self.config, watch.space_of)
         searcher = self._searcher(requeue, budget, finals, watch, promotions)
-        expected_best = make_incumbent(self.study, self.config, watch.space_of)
+        incumbent = make_incumbent(self.study, self.config, watch.space_of)
         retention = make_retention(self.request, self.study, self.checkpoints, requeue, delete)
         meter = BusyMeter(self.first_slots, self.slots)
-        with make_progress(self.request, self.study, self.config, requeue, expected_best) as progress:
+        with make_progress(self.request, self.study, self.config, requeue, incumbent) as progress:
             best = search_best(self.study, self.space.objectives)
             if best and best.best_value is not None:
                 progress.set_best(best.best_value, best.name)
@@ -150,7 +150,7 @@ class Search:
                 EpochRecorder(searcher),  # first: the other callbacks write what the study knows
                 progress,
                 TensorBoardRuns(self.experiment / "tensorboard", self.space.keys, self.space.metric),
-                LiveTables(self.experiment, self.study, self.space, self.config, clock, expected_best),
+                LiveTables(self.experiment, self.study, self.space, self.config, clock, incumbent),
                 meter,
                 retention,  # last: it deletes a checkpoint once the study names a newer one
             ]
@@ -164,7 +164,7 @@ class Search:
             retention.finish()
         StudyRecord(self.study).interrupted = interrupted
         clock.note()
-        StudyRecord(self.study).incumbent = expected_best()
+        StudyRecord(self.study).incumbent = incumbent()
         outcome = self._finish(meter, budget.spent, next(iter(progress.failures), None), interrupted=interrupted)
         if budget.fault:
             raise InputError(

@@ -48,8 +48,10 @@ def write_page(search: Folder, study: optuna.Study) -> list[LeaderboardRow]:
         raise InputError(f"'{search.shown}' has no {LEADERBOARD}; no trial has ended yet") from None
     summary = folder / SUMMARY  # written when the search ends
     objectives = Definition.read(folder / DEFINITION).ordered_objectives
-    so_far = {"trials": len(rows), **Verdict.of(study, objectives).to_dict()}
-    facts = json.loads(summary.read_text()) if summary.is_file() else so_far
+    if summary.is_file():
+        facts = json.loads(summary.read_text())
+    else:
+        facts = {"trials": len(rows), **Verdict.of(study, objectives).to_dict()}
     try:
         replace_file(folder / PAGE, render(study, folder.name, objectives, facts, rows))
     except OSError as error:
