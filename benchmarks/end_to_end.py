@@ -6,7 +6,7 @@
 
 Seconds count from the start of the command, with all imports and the start of Ray, to the line of the epoch that
 reaches a value. Both searches train two trials at a time with one thread each, start from the space's start points,
-and read images from the same cache, which is filled first. Searches run one after another, ours and the peer's in turn.
+and read images, or the feature maps of a frozen backbone, from the same cache, which is filled first. Searches run one after another, ours and the peer's in turn.
 A search of the demo takes 1 to 3 minutes on 2 cores.
 """
 
@@ -41,7 +41,7 @@ class Flags:
     peers: bool = flag(False)
     """Run Optuna alone, too."""
     space: str = flag("demo")
-    """Name of a shipped space with the objective val_map."""
+    """A space with the objective val_map: the name of a shipped one, or a file."""
     trials: int = flag(24, minimum=1)
     """Trials of each search."""
     seeds: int = flag(10, minimum=1)
@@ -132,10 +132,10 @@ def _fill_cache(space: str) -> None:
     from decouple_search.space.shipped import space_file
     from decouple_search.space.yaml_file import load_space
     from decouplenet.config import Config
-    from decouplenet.data.opened import open_data
     from decouplenet.dotted_keys import nest
+    from decouplenet.frozen import open_training_data
 
-    open_data(Config.from_dict(nest(load_space(space_file(space)).base)).data)
+    open_training_data(Config.from_dict(nest(load_space(space_file(space)).base)))
 
 
 def _ours(flags: Flags, seed: int, folder: Path) -> Search:

@@ -24,9 +24,10 @@ from decouple_search.space.shipped import space_file
 from decouple_search.space.space import Space
 from decouple_search.space.yaml_file import load_space
 from decouplenet.config import Config
-from decouplenet.data.opened import Data, open_data
+from decouplenet.data.opened import Data
 from decouplenet.dotted_keys import nest
 from decouplenet.engine import Engine
+from decouplenet.frozen import open_training_data
 
 STUDY = "search"
 
@@ -66,7 +67,7 @@ def main(journal: str, name: str, trials: int, seed: int) -> None:
     """Train until the study has its number of trials."""
     torch.set_num_threads(1)
     space = load_space(space_file(name))
-    data = open_data(Config.from_dict(nest(space.base)).data)  # once: nothing of it is searched
+    data = open_training_data(Config.from_dict(nest(space.base)))  # once: nothing of it is searched
     ended = (TrialState.COMPLETE, TrialState.PRUNED)
     study = open_journal(journal, seed)
     study.optimize(lambda trial: train(trial, space, data), callbacks=[MaxTrialsCallback(trials, states=ended)])

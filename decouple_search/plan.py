@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import product
 from typing import Any, NamedTuple
@@ -78,7 +79,7 @@ def _finalists(request: SearchRequest, config: Config) -> list[str]:
 
 
 def disk_use(request: SearchRequest, config: Config, slots: int, data: DataCount) -> str:
-    """The bytes that a search needs, in words: the checkpoints that exist at any time, and the decoded images.
+    """The bytes that a search needs, in words: the checkpoints that exist at any time, and the decoded images, the maps.
 
     Args:
         request: the search.
@@ -107,7 +108,29 @@ def disk_use(request: SearchRequest, config: Config, slots: int, data: DataCount
     # The cache has a file per size. A search of n trials uses at most n sizes.
     sizes = sorted(image_sizes(request.space, config), reverse=True)[: request.trials]
     pixels = sum(data.images * 3 * size**2 for size in sizes)
-    return f"{text}\n           decoded images {_size(pixels)} in {config.data.cache}"
+    text += f"\n           decoded images {_size(pixels)} in {config.data.cache}"
+    if config.train.freeze_backbone:
+        backbones = _values(request.space, "model.backbone", config.model.backbone)
+        maps = sum(map_bytes(name, size) for name, size in product(backbones, sizes))
+        text += f"\n           feature maps {_size(data.images * maps)} in {config.data.cache}"
+    return text
+
+
+def map_bytes(backbone: str, size: int) -> int:
+    """The bytes of a backbone's feature map of an image of size×size pixels, as 16-bit floats.
+
+    Raises:
+        InputError: the backbone cannot be built.
+    """
+    import torch
+
+    from decouplenet.backbones import build_backbone
+    from decouplenet.data.shared_array import FLOAT16_BYTES
+    from decouplenet.frozen import map_shape
+
+    with torch.device("meta"):  # shapes without memory
+        network, _ = build_backbone(backbone, pretrained=False)
+    return FLOAT16_BYTES * math.prod(map_shape(network, size, torch.device("meta")))
 
 
 def checkpoint_bytes(space: Space, config: Config, classes: int) -> int:

@@ -18,21 +18,29 @@ from torch import Tensor, nn
 from decouplenet.errors import InputError
 from decouplenet.extensions import BACKBONES
 
+Backbone = tuple[nn.Module, int]
+"""A feature extractor and its number of channels D."""
 
-def _resnet(network: nn.Module) -> tuple[nn.Module, int]:
+
+def _resnet(network: nn.Module) -> Backbone:
     """A ResNet up to and including layer4."""
     channels = int(network.fc.in_features)  # type: ignore[arg-type, union-attr]
     layers = {name: child for name, child in network.named_children() if name not in ("avgpool", "fc")}
     return nn.Sequential(OrderedDict(layers)), channels
 
 
-def _features(network: nn.Module) -> tuple[nn.Module, int]:
+def _features(network: nn.Module) -> Backbone:
     """The `features` of a MobileNet, ConvNeXt or EfficientNet."""
     linear = next(m for m in network.classifier.modules() if isinstance(m, nn.Linear))  # type: ignore[union-attr]
     return nn.Sequential(OrderedDict(features=network.features)), linear.in_features  # type: ignore[arg-type]
 
 
-def build_backbone(name: str, pretrained: bool | str) -> tuple[nn.Module, int]:
+def as_backbone(backbone: str | Backbone, pretrained: bool | str) -> Backbone:
+    """A backbone that is built from its name, or one that is built already. Errors as for `build_backbone`."""
+    return build_backbone(backbone, pretrained) if isinstance(backbone, str) else backbone
+
+
+def build_backbone(name: str, pretrained: bool | str) -> Backbone:
     """A feature extractor and its number of channels D.
 
     Args:
@@ -59,7 +67,7 @@ def build_backbone(name: str, pretrained: bool | str) -> tuple[nn.Module, int]:
     return backbone, channels
 
 
-def _extension(name: str, pretrained: bool | str) -> tuple[nn.Module, int]:
+def _extension(name: str, pretrained: bool | str) -> Backbone:
     built = BACKBONES.call(name, pretrained)
     match built:
         case (nn.Module() as backbone, int(channels)):

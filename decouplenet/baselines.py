@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from decouplenet.backbones import build_backbone
+from decouplenet.backbones import Backbone, as_backbone
 from decouplenet.config import ModelConfig
 from decouplenet.errors import InputError
 from decouplenet.layers import SpatialPool
@@ -20,7 +20,7 @@ class PooledClassifier(nn.Module):
 
     Args:
         num_classes: C.
-        backbone: a name of `model.backbone`.
+        backbone: a name of `model.backbone`, or a module and its channels D.
         pooling: `gap` (average) or `gmp` (maximum).
         pretrained: True, False or a weight file.
     """
@@ -28,7 +28,7 @@ class PooledClassifier(nn.Module):
     def __init__(
         self,
         num_classes: int,
-        backbone: str = "resnet101",
+        backbone: str | Backbone = "resnet101",
         pooling: str = "gap",
         pretrained: bool | str = False,
     ) -> None:
@@ -36,7 +36,7 @@ class PooledClassifier(nn.Module):
         if pooling not in ("gap", "gmp"):
             raise InputError(f"unknown pooling '{pooling}'; valid: gap, gmp")
         self.pooling = pooling
-        self.backbone, channels = build_backbone(backbone, pretrained)
+        self.backbone, channels = as_backbone(backbone, pretrained)
         self.classify = nn.Conv2d(channels, num_classes, 1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ class Wildcat(nn.Module):
 
     Args:
         num_classes: C.
-        backbone: a name of `model.backbone`.
+        backbone: a name of `model.backbone`, or a module and its channels D.
         maps_per_class: m.
         k_pos: number (int) or share (float) of the highest pixels to pool.
         k_neg: the same for the lowest pixels; 0 leaves their term out.
@@ -71,7 +71,7 @@ class Wildcat(nn.Module):
     def __init__(
         self,
         num_classes: int,
-        backbone: str = "resnet101",
+        backbone: str | Backbone = "resnet101",
         maps_per_class: int = 4,
         k_pos: int | float = 0.2,
         k_neg: int | float = 0.2,
@@ -80,7 +80,7 @@ class Wildcat(nn.Module):
     ) -> None:
         super().__init__()
         self.maps_per_class = maps_per_class
-        self.backbone, channels = build_backbone(backbone, pretrained)
+        self.backbone, channels = as_backbone(backbone, pretrained)
         self.to_maps = nn.Conv2d(channels, num_classes * maps_per_class, 1)
         self.pool = SpatialPool(k_pos, k_neg, alpha)
 
@@ -96,23 +96,22 @@ class Wildcat(nn.Module):
         return mean
 
 
-def _pooled(config: ModelConfig, num_classes: int) -> nn.Module:
-    return PooledClassifier(num_classes, config.backbone, config.head, config.pretrained)
+def _pooled(config: ModelConfig, num_classes: int, backbone: Backbone) -> nn.Module:
+    return PooledClassifier(num_classes, backbone, config.head)
 
 
-def _wildcat(config: ModelConfig, num_classes: int) -> nn.Module:
+def _wildcat(config: ModelConfig, num_classes: int, backbone: Backbone) -> nn.Module:
     return Wildcat(
         num_classes,
-        backbone=config.backbone,
+        backbone=backbone,
         maps_per_class=config.maps_per_class,
         k_pos=config.k_pos,
         k_neg=config.k_neg,
         alpha=config.alpha,
-        pretrained=config.pretrained,
     )
 
 
-BASELINES: dict[str, Callable[[ModelConfig, int], nn.Module]] = {
+BASELINES: dict[str, Callable[[ModelConfig, int, Backbone], nn.Module]] = {
     "gap": _pooled,
     "gmp": _pooled,
     "wildcat": _wildcat,

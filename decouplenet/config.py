@@ -232,6 +232,8 @@ class TrainConfig:
     """asl: focusing exponent of negatives; the higher it is, the less easy negatives count."""
     asl_margin: float = config_key(0.05, changeable=True)
     """asl: probability below which a negative does not count."""
+    freeze_backbone: bool = config_key(False, bound=True, searchable=False)
+    """Train the head alone, on feature maps that the pretrained backbone computes once: many times faster."""
     objective: EpochMeasure = config_key("val_map", searchable=False)
     """The measure by which a training chooses its best epoch: the lowest loss, or the highest of any other measure."""
     seed: int = config_key(0, bound=True)
@@ -298,6 +300,20 @@ class Config:
     def __post_init__(self) -> None:
         """Check what spans two sections."""
         self.check_batch(self.scaling.workers_per_trial, "scaling.workers_per_trial")
+        if self.train.freeze_backbone:
+            self._check_frozen()
+
+    def _check_frozen(self) -> None:
+        """Refuse what a training on the feature maps of a frozen backbone cannot do."""
+        of_pixels = bool(self.data.randaugment or self.data.cutout)
+        for key, value, refused, need in (
+            ("model.pretrained", self.model.pretrained, not self.model.pretrained, "true or a weight file"),
+            ("data.cache", self.data.cache, self.data.cache == "none", "a folder, for the feature maps"),
+            ("data.randaugment and data.cutout", "one above 0", of_pixels, "0, as the feature maps are computed once"),
+            ("train.compile", self.train.compile, self.train.compile, "false, as only the head is trained"),
+        ):
+            if refused:
+                raise InputError(f"{key}: {value}, with train.freeze_backbone true; it must be {need}")
 
     def check_batch(self, workers: int, key: str) -> None:
         """Refuse a number of workers, given by `key`, if a worker would have fewer than 2 images per micro-batch."""

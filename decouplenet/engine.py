@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from decouplenet.config import Config
+from decouplenet.config import Config, ModelConfig
 from decouplenet.data.augment import make_augment
 from decouplenet.data.batches import Batch, Batches
 from decouplenet.data.opened import Data
@@ -38,7 +38,7 @@ class Engine:
 
     Args:
         config: the training's configuration.
-        data: the opened images, the same on all workers.
+        data: the opened images, the same on all workers, or the feature maps of a frozen backbone (`frozen.py`).
         device: this worker's device.
         rank: this worker's rank.
         world: number of workers, all in one process group if more than one.
@@ -68,7 +68,7 @@ class Engine:
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.manual_seed(config.train.seed)  # the same weights on every rank
         with memory_errors(config):
-            self._prepare(build_model(config.model, len(data.train.class_names)).to(self.device))
+            self._prepare(self._network(config.model).to(self.device))
         self._loss, self._augment = make_loss(config.train), make_augment(config.data)
         self._inputs = Inputs(self.model, config.train.precision, self.device)
         sharing = {"rank": rank, "world": world, "threads": config.data.workers}
@@ -151,7 +151,7 @@ class Engine:
             with self._strategy.weights() as weights:
                 names = (name for name, _ in self.model.named_parameters())
                 trained = {name: weight.cpu().clone() for name, weight in zip(names, weights, strict=True)}
-        model = {name: tensor.cpu() for name, tensor in self.model.state_dict().items()}
+        model = {name: tensor.cpu() for name, tensor in self.whole_network().state_dict().items()}
         progress = {"epoch": self.epoch, "step": self.step, "loss_so_far": self._loss_so_far}
         return {**progress, "model": model, "trained": trained, **self._strategy.state()}
 
@@ -164,8 +164,10 @@ class Engine:
         with memory_errors(self.config):
             self.close()
             del self.model, self._trained, self._optimizer, self._strategy  # frees memory before the next ones need it
-            network = build_model(replace(self.config.model, pretrained=False), len(self.data.train.class_names))
-            network.load_state_dict(state["model"])
+            network = self._network(replace(self.config.model, pretrained=False))
+            of_backbone = "backbone." if self.data.backbone else "\0"  # a frozen one is not the network's own
+            own = {name: tensor for name, tensor in state["model"].items() if not name.startswith(of_backbone)}
+            network.load_state_dict(own)
             evaluated = copy.deepcopy(network)
             network.load_state_dict(state["trained"] or {}, strict=False)
             self._prepare(network.to(self.device))
@@ -173,9 +175,22 @@ class Engine:
                 self.model.load_state_dict(evaluated.state_dict())
             self._strategy.load_state(state)
 
+    def whole_network(self) -> nn.Module:
+        """The evaluated network from images to logits: a copy with its backbone, if that is frozen. Do not train it."""
+        if self.data.backbone is None:
+            return self.model
+        whole = copy.deepcopy(self.model)
+        whole.backbone = self.data.backbone[0]
+        return whole
+
     def close(self) -> None:
         """Release resources. The object must not be used afterwards."""
         self._strategy.close()
+
+    def _network(self, model: ModelConfig) -> nn.Module:
+        """A new network. One for feature maps has no backbone: the maps pass to its head as they are."""
+        frozen = self.data.backbone
+        return build_model(model, len(self.data.train.class_names), (nn.Identity(), frozen[1]) if frozen else None)
 
     def _prepare(self, network: nn.Module) -> None:
         """Set up a network for training on all workers: the evaluated model, optimiser and strategy."""

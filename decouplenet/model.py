@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from decouplenet.backbones import build_backbone
+from decouplenet.backbones import Backbone, as_backbone, build_backbone
 from decouplenet.baselines import BASELINES
 from decouplenet.config import ModelConfig
 from decouplenet.errors import InputError
@@ -22,7 +22,7 @@ class DecoupleNet(nn.Module):
 
     Args:
         num_classes: C.
-        backbone: a name of `model.backbone`.
+        backbone: a name of `model.backbone`, or a module and its channels D.
         maps_per_class: m, the maps that the group convolution learns for each class.
         upsampling: `transposed`, `bilinear` or `none` (Table 4).
         attention: `arch1` (from the class maps), `arch2` (from the backbone's features), `none`, or `joint`
@@ -39,7 +39,7 @@ class DecoupleNet(nn.Module):
     def __init__(
         self,
         num_classes: int,
-        backbone: str = "resnet101",
+        backbone: str | Backbone = "resnet101",
         maps_per_class: int = 4,
         upsampling: str = "transposed",
         attention: str = "arch1",
@@ -54,7 +54,7 @@ class DecoupleNet(nn.Module):
         if maps_per_class < 1:
             raise InputError(f"maps_per_class is {maps_per_class}; it must be at least 1")
         self.maps_per_class = maps_per_class
-        self.backbone, channels = build_backbone(backbone, pretrained)
+        self.backbone, channels = as_backbone(backbone, pretrained)
         self.upsample, stride = make_upsampling(upsampling, channels, num_classes)
         self.space_to_depth = SpaceToDepth(num_classes, maps_per_class, stride)
         self.arch1 = Attention(num_classes * maps_per_class, num_classes) if attention in ("arch1", "joint") else None
@@ -86,12 +86,13 @@ class ExtensionNet(nn.Module):
     Args:
         config: its `head` is the extension's name.
         num_classes: C.
+        backbone: a module and its channels D.
     """
 
-    def __init__(self, config: ModelConfig, num_classes: int) -> None:
+    def __init__(self, config: ModelConfig, num_classes: int, backbone: Backbone) -> None:
         super().__init__()
         self._name, self._num_classes = config.head, num_classes
-        self.backbone, channels = build_backbone(config.backbone, config.pretrained)
+        self.backbone, channels = backbone
         self.head = HEADS.call(config.head, channels, num_classes, config)
         if not isinstance(self.head, nn.Module):
             made = type(self.head).__name__
@@ -113,24 +114,29 @@ class ExtensionNet(nn.Module):
         return class_maps(self.backbone(images))
 
 
-def build_model(config: ModelConfig, num_classes: int) -> nn.Module:
+def build_model(config: ModelConfig, num_classes: int, backbone: Backbone | None = None) -> nn.Module:
     """The network of a config: DecoupleNet, a baseline or an extension's head, B×3×S×S -> logits B×C.
+
+    Args:
+        config: the network's section of a config.
+        num_classes: C.
+        backbone: a module and its channels D, which the network gets in place of the config's backbone.
 
     Raises:
         InputError: the backbone or the head is unknown, or the weights do not load.
     """
+    backbone = backbone or build_backbone(config.backbone, config.pretrained)
     if config.head in BASELINES:
-        return BASELINES[config.head](config, num_classes)
+        return BASELINES[config.head](config, num_classes, backbone)
     if config.head != "decouplenet":
-        return ExtensionNet(config, num_classes)
+        return ExtensionNet(config, num_classes, backbone)
     return DecoupleNet(
         num_classes,
-        backbone=config.backbone,
+        backbone=backbone,
         maps_per_class=config.maps_per_class,
         upsampling=config.upsampling,
         attention=config.attention,
         k_pos=config.k_pos,
         k_neg=config.k_neg,
         alpha=config.alpha,
-        pretrained=config.pretrained,
     )

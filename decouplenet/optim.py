@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +17,14 @@ OptimizerState = dict[str, dict[str, Tensor]]
 
 
 def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
-    """SGD or AdamW with two parameter groups, backbone and head, each with its `peak_lr`."""
+    """SGD or AdamW with two parameter groups, backbone (unless it is frozen) and head, each with its `peak_lr`."""
     in_backbone = {id(p) for p in model.backbone.parameters()}  # type: ignore[union-attr]
     head = [p for p in model.parameters() if id(p) not in in_backbone]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": list(model.backbone.parameters()), "peak_lr": config.lr * config.backbone_lr_scale},  # type: ignore[union-attr]
         {"params": head, "peak_lr": config.lr},
     ]
+    groups = [group for group in groups if group["params"]]  # a frozen backbone has none
     if config.name == "adamw":
         return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
     return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)

@@ -32,17 +32,17 @@ class Inputs:
     """
 
     def __init__(self, network: nn.Module, precision: str, device: torch.device) -> None:
-        # The cache gives channels last, the faster format except for depthwise convolutions in fp32 on a CPU.
-        depthwise = any(isinstance(m, nn.Conv2d) and m.groups > 1 for m in network.backbone.modules())  # type: ignore[union-attr]
-        self._channels_last = device.type != "cpu" or precision != "fp32" or not depthwise
+        self._channels_last = takes_channels_last(network.backbone, device, precision)  # type: ignore[arg-type]
         self._device = device
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
         """Images B×3×S×S, targets B×C and the mask of ignored labels B×C.
 
-        The images are copied as bytes and become floats on the device, which copies a quarter of the data.
+        The images are copied as bytes and become floats on the device, which copies a quarter of the data. Feature maps
+        of a frozen backbone, B×D×h×w, stand in place of images.
         """
-        images = normalise(self.to_memory_format(batch.images.to(self._device, non_blocking=True)))
+        images = self.to_memory_format(batch.images.to(self._device, non_blocking=True))
+        images = normalise(images) if images.dtype == torch.uint8 else images.float()
         if batch.flipped.any():
             images = flip(images, batch.flipped.to(self._device))
         ignored = None if batch.ignored is None else batch.ignored.to(self._device)
@@ -51,6 +51,15 @@ class Inputs:
     def to_memory_format(self, images: Tensor) -> Tensor:
         """Channels-last images B×3×S×S in the memory format that is fastest for the network."""
         return images if self._channels_last else images.contiguous()
+
+
+def takes_channels_last(backbone: nn.Module, device: torch.device, precision: str) -> bool:
+    """Whether channels last, in which the cache gives images, is the faster memory format for a backbone.
+
+    It is, except for depthwise convolutions in fp32 on a CPU.
+    """
+    depthwise = any(isinstance(m, nn.Conv2d) and m.groups > 1 for m in backbone.modules())
+    return device.type != "cpu" or precision != "fp32" or not depthwise
 
 
 def score(

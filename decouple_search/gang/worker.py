@@ -105,7 +105,7 @@ class GangWorker:
         self._store: Any = None
         self._engine: Any = None
         self._data: Any = None
-        self._data_config: DataConfig | None = None
+        self._opened: tuple[DataConfig, tuple[str, bool | str] | None] | None = None  # what the data were opened for
         self._metrics: dict[str, Any] = {}
 
     def location(self) -> WorkerLocation:
@@ -170,8 +170,8 @@ class GangWorker:
         import torch
 
         from decouplenet.data.augment import without_augmentation
-        from decouplenet.data.opened import open_data
         from decouplenet.engine import Engine
+        from decouplenet.frozen import open_training_data
 
         torch.set_num_threads(max(1, int(self._cpus)))  # in this thread, which trains
         if self._engine is not None:
@@ -181,10 +181,11 @@ class GangWorker:
         gc.freeze()  # imports are left; collecting them takes 0.2 s, and once is enough
         if self._device != "cpu":
             torch.cuda.empty_cache()
-        data_config = without_augmentation(config.data)
-        if data_config != self._data_config:
-            self._data, self._data_config = None, None
-            self._data, self._data_config = open_data(data_config, self._beat), data_config
+        frozen = (config.model.backbone, config.model.pretrained) if config.train.freeze_backbone else None
+        opening = (without_augmentation(config.data), frozen)
+        if opening != self._opened:
+            self._data, self._opened = None, None
+            self._data, self._opened = open_training_data(config, self._device, self._beat), opening
         self._engine = Engine(config, self._data, device=self._device, rank=self._rank, world=self._world)
 
     @leaves_on_error
@@ -195,7 +196,7 @@ class GangWorker:
             TrainingFailed: the training cannot continue.
         """
         trained = self._engine.train_epoch()
-        parameters = sum(weight.numel() for weight in self._engine.model.parameters())
+        parameters = sum(weight.numel() for weight in self._engine.whole_network().parameters())
         measured = {"parameters": parameters} | trained | self._engine.evaluate()
         if self._engine.config.data.broken == "skip":
             measured["broken_images"] = self._engine.data.broken
@@ -215,7 +216,7 @@ class GangWorker:
         """Milliseconds that the network takes for one image. The next checkpoint's metrics.json has them too."""
         from decouplenet.scoring import latency_ms
 
-        self._metrics["latency_ms"] = latency_ms(self._engine.model, self._engine.config, self._engine.device)
+        self._metrics["latency_ms"] = latency_ms(self._engine.whole_network(), self._engine.config, self._engine.device)
         return float(self._metrics["latency_ms"])
 
     @leaves_on_error

@@ -18,9 +18,10 @@ from decouple_search.ray_train.messages import LoopSettings, Reason, TrainReport
 from decouplenet.checkpoint import read_training, write_training
 from decouplenet.checkpoint_files import CONFIG, STATE, WEIGHTS
 from decouplenet.config import Config
-from decouplenet.data.opened import Data, open_data
+from decouplenet.data.opened import Data
 from decouplenet.engine import Engine
 from decouplenet.errors import InputError, TrainingFailed
+from decouplenet.frozen import open_training_data
 
 STEPS_PER_QUESTION = 10
 """Steps between two questions whether to save."""
@@ -71,11 +72,11 @@ def _open(config: Config, folder: str | None) -> Data:
             f"--storage: '{folder}' is not there on {ray.util.get_node_ip_address()}; give a folder that all machines "
             "share, or a URI such as s3://bucket/runs"
         )
-    if config.model.pretrained:
+    if config.model.pretrained and not config.train.freeze_backbone:
         from decouplenet.backbones import build_backbone
 
         build_backbone(config.model.backbone, config.model.pretrained)
-    return open_data(config.data)
+    return open_training_data(config, API.torch.get_device())
 
 
 def _on_all(step: Callable[[], _T], world: int) -> _T:

@@ -139,6 +139,7 @@ def _compare(metric: str, measured: dict[str, Any], trained: dict[str, Any]) -> 
 
 def _measured(checkpoint: Path) -> dict[str, Any]:
     config = Config.from_dict(load_yaml(checkpoint / CONFIG))
+    config.train.freeze_backbone = False  # the whole network is measured on images, as all later commands do
     gang = Gang(config.scaling, extensions=pack_extensions())
     try:
         gang.start(config)

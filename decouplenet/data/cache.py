@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -34,9 +34,9 @@ LOCK_POLL_SECONDS = 0.1
 
 
 class Pixels(Protocol):
-    """Square RGB images by index: `pixels[indices]` is B×S×S×3 uint8."""
+    """Square RGB images by index: `pixels[indices]` is B×S×S×3 uint8, or feature maps, B×h×w×D float16."""
 
-    def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[np.uint8]: ...
+    def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[Any]: ...
 
 
 class DecodeEachTime:
@@ -87,7 +87,7 @@ def open_pixels(
             for i, fault in _decode_all(images.paths, None, size, decoding, threads, progress, skip=True).items():
                 on_broken(i, fault)
         return DecodeEachTime(images.paths, size, decoding)
-    file = cache_folder(cache) / f"pixels-{_key(images.paths, size, decoding)}.u8"
+    file = cache_folder(cache) / f"pixels-{pixels_key(images.paths, size, decoding)}.u8"
     shape = (len(images), size, size, 3)
     if not is_complete(file, shape):
         with build_lock(file, (lambda: progress(0, len(images))) if progress else None):
@@ -175,7 +175,7 @@ def build_lock(file: Path, waiting: Callable[[], None] | None = None) -> Iterato
         lock.release()
 
 
-def _key(paths: Sequence[Place], size: int, decoding: Decoding) -> str:
+def pixels_key(paths: Sequence[Place], size: int, decoding: Decoding) -> str:
     """The key of the decoded pixels of these images.
 
     An address counts by its text; whether the image there changed is not checked. The part after `?` counts only if the

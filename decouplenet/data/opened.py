@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from decouplenet.config import DataConfig
 from decouplenet.data.cache import Pixels, Progress, open_pixels
@@ -24,6 +25,8 @@ class Data(NamedTuple):
     val_pixels: Pixels
     broken: int = 0
     """Number of images that were left out because they cannot be decoded (`data.broken` skip)."""
+    backbone: tuple[nn.Module, int] | None = None
+    """The frozen backbone and its channels, if its feature maps stand in place of pixels; else None."""
 
 
 class OpenedSplit(NamedTuple):

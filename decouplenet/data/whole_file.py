@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from decouplenet.errors import InputError
 
 Shape = tuple[int, int, int, int]
+DECODED = "decoded images"
 
 
 def is_complete(file: Path, shape: Shape) -> bool:
@@ -39,12 +40,9 @@ def new_file(file: Path, shape: Shape) -> Iterator[NDArray[np.uint8]]:
     partial = file.with_suffix(".partial")
     for leftover in (file, partial):
         leftover.unlink(missing_ok=True)
-    needed, free = math.prod(shape), shutil.disk_usage(file.parent).free
-    if needed > free:
-        raise _too_small(file.parent, needed, f"has {free / 1e9:.1f} GB free")
     try:
         with partial.open("w+b") as out:
-            _reserve(out.fileno(), needed, file.parent)
+            reserve(out.fileno(), math.prod(shape), file.parent, DECODED)
             array = np.memmap(out, np.uint8, mode="r+", shape=shape)
             yield array
             array.flush()
@@ -55,19 +53,31 @@ def new_file(file: Path, shape: Shape) -> Iterator[NDArray[np.uint8]]:
         raise
 
 
-def _reserve(descriptor: int, needed: int, folder: Path) -> None:
-    """Reserve the space before writing: writing to a mapped file on a full disk kills the process (SIGBUS)."""
-    reserve = getattr(os, "posix_fallocate", None)  # macOS does not have it
+def reserve(descriptor: int, needed: int, folder: Path, what: str) -> None:
+    """Reserve space for a file before writing: writing to a mapped file on a full disk kills the process (SIGBUS).
+
+    Args:
+        descriptor: of the file.
+        needed: the file's size in bytes.
+        folder: where it is.
+        what: what it holds, for messages.
+
+    Raises:
+        InputError: the disk has too little space.
+    """
+    if needed > (free := shutil.disk_usage(folder).free):
+        raise _too_small(folder, needed, what, f"has {free / 1e9:.1f} GB free")
+    allocate = getattr(os, "posix_fallocate", None)  # macOS does not have it
     try:
-        if reserve:
-            reserve(descriptor, 0, needed)
+        if allocate:
+            allocate(descriptor, 0, needed)
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # the file system cannot reserve space
-            raise _too_small(folder, needed, f"cannot store them ({error.strerror})") from None
+            raise _too_small(folder, needed, what, f"cannot store them ({error.strerror})") from None
 
 
-def _too_small(folder: Path, needed: int, problem: str) -> InputError:
+def _too_small(folder: Path, needed: int, what: str, problem: str) -> InputError:
+    instead = ", or none to decode every time" if what == DECODED else ""
     return InputError(
-        f"data.cache: decoded images need {needed / 1e9:.1f} GB, but '{folder}' {problem}; "
-        "give another folder, or none to decode every time"
+        f"data.cache: {what} need {needed / 1e9:.1f} GB, but '{folder}' {problem}; give another folder{instead}"
     )
