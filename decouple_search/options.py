@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from decouple_search.results.wider_search import WiderSearch
-from decouple_search.samplers.registry import EXTENSIONS, choose_sampler, suits_pauses
+from decouple_search.samplers.registry import EXTENSIONS, choose_sampler, predicts, suits_pauses
 from decouple_search.space.finalists import FinalistPlan
+from decouple_search.space.screen import ScreenPlan, with_count
 from decouple_search.space.space import Space
 from decouple_search.stopping.scheduler import SCHEDULERS, Scheduler, make_scheduler
 from decouple_search.storage.folder import Folder
@@ -68,6 +69,9 @@ class Options:
     """Best configurations that are trained anew with fresh seeds; default: the space's own number, or none."""
     seeds: int | None = flag(None, minimum=1)
     """Fresh seeds of each finalist; default: the space's own number."""
+    screen: str | None = flag(None)
+    """Heads that are screened first, on feature maps of the frozen backbone: a number, auto or off; default: the
+    space's own, or off."""
     retrain_best: bool = flag(False)
     """Then train the winner in full, with the held-out images."""
     dry_run: bool = flag(False)
@@ -105,6 +109,10 @@ class SearchRequest:
     """Ended trials whose best checkpoint stays on disk."""
     finalists: FinalistPlan | None
     """The finalists that are trained anew at the end; None for none."""
+    screen: ScreenPlan | None
+    """The heads that are screened; None for none."""
+    unscreened: str
+    """Why a search that may screen heads by itself (auto) does not; else empty."""
     options: Options
     """The command's flags."""
     words: tuple[str, ...] | None = None
@@ -153,6 +161,7 @@ def request_search(space: Space, options: Options, words: Sequence[str] | None =
             "(scaling.cpus_per_worker)"
         )
     trials = min(trials, len(space.grid())) if sampler == "grid" else trials
+    screen, unscreened = _screen(space, options, config, sampler)
     return SearchRequest(
         folder=open_folder(options.storage, options.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}"),
         space=space,
@@ -162,6 +171,8 @@ def request_search(space: Space, options: Options, words: Sequence[str] | None =
         trials=trials,
         keep_checkpoints=options.keep_checkpoints or space.keep_checkpoints,
         finalists=_finalists(space, options, trials, scheduler.name),
+        screen=screen,
+        unscreened=unscreened,
         options=options,
         words=None if words is None else tuple(words),
     )
@@ -185,6 +196,31 @@ def _check_growth(space: Space, scheduler: str, sampler: str) -> None:
             f"{space.where}, search, {key}: no range can grow with the sampler {sampler}, which needs the same ranges "
             "for all trials; drop grow, or take --sampler tpe"
         )
+
+
+def _screen(space: Space, options: Options, config: Config, sampler: str) -> tuple[ScreenPlan | None, str]:
+    """The screened heads of a search, and why there are none although `auto` allows them; the flag wins over the space.
+
+    Raises:
+        InputError: the flag or the space gives a number of them, and the search cannot screen heads.
+    """
+    plan = space.screen if options.screen is None else with_count(space.screen, options.screen, "--screen")
+    if plan is None:
+        return None, ""
+    problem = ""
+    if not predicts(sampler, space):
+        problem = f"the sampler {sampler} cannot learn from screened heads; take gp, with a single objective"
+    elif not all(space.values_of("model.pretrained") or (config.model.pretrained,)):
+        problem = "the backbone is not pretrained (model.pretrained), so its feature maps say nothing"
+    elif config.train.freeze_backbone:
+        problem = "every trial trains on feature maps already (train.freeze_backbone)"
+    elif config.data.cache == "none":
+        problem = "data.cache is none, and the feature maps need a folder"
+    elif space.heads is None:
+        problem = "the space searches nothing that feature maps can judge, such as model.alpha"
+    if problem and plan.count is not None:
+        raise InputError(f"{'--screen' if options.screen else f'{space.where}, screen'}: {problem}")
+    return (None, problem) if problem else (plan, "")
 
 
 def _finalists(space: Space, options: Options, trials: int, scheduler: str) -> FinalistPlan | None:

@@ -55,6 +55,7 @@ def describe(request: SearchRequest, config: Config, slots: int) -> str:
         f"budget     {budget} by {request.sampler}, at most {counted(epochs, 'epoch')} each"
         + scheduler.describe(epochs),
         f"           {f'between {low} and ' if low < high else ''}{counted(high, 'epoch')} in all",
+        *_screen(request, config),
         *_finalists(request, config),
         f"workers    {scaling.workers_per_trial} per trial, {scaling.cpus_per_worker:g} CPU{gpu} each",
         f"at a time  {counted(slots, 'trial')}",
@@ -69,6 +70,19 @@ def epochs_with_finalists(request: SearchRequest, config: Config) -> tuple[int, 
     return low + more, high + more
 
 
+def _screen(request: SearchRequest, config: Config) -> list[str]:
+    if request.unscreened:
+        return [f"screen     off: {request.unscreened}"]
+    plan, heads = request.screen, request.space.heads
+    if plan is None or heads is None:
+        return []
+    many = counted(plan.count, "head") if plan.count else f"at most {plan.most} heads, while they are worth it (auto),"
+    others = [key for key in request.space.keys if key not in heads.keys]
+    left = [f"           only full trials can judge {', '.join(others)}"] if others else []
+    lines = [f"screen     {many} for {counted(plan.epochs, 'epoch')} each, on feature maps of {config.model.backbone}"]
+    return [*lines, *left]
+
+
 def _finalists(request: SearchRequest, config: Config) -> list[str]:
     plan = request.finalists
     if plan is None:
@@ -79,7 +93,7 @@ def _finalists(request: SearchRequest, config: Config) -> list[str]:
 
 
 def disk_use(request: SearchRequest, config: Config, slots: int, data: DataCount) -> str:
-    """The bytes that a search needs, in words: the checkpoints that exist at any time, and the decoded images, the maps.
+    """The bytes that a search needs, in words: the checkpoints that exist at any time, decoded images, feature maps.
 
     Args:
         request: the search.
@@ -109,7 +123,8 @@ def disk_use(request: SearchRequest, config: Config, slots: int, data: DataCount
     sizes = sorted(image_sizes(request.space, config), reverse=True)[: request.trials]
     pixels = sum(data.images * 3 * size**2 for size in sizes)
     text += f"\n           decoded images {_size(pixels)} in {config.data.cache}"
-    if config.train.freeze_backbone:
+    if config.train.freeze_backbone or request.screen:
+        sizes = sizes if config.train.freeze_backbone else [config.data.image_size]
         backbones = _values(request.space, "model.backbone", config.model.backbone)
         maps = sum(map_bytes(name, size) for name, size in product(backbones, sizes))
         text += f"\n           feature maps {_size(data.images * maps)} in {config.data.cache}"

@@ -17,6 +17,7 @@ from decouple_search.ray_tune.requeue import Requeue
 from decouple_search.samplers import expectation
 from decouple_search.samplers.promotion import Promotions
 from decouple_search.samplers.registry import predicts
+from decouple_search.samplers.screening import Screening
 from decouple_search.space.space import Space
 from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.study.record import Incumbent, all_trials, ended_names
@@ -79,6 +80,14 @@ def make_promotions(
     )
 
 
+def make_screening(request: SearchRequest, study: optuna.Study, config: Config) -> Screening | None:
+    """What chooses between screened and full trials; None where no heads are screened."""
+    if request.screen is None:
+        return None
+    epochs, seed = config.train.epochs, request.options.seed
+    return Screening(study, request.space, request.screen, epochs=epochs, seed=seed)
+
+
 def make_incumbent(study: optuna.Study, config: Config, space_of: SpaceOf) -> Callable[[], Incumbent | None]:
     """What gives the trial that is expected to be the best."""
     return lambda: expectation.incumbent(study, _space_now(study, space_of), config.train.epochs)
@@ -132,4 +141,9 @@ def samples(request: SearchRequest, config: Config) -> int:
     """The most trials that Tune is asked for: one per training, and one for each time that a trial goes on."""
     times = config.train.epochs if request.scheduler.name == "promotion" else 1
     finals = request.finalists.trainings if request.finalists else 0
-    return request.trials * times + finals + EXTRA_SAMPLES
+    return request.trials * times + finals + most_screened(request) + EXTRA_SAMPLES
+
+
+def most_screened(request: SearchRequest) -> int:
+    """The most heads that a search screens."""
+    return request.screen.most if request.screen else 0

@@ -44,6 +44,7 @@ from decouple_search.search_parts import (
     make_progress,
     make_promotions,
     make_retention,
+    make_screening,
     samples,
 )
 from decouple_search.space.space import Space
@@ -192,6 +193,7 @@ class Search:
             resume_point=partial(resumable_trial, study, checkpoints, space),
             is_over=budget.is_spent,
             promotions=promotions,
+            screening=make_screening(self.request, study, self.config),
             finals=finals,
         )
         return StudySearcher(study, space, flatten(self.config.to_dict()), proposals, requeue)

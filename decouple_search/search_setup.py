@@ -21,6 +21,7 @@ from decouple_search.machines.trial_slots import TrialSlots
 from decouple_search.options import SearchRequest
 from decouple_search.results.tables import SUMMARY
 from decouple_search.samplers.registry import make_sampler
+from decouple_search.search_parts import most_screened
 from decouple_search.search_run import Search
 from decouple_search.space.space import Space
 from decouple_search.storage.checkpoints import Checkpoints
@@ -91,7 +92,8 @@ def _fit(request: SearchRequest, connection: Connection) -> tuple[Config, TrialS
     wait_for_machines(connection.limits())
     check_folder(request.folder, connection.limits())
     config, machines, _ = available(request.config, connection.limits())  # else a trial would wait for ever
-    max_slots = min(request.options.max_concurrent or request.trials, request.trials)
+    trials = max(request.trials, most_screened(request))
+    max_slots = min(request.options.max_concurrent or trials, trials)
     # The driver decodes only for itself, and only what all trials read.
     reading = {key for key in request.space.keys if key.startswith("data.") and not FACTS[key].augmentation}
     if not prepare_data(config, decode=len(machines) == 1 and not reading):

@@ -1,7 +1,7 @@
 """Feature extractors, B×3×S×S -> B×D×H×W, and their ImageNet weights.
 
 torchvision's networks keep torchvision's module names, so its weight files load unchanged; only the classifier is
-removed. `tiny` is this project's own: three convolutions for small synthetic images, without pretrained weights.
+removed. `tiny` is this project's own: three convolutions for small synthetic images, without ImageNet weights.
 """
 
 from __future__ import annotations
@@ -52,9 +52,14 @@ def build_backbone(name: str, pretrained: bool | str) -> Backbone:
         InputError: the name is unknown, the file does not fit, or the weights cannot be downloaded.
     """
     if name == "tiny":
+        if pretrained is True:
+            raise InputError(
+                "model.pretrained: backbone 'tiny' has no ImageNet weights; set it to false, or give a file"
+            )
+        tiny = _tiny()
         if pretrained:
-            raise InputError("model.pretrained: backbone 'tiny' has no ImageNet weights; set it to false")
-        return _tiny(), 128
+            _load(tiny, read_weights(pretrained), source=pretrained, name=name)
+        return tiny, 128
     if name not in BACKBONES.builtin:
         return _extension(name, pretrained)
     from torchvision import models  # costs seconds to import

@@ -61,8 +61,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Check ranges, and that there are such weights."""
-        tiny_weights = self.backbone == "tiny" and self.pretrained
-        _require(not tiny_weights, "model.pretrained", self.pretrained, "false: there are no weights for tiny")
+        tiny_weights = self.backbone == "tiny" and self.pretrained is True
+        _require(not tiny_weights, "model.pretrained", self.pretrained, "false or a file: tiny has no ImageNet weights")
         _require(self.maps_per_class >= 1, "model.maps_per_class", self.maps_per_class, "at least 1")
         _require(self.alpha >= 0, "model.alpha", self.alpha, "at least 0")
         check_k("model.k_pos", self.k_pos, zero_allowed=False)
@@ -91,7 +91,7 @@ class DataConfig:
     """Folder or address of the test images (default: train_images)."""
     classes: list[str] | str | None = config_key(None, path=True, searchable=False)
     """The classes in their order: a list, or a file with one name per line (default: those of the training labels)."""
-    image_size: int = 448
+    image_size: int = config_key(448, images_only=True)
     """Images are warped to a square; this is its side in pixels."""
     holdout: float = 0.1
     """Share of the training images that is held out for validation without val_annotations; 0 trains on all images."""
@@ -135,11 +135,11 @@ class DataConfig:
     """Largest share of a split that broken skip may leave out."""
     flip: bool = config_key(True, augmentation=True, changeable=True)
     """Random horizontal flip in training."""
-    randaugment: int = config_key(0, augmentation=True, changeable=True)
+    randaugment: int = config_key(0, augmentation=True, changeable=True, images_only=True)
     """RandAugment: random changes per image in training; 0 for none."""
-    randaugment_magnitude: float = config_key(9.0, augmentation=True, changeable=True)
+    randaugment_magnitude: float = config_key(9.0, augmentation=True, changeable=True, images_only=True)
     """RandAugment: strength of the changes, up to 10."""
-    cutout: float = config_key(0.0, augmentation=True, changeable=True)
+    cutout: float = config_key(0.0, augmentation=True, changeable=True, images_only=True)
     """Cutout: side of a grey square in each training image, as a share of the image's side; 0 for none."""
     workers: int = config_key(2, bound=False, of_machine=True)
     """Threads per worker that decode and load images."""
@@ -181,7 +181,7 @@ class OptimConfig:
     """SGD with momentum, or AdamW."""
     lr: float = config_key(0.01, changeable=True)
     """Peak learning rate of the head."""
-    backbone_lr_scale: float = config_key(0.1, changeable=True)
+    backbone_lr_scale: float = config_key(0.1, changeable=True, images_only=True)
     """The backbone's learning rate as a multiple of lr."""
     momentum: float = config_key(0.9, changeable=True)
     """Momentum of SGD."""
@@ -208,21 +208,21 @@ class TrainConfig:
     """Epochs of a full training. In a search, no trial trains longer."""
     batch_size: int = config_key(50, bound=True, measured=True, changeable=True)
     """Images per step, over all workers."""
-    precision: Literal["fp32", "bf16", "fp16"] = config_key("fp32", measured=True)
+    precision: Literal["fp32", "bf16", "fp16"] = config_key("fp32", measured=True, images_only=True)
     """fp32, or automatic mixed precision in bfloat16 or float16 (with loss scaling)."""
     strategy: Literal["ddp", "deepspeed"] = config_key("ddp", searchable=False)
     """How several workers train one model: torch's data parallel, or DeepSpeed with ZeRO."""
-    zero_stage: Literal[0, 1, 2, 3] = 1
+    zero_stage: Literal[0, 1, 2, 3] = config_key(1, images_only=True)
     """State that deepspeed splits over the workers: 0 none, 1 the optimiser's, 2 also gradients, 3 also weights."""
     deepspeed_config: str | None = None
     """JSON file (or its content) with more DeepSpeed settings. A setting that contradicts a config key is an error."""
-    accumulation: int = 1
+    accumulation: int = config_key(1, images_only=True)
     """Micro-batches into which a worker splits its share of a batch: less memory, the same batch."""
     clip_norm: float = 0.0
     """Largest norm of the gradient over all weights; 0 for no clipping."""
     ema_decay: float = 0.0
     """Decay per step of a moving average of the weights, which is evaluated and saved in their place; 0 for none."""
-    compile: bool = False
+    compile: bool = config_key(False, images_only=True)
     """Compile the network with torch.compile. A test at the start leaves it out if steps get no faster, and says so."""
     loss: str = config_key("bce", names=LOSSES.names)
     """Binary cross-entropy (section 2.2), the asymmetric loss, or WARP's ranking loss, over all classes."""

@@ -34,6 +34,8 @@ class Facts:
     """The value is a path or an address of the user's data."""
     augmentation: bool = False
     """The key changes training images after they were read from the cache."""
+    images_only: bool = False
+    """The key decides nothing where feature maps of a frozen backbone stand in place of images."""
     names: Callable[[], tuple[str, ...]] | None = None
     """The valid values of a key that takes names, also those of extensions. None means that its type says them."""
     heads: tuple[str, ...] | None = None

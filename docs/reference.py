@@ -24,9 +24,11 @@ from decouple_search.ray_train.request import TrainOptions
 from decouple_search.report import Flags as ReportFlags
 from decouple_search.results.tables import FINALIST_COLUMNS, FIXED_COLUMNS
 from decouple_search.samplers.registry import EXTENSIONS, SAMPLERS
+from decouple_search.samplers.screening import FIRST
 from decouple_search.space.objective import EPOCH_MEASURES, OBJECTIVES, Objective
 from decouple_search.space.parameter import CONDITIONS
 from decouple_search.space.ranges import AT_END
+from decouple_search.space.screen import MOST_SCREENED, ScreenPlan
 from decouple_search.space.shipped import shipped_spaces
 from decouple_search.space.space import Space
 from decouple_search.stopping.scheduler import SCHEDULERS, Scheduler
@@ -135,6 +137,10 @@ def values() -> dict[str, str]:
         "evidence": str(EVIDENCE),
         "top": str(TOP),
         "max_growths": str(MAX_GROWTHS),
+        "screen_epochs": str(ScreenPlan.epochs),
+        "screen_first": str(FIRST),
+        "most_screened": str(MOST_SCREENED),
+        "images_only": code(key for key, facts in FACTS.items() if facts.images_only),
     }
 
 

@@ -23,6 +23,8 @@ class EpochResult:
     """Why the trial failed."""
     missing_folder: str | None = None
     """Why no trial can run on this machine: it does not share the search's folder."""
+    screened: bool = False
+    """Whether the trial trains only a head, on feature maps."""
     config: Mapping[str, Any] | None = None
     """The configuration that trained the epoch, dotted; None where the host does not say."""
 

@@ -31,6 +31,14 @@ Files = dict[str, bytes]
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
+class _Opening(NamedTuple):
+    """What data are opened for. They stay open for the next configuration that wants the same."""
+
+    data: DataConfig
+    backbone: tuple[str, bool | str] | None
+    """Its name and weights, if it is frozen."""
+
+
 class WorkerLocation(NamedTuple):
     """Where a worker runs."""
 
@@ -104,8 +112,7 @@ class GangWorker:
         """Grows with every call, and with everything that a call finishes."""
         self._store: Any = None
         self._engine: Any = None
-        self._data: Any = None
-        self._opened: tuple[DataConfig, tuple[str, bool | str] | None] | None = None  # what the data were opened for
+        self._data: dict[bool, tuple[_Opening, Any]] = {}  # images and feature maps, and what they were opened for
         self._metrics: dict[str, Any] = {}
 
     def location(self) -> WorkerLocation:
@@ -181,12 +188,14 @@ class GangWorker:
         gc.freeze()  # imports are left; collecting them takes 0.2 s, and once is enough
         if self._device != "cpu":
             torch.cuda.empty_cache()
-        frozen = (config.model.backbone, config.model.pretrained) if config.train.freeze_backbone else None
-        opening = (without_augmentation(config.data), frozen)
-        if opening != self._opened:
-            self._data, self._opened = None, None
-            self._data, self._opened = open_training_data(config, self._device, self._beat), opening
-        self._engine = Engine(config, self._data, device=self._device, rank=self._rank, world=self._world)
+        frozen = config.train.freeze_backbone
+        backbone = (config.model.backbone, config.model.pretrained) if frozen else None
+        opening = _Opening(without_augmentation(config.data), backbone)
+        if frozen not in self._data or self._data[frozen][0] != opening:
+            self._data.pop(frozen, None)
+            self._data[frozen] = opening, open_training_data(config, self._device, self._beat)
+        data = self._data[frozen][1]
+        self._engine = Engine(config, data, device=self._device, rank=self._rank, world=self._world)
 
     @leaves_on_error
     def train_epoch(self) -> EpochResult:

@@ -1,6 +1,7 @@
 """When a search has used up its seconds, its epochs or its patience. The searcher counts the trials.
 
-The budget is that of the search's own trials. The trainings of its finalists follow when it is used up.
+The budget is that of the search's own trials. Epochs of screened trials do not count, but their seconds do. The
+trainings of its finalists follow when it is used up.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Budget(Stopper):
             self._requeue.mark(trial_id)
         if self._finals is not None and self._finals.begun:
             return False
-        self._trained += epoch_result.failure is None
+        self._trained += epoch_result.failure is None and not epoch_result.screened
         return self._finals is not None and self.is_spent()
 
     def stop_all(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from decouple_search.ray_tune.finals import Finals
 from decouple_search.samplers.promotion import Promotions
+from decouple_search.samplers.screening import Screening
 from decouple_search.space.space import Space
 from decouple_search.study.resume import ResumableTrial
 
@@ -45,5 +46,7 @@ class Proposals:
     """Whether the search proposes no more trials of its own, because its budget is used up."""
     promotions: Promotions | None = None
     """Chooses between new and paused trials; None if trials do not pause."""
+    screening: Screening | None = None
+    """Chooses between screened and full trials; None if no heads are screened."""
     finals: Finals | None = None
     """The finalists' trainings that follow the trials; None for none."""

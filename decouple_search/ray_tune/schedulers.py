@@ -104,7 +104,7 @@ class StoppingScheduler(RecoveryMixin, FIFOScheduler):
         epoch_result, spec = from_tune(result), TrialSpec.from_tune(trial.config)
         number, epoch = spec.number, epoch_result.epoch
         value = epoch_result.measures.get(self._context.space.metric, math.nan)
-        if number is None or spec.repeat_of is not None:
+        if number is None or spec.repeat_of is not None or spec.screened:
             return str(TrialScheduler.CONTINUE)
         if not math.isfinite(value) or epoch <= self._judged.get(number, 0):
             return str(TrialScheduler.CONTINUE)
@@ -153,7 +153,9 @@ class PromotionScheduler(RecoveryMixin, FIFOScheduler):
         context, epoch_result, spec = self._context, from_tune(result), TrialSpec.from_tune(trial.config)
         number, epoch, epochs = spec.number, epoch_result.epoch, spec.config["train.epochs"]
         value = epoch_result.measures.get(context.space.metric, math.nan)
-        if number is None or spec.repeat_of is not None or not math.isfinite(value) or context.promotions is None:
+        if number is None or spec.repeat_of is not None or spec.screened or context.promotions is None:
+            return str(TrialScheduler.CONTINUE)
+        if not math.isfinite(value):
             return str(TrialScheduler.CONTINUE)
         until = self._until.setdefault(trial.trial_id, self._scheduler.next_pause(epoch - 1, epochs))
         if epoch < until or epoch >= epochs:

@@ -20,8 +20,9 @@ from decouple_search.ray_tune.trial_spec import TrialSpec
 from decouple_search.ray_tune.tune_result import from_tune, result_or_none
 from decouple_search.space.space import Space
 from decouple_search.study.compat import reopen_trial
-from decouple_search.study.record import WORKER_LOST, own_trials
+from decouple_search.study.record import WORKER_LOST, TrialRecord, own_trials
 from decouple_search.study.resume import ResumableTrial, pause_with_curve
+from decouple_search.study.screened import screened_config
 from decouple_search.study.trial_log import TrialLog, note_pause
 
 
@@ -47,14 +48,15 @@ class StudySearcher(Searcher):
         super().__init__(metric=space.metric, mode=space.mode)
         self._study, self._space, self._config = study, space, config
         self._proposals, self._requeue = proposals, requeue or Requeue()
-        self._resumable = [start for start in proposals.resumable if not start.is_repeat]
+        self._resumable = [start for start in proposals.resumable if not (start.is_repeat or start.is_screened)]
         if proposals.promotions is not None:
             self._resumable = pause_with_curve(study, self._resumable)
         self._resumable_repeats = [start for start in proposals.resumable if start.is_repeat]
+        self._resumable_screened = [start for start in proposals.resumable if start.is_screened]
         self._running: dict[str, TrialLog] = {}  # by Tune's id
         self._attempts: Counter[int] = Counter()
         self.proposed = len(own_trials(study)) - len(self._resumable)
-        """The number of trials of the search that have been proposed, with those of earlier runs."""
+        """The number of full trials of the search that have been proposed, with those of earlier runs."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The next trial's specification, None while all slots are taken, or FINISHED."""
@@ -67,25 +69,34 @@ class StudySearcher(Searcher):
             return Searcher.FINISHED  # type: ignore[return-value]
         trial, start = started
         log = self._running[trial_id] = TrialLog(self._study, trial)
-        seed = log.record.seed
         return TrialSpec(
             number=trial.number,
-            config=self._config
-            | self._space_of(trial.number).suggest(trial)
-            | start.changed
-            | ({} if seed is None else {"train.seed": seed}),
+            config=self._config_of(trial, log.record) | start.changed,
             objectives=self._space.objectives,
             checkpoint=start.checkpoint,
             attempt=self._attempts[trial.number],
             repeat_of=log.record.repeat_of,
+            screened=start.is_screened,
         ).to_tune()
+
+    def _config_of(self, trial: optuna.Trial, record: TrialRecord) -> dict[str, Any]:
+        """The complete configuration of a trial, dotted."""
+        if record.screen_epochs is not None:
+            return screened_config(self._config, record.frozen.params, record.screen_epochs)
+        seed = {} if record.seed is None else {"train.seed": record.seed}
+        return self._config | self._space_of(trial.number).suggest(trial) | seed
 
     def _next(self) -> tuple[optuna.Trial, ResumableTrial] | None:
         """The next trial and where it starts from; None while there is none. All that decides the order is here.
 
-        The search's own trials come first: those that started earlier, then new ones. The finalists' trainings begin
-        when all of these have ended.
+        The search's own trials come first: those that started earlier, then new ones, screened or full. The
+        finalists' trainings begin when all of these have ended.
         """
+        if not self._proposals.is_over():
+            if self._resumable_screened:
+                return self._reopened(self._resumable_screened.pop(0))
+            if self._proposals.screening is not None and self._screens:
+                return self._reopened(ResumableTrial(self._proposals.screening.begin(), None, {}, is_screened=True))
         if self._resumable and not self._proposals.is_over():
             return self._reopened(self._resumable.pop(0))
         choice = self._choice()
@@ -116,12 +127,18 @@ class StudySearcher(Searcher):
     @property
     def _searches(self) -> bool:
         """Whether trials of the search itself are left to propose."""
-        waiting = self._resumable and not self._proposals.is_over()
+        waiting = (self._resumable or self._resumable_screened or self._screens) and not self._proposals.is_over()
         return bool(waiting) or self._choice() is not None
+
+    @property
+    def _screens(self) -> bool:
+        """Whether the next free slot screens a head."""
+        screening, choice = self._proposals.screening, self._choice()
+        return screening is not None and choice is not None and screening.is_next(instead_of_new=choice == "new")
 
     def _reopened(self, start: ResumableTrial) -> tuple[optuna.Trial, ResumableTrial]:
         """A trial that is in the study already."""
-        if not start.is_repeat:  # nothing is drawn for a training of a finalist
+        if not (start.is_repeat or start.is_screened):  # nothing is drawn for those
             self.proposed += 1
             self._proposals.prepare(start.number)
         return reopen_trial(self._study, start.number), start
@@ -152,7 +169,7 @@ class StudySearcher(Searcher):
         if trial_id not in self._running or not math.isfinite(value):
             return
         used = None
-        if result.config is not None:  # pbt may have changed what was proposed
+        if result.config is not None and not result.screened:  # pbt may have changed what was proposed
             used = self._space.present({**self._config, **result.config})
         self._running[trial_id].epoch(result, self._space.objectives, used)
 
@@ -171,9 +188,9 @@ class StudySearcher(Searcher):
         if self._requeue.has(trial_id):
             number = self._running.pop(trial_id).trial.number
             start = self._proposals.resume_point(number)
-            (self._resumable_repeats if start.is_repeat else self._resumable).append(start)
+            self._waiting(start).append(start)
             self._attempts[number] += 1
-            self.proposed -= not start.is_repeat
+            self.proposed -= not (start.is_repeat or start.is_screened)
             return
         last = result_or_none(result)
         failure = (last.failure if last else None) or (WORKER_LOST if error else None)
@@ -184,7 +201,13 @@ class StudySearcher(Searcher):
     @property
     def running(self) -> int:
         """The number of trials that have started and not ended, with those that wait to be resumed."""
-        return len(self._running) + len(self._resumable) + len(self._resumable_repeats)
+        return len(self._running) + sum(map(len, (self._resumable, self._resumable_screened, self._resumable_repeats)))
+
+    def _waiting(self, start: ResumableTrial) -> list[ResumableTrial]:
+        """Where a trial waits to be resumed."""
+        if start.is_screened:
+            return self._resumable_screened
+        return self._resumable_repeats if start.is_repeat else self._resumable
 
     def has_more(self) -> bool:
         """Whether something is left to train."""
@@ -197,8 +220,9 @@ class StudySearcher(Searcher):
 
     def end_running(self) -> None:
         """Record the end of the trials that a budget ended."""
-        self._resumable += self._resumable_repeats
-        self._resumable_repeats.clear()
+        for others in (self._resumable_repeats, self._resumable_screened):
+            self._resumable += others
+            others.clear()
         self._end_waiting()
         while self._running:
             self._end(self._running.popitem()[1], None)

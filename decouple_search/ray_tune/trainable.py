@@ -87,7 +87,10 @@ class DecoupleTrial(tune.Trainable):
         self._best = value if improved else self._best
         done = self._epoch >= self._spec.config["train.epochs"]
         # A checkpoint of each epoch, so that a lost machine costs at most one; the last only if it is the best.
-        return to_tune(replace(result, lineage=self._lineage), save=improved or not done, done=done)
+        # A screened trial takes seconds, and is started over.
+        save = (improved or not done) and not self._spec.screened
+        reported = replace(result, lineage=self._lineage, screened=self._spec.screened)
+        return to_tune(reported, save=save, done=done)
 
     def _trained_epoch(self) -> EpochResult | None:
         result = self._guarded(lambda gang: gang.train_epoch())

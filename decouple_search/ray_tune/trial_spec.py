@@ -27,6 +27,8 @@ class TrialSpec:
     """Why the trial is not trained: it lost workers too often."""
     repeat_of: int | None = None
     """The number of the finalist that the trial trains anew, in full; None for a trial of the search itself."""
+    screened: bool = False
+    """Whether the trial trains only a head, on feature maps."""
 
     def to_tune(self) -> dict[str, Any]:
         """The dict that Tune carries."""
@@ -38,6 +40,7 @@ class TrialSpec:
             "attempt": self.attempt,
             "given_up": self.given_up,
             "repeat_of": self.repeat_of,
+            "screened": self.screened,
         }
 
     @classmethod

@@ -27,6 +27,7 @@ def to_tune(result: EpochResult, *, save: bool = False, done: bool = False) -> d
         "lineage": list(result.lineage),
         "failure": result.failure,
         "missing_folder": result.missing_folder,
+        "screened": result.screened,
     }
     return {**result.measures, **about, SHOULD_CHECKPOINT: save, DONE: done}
 
@@ -43,6 +44,7 @@ def from_tune(carried: Mapping[str, Any]) -> EpochResult:
         lineage=tuple(carried["lineage"]),
         failure=carried["failure"],
         missing_folder=carried["missing_folder"],
+        screened=carried["screened"],
         config=nested["config"] if isinstance(nested, Mapping) else flattened or None,
     )
 

@@ -12,7 +12,7 @@ from decouple_search.results.tables import SUMMARY, Summary, write_tables
 from decouple_search.space.space import Space
 from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.storage.folder import Folder
-from decouple_search.study.record import StudyRecord, ended_trials, repeat_trials
+from decouple_search.study.record import StudyRecord, ended_trials, repeat_trials, screened_trials
 from decouplenet.command_line import print_line
 from decouplenet.config import Config
 from decouplenet.errors import InputError
@@ -54,7 +54,8 @@ class Ending:
 
     def _summarise(self) -> Summary:
         record, file = StudyRecord(self.study), self.folder.local / SUMMARY
-        trained = sum(trial.seconds for trial in [*ended_trials(self.study), *repeat_trials(self.study)])
+        others = [*screened_trials(self.study), *repeat_trials(self.study)]
+        trained = sum(trial.seconds for trial in [*ended_trials(self.study), *others])
         warm = self.busy_warm
         if warm is None:
             warm = Summary.read(file).busy_fraction_warm if file.exists() else 0.0

@@ -15,8 +15,8 @@ import optuna
 from decouple_search.results.verdict import Verdict
 from decouple_search.space.space import Space
 from decouple_search.study.finalist_results import FinalistResult, finalist_results
-from decouple_search.study.ranking import best_training, best_trial, pareto_set, ranked_trials
-from decouple_search.study.record import RESULTS, TrialRecord, ended_trials
+from decouple_search.study.ranking import best_training, best_trial, pareto_set, ranked_screened, ranked_trials
+from decouple_search.study.record import RESULTS, TrialRecord, ended_trials, screened_trials
 from decouplenet.atomic_files import replace_file
 from decouplenet.config import Config
 from decouplenet.dotted_keys import flatten, nest
@@ -50,25 +50,28 @@ def write_leaderboard(file: Path, study: optuna.Study, space: Space) -> None:
     Values are those of the trial's best epoch. They are empty for a trial that never finished an epoch, and so is an
     absent parameter; a chosen None is `null`. A search of several objectives has a column `pareto`: whether the trial
     is in the Pareto set. With `data.broken` skip there is a column `broken_images`: how many images were left out.
-    With finalists there are `FINALIST_COLUMNS`; once all are trained, they come first, by their lower bound.
+    With finalists there are `FINALIST_COLUMNS`; once all are trained, they come first, by their lower bound. With
+    screened trials there is a column `stage`, and they follow all full trials, whatever their values are.
     """
     others = [metric for metric, _ in space.objectives if metric != "val_map"]
     several = len(space.objectives) > 1
     front = {trial.number for trial in pareto_set(study, space.objectives)} if several else set()
     ranked = ranked_trials(study, space.objectives)
     rest = [trial for trial in ended_trials(study) if trial.number not in {each.number for each in ranked}]
-    trials = ranked + rest
+    screened = ranked_screened(study, space.objectives)
+    trials = ranked + rest + screened
     skips = any(trial.broken_images is not None for trial in trials)
     finalists = {result.trial.number: result for result in finalist_results(study, space.objective)}
     fresh = FINALIST_COLUMNS if finalists else ()
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    extra = [*others, *["pareto"] * several, *["broken_images"] * skips, *fresh]
+    extra = [*["stage"] * bool(screened), *others, *["pareto"] * several, *["broken_images"] * skips, *fresh]
     writer.writerow([*FIXED_COLUMNS, *extra, *space.keys])
     for trial in trials:
         val_map = "" if trial.val_map is None else trial.val_map
         values = dict(zip((metric for metric, _ in space.objectives), trial.objectives, strict=False))
         row = [trial.name, trial.result, trial.epochs, val_map, round(trial.seconds, 2)]
+        row += [stage_of(trial)] if screened else []
         row += [values.get(metric, "") for metric in others]
         row += [str(trial.number in front).lower()] if several else []
         row += ["" if trial.broken_images is None else trial.broken_images] if skips else []
@@ -76,6 +79,11 @@ def write_leaderboard(file: Path, study: optuna.Study, space: Space) -> None:
         parameters = trial.parameters
         writer.writerow([*row, *(_cell(parameters[key]) if key in parameters else "" for key in space.keys)])
     replace_file(file, text.getvalue())
+
+
+def stage_of(trial: TrialRecord) -> str:
+    """`screen` for a trial that trained only a head on feature maps, `full` for any other."""
+    return "screen" if trial.is_screened else "full"
 
 
 def _fresh_cells(result: FinalistResult | None) -> list[Any]:
@@ -181,6 +189,8 @@ class Summary:
     best_trial_id: str | None
     pareto: tuple[str, ...] | None = None
     """The Pareto set of a search of several objectives."""
+    screened: int | None = None
+    """Heads that were screened; they are not among the trials."""
     verdict: Verdict = field(default_factory=Verdict)
     """The finalists and the test images; summary.json has its parts beside the others."""
 
@@ -216,14 +226,16 @@ class Summary:
             best_val_map=best.val_map if best else None,
             best_trial_id=best.name if best else None,
             pareto=front,
+            screened=sum(trial.ended for trial in screened_trials(study)) or None,
             verdict=Verdict.of(study, space.objectives),
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it; without `pareto` where there is a single objective, and without parts of no verdict."""
+        """As JSON holds it, without `pareto`, `screened` and parts of the verdict that do not apply."""
         content = {name: value for name, value in asdict(self).items() if name != "verdict"}
-        if self.pareto is None:
-            del content["pareto"]
+        for name in ("pareto", "screened"):
+            if content[name] is None:
+                del content[name]
         return content | self.verdict.to_dict()
 
     def write(self, file: Path) -> None:

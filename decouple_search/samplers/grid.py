@@ -32,9 +32,9 @@ class GridSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The point of this trial. Imported trials and trainings of finalists do not count."""
+        """The point of this trial. Imported and screened trials and trainings of finalists do not count."""
         before = all_trials(study)[: trial.number]
-        others = sum(record.imported or record.repeat_of is not None for record in before)
+        others = sum(record.imported or record.repeat_of is not None or record.is_screened for record in before)
         return self._points[(trial.number - others) % len(self._points)]
 
     def sample_independent(

@@ -24,7 +24,7 @@ from decouple_search.samplers.improvement import log_improvement
 from decouple_search.samplers.study_model import StudyModel
 from decouple_search.space.space import Space
 from decouple_search.stopping.scheduler import PAUSED, Scheduler
-from decouple_search.study.record import TrialRecord, own_trials, search_trials
+from decouple_search.study.record import TrialRecord, all_trials, own_trials, search_trials
 
 Array = NDArray[np.float64]
 
@@ -154,7 +154,7 @@ class Promotions:
         if not affordable:
             return "new" if unstarted > 0 else None
         records = search_trials(self._study)
-        model = StudyModel(self._study, records, self._space_of(len(records)), self._epochs, training)
+        model = StudyModel(self._study, records, self._space_of(len(all_trials(self._study))), self._epochs, training)
         if self._by_model and model.informed:
             rng = np.random.default_rng((self._seed, sum(record.epochs for record in own)))
             chosen = index_promotion(model, affordable, self._epochs, rng if unstarted > 0 else None)
@@ -172,7 +172,7 @@ class Promotions:
         paused = [record.number for record in records if record.is_paused]
         if len(paused) <= PAUSED:
             return []
-        model = StudyModel(self._study, records, self._space_of(len(records)), self._epochs)
+        model = StudyModel(self._study, records, self._space_of(len(all_trials(self._study))), self._epochs)
         if self._by_model and model.informed:
             promise = log_improvement(*model.expect(paused, np.full(len(paused), self._epochs)), model.best_value)
         else:

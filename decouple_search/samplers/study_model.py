@@ -25,6 +25,7 @@ from decouple_search.samplers.encoding import Encoding
 from decouple_search.samplers.fitting import FittedModel, fit
 from decouple_search.samplers.gaussian_process import EpochModel
 from decouple_search.samplers.improvement import Candidates, log_improvement
+from decouple_search.samplers.screen_model import ScreenModel
 from decouple_search.space.parameter import Parameter
 from decouple_search.space.space import Space
 from decouple_search.study.record import Fit, StudyRecord, TrialRecord
@@ -36,6 +37,8 @@ STARTUP_TRIALS = 8
 """Trials with a value before the model proposes. Until then configurations are drawn at random."""
 STARTUP_DEPTH = 0.5
 """The share of a full training that a trial must have reached by then, so that the model knows how curves go on."""
+STARTUP_SCREENED = 3
+"""Full trials with a value before the model proposes, where screened trials have shown what heads are worth."""
 GOOD = 6
 """Configurations whose neighbours are candidates for a proposal: those that are expected to be the best."""
 
@@ -81,6 +84,7 @@ class StudyModel:
         self._training = frozenset(training)
         self._study, self._trials, self._space, self._epochs = study, trials, space, epochs
         self._encoding = Encoding(space)
+        self._screen = ScreenModel.of(study, space)
         self.curves = curves_of(trials, space, epochs)
         """The learning curves."""
         known = _known.get(study)
@@ -92,7 +96,8 @@ class StudyModel:
     def informed(self) -> bool:
         """Whether the model knows enough to decide."""
         deepest = max((max(curve.values) for curve in self.curves), default=0)
-        return len(self.curves) >= STARTUP_TRIALS and deepest >= STARTUP_DEPTH * self._epochs
+        needed = STARTUP_TRIALS if self._screen is None else STARTUP_SCREENED
+        return len(self.curves) >= needed and deepest >= STARTUP_DEPTH * self._epochs
 
     def trained(self, number: int) -> int:
         """The epochs that a trial has trained."""
@@ -121,17 +126,17 @@ class StudyModel:
             epochs: q epochs.
         """
         places = np.array([self._places[number] for number in numbers], dtype=np.intp)
-        return self._model.expect(self._rows[places], epochs, places)
+        return self._expect(self._rows[places], epochs, places)
 
     def expect_anew(self, numbers: Sequence[int]) -> tuple[Array, Array]:
         """Expected values of other trainings of trials' configurations at the last epoch, and standard deviations."""
         rows = self._rows[[self._places[number] for number in numbers]]
-        return self._model.expect(rows, np.full(len(rows), self._epochs, dtype=float))
+        return self._expect(rows, np.full(len(rows), self._epochs, dtype=float))
 
     def expect_new(self, point: dict[str, Any], epochs: Sequence[int]) -> tuple[Array, Array]:
         """Expected values of a new configuration at epochs, and their standard deviations."""
         row = self._encoding.rows(self._encoding.units([point]))
-        return self._model.expect(np.repeat(row, len(epochs), axis=0), np.array(epochs, dtype=float))
+        return self._expect(np.repeat(row, len(epochs), axis=0), np.array(epochs, dtype=float))
 
     def log_divisors(self, numbers: Sequence[int]) -> Array:
         """Logarithms of what improvements of trials that have a curve are divided by for their cost (`costs.py`)."""
@@ -141,26 +146,56 @@ class StudyModel:
         """Logarithm of what an improvement of a new configuration is divided by for its cost (`costs.py`)."""
         return float(self._divisors_of(self._encoding.rows(self._encoding.units([point])))[0])
 
+    @property
+    def best_expected(self) -> float:
+        """The largest expected value of a trial at the last epoch, warped."""
+        return float(self._expected_last.max())
+
+    def doubt_of_screen(self, point: dict[str, Any]) -> float:
+        """By how much screening a configuration may change its expected value: a standard deviation, warped."""
+        if self._screen is None:
+            return 0.0
+        row = self._encoding.rows(self._encoding.units([point]))
+        return self._fitted.hint_weight * float(self._screen.expect(row)[1][0])
+
     def proposal(self, rng: np.random.Generator, *, random: bool = False) -> dict[str, Any]:
         """A new configuration: the largest improvement per cost that is expected over the best value at the last epoch.
 
         Args:
             rng: the generator of candidates.
-            random: whether to take a random configuration. So does a model that is not informed.
+            random: whether to take a random configuration. So does a model that is not informed. Where heads were
+                screened, nothing is random but what cannot be screened: the first trials are the best screened heads.
         """
         candidates = Candidates(self._encoding, self._taken(), rng)
+        if self._screen is not None and not self.informed and (head := self._untried_head(self._screen)):
+            return self._space.filled(self._space.draw_all(rng) | head)
+        random = random and self._screen is None
         if random or not self.informed:
             return candidates.random()
-        last = np.full(len(self.curves), self._epochs, dtype=float)
-        expected, _ = self._model.expect(self._rows, last, np.arange(len(self.curves)))
-        best = float(expected.max())
+        best = self.best_expected
 
         def score(rows: Array) -> Array:
-            mean, deviation = self._model.expect(rows, np.full(len(rows), self._epochs, dtype=float))
+            mean, deviation = self._expect(rows, np.full(len(rows), self._epochs, dtype=float))
             gains: Array = log_improvement(mean, deviation, best) - self._divisors_of(rows)
             return gains
 
-        return candidates.best(score, self._units[np.argsort(-expected)[:GOOD]])
+        return candidates.best(score, self._units[np.argsort(-self._expected_last)[:GOOD]])
+
+    def _untried_head(self, screen: ScreenModel) -> dict[str, Any] | None:
+        """The best screened head that no full trial has; None if all have been tried."""
+        tried = [trial.frozen.params for trial in self._trials]
+        return next((h for h in screen.best_first() if not any(h.items() <= params.items() for params in tried)), None)
+
+    def _expect(self, rows: Array, epochs: Array, places: Indices | None = None) -> tuple[Array, Array]:
+        """As `EpochModel.expect`, with what screened trials say of the configurations."""
+        mean, deviation = self._model.expect(rows, epochs, places)
+        if self._screen is None:
+            return mean, deviation
+        hint, doubt = self._screen.expect(rows)
+        weight = self._fitted.hint_weight
+        if places is None:  # else the trial's own values say more
+            deviation = np.hypot(deviation, weight * doubt)
+        return mean + weight * (hint - self._fitted.hint_centre), deviation
 
     def _taken(self) -> Array:
         """The rows of the configurations that are not proposed a second time: all that this search has tried."""
@@ -182,6 +217,11 @@ class StudyModel:
 
     def _divisors_of(self, rows: Array) -> Array:
         return np.zeros(len(rows)) if self._costs is None else self._costs.log_divisors(rows)
+
+    @cached_property
+    def _expected_last(self) -> Array:
+        last = np.full(len(self.curves), self._epochs, dtype=float)
+        return self._expect(self._rows, last, np.arange(len(self.curves)))[0]
 
     @cached_property
     def _costs(self) -> EpochCosts | None:
@@ -216,12 +256,14 @@ class StudyModel:
     def _fitted(self) -> FittedModel:
         record, observed = StudyRecord(self._study), Observations.of_curves(self.curves)
         numbers = tuple(curve.number for curve in self.curves)
-        content = (self._epochs, numbers, observed.epochs.tobytes(), observed.values.tobytes())
+        screened = 0 if self._screen is None else self._screen.observations
+        content = (self._epochs, numbers, screened, observed.epochs.tobytes(), observed.values.tobytes())
         if self._known.fitted is None or self._known.observed != content:
             last = record.fit
             if last is not None and last.keys != list(self._space.keys):
                 last = None
-            fitted = fit(self._rows, self._encoding.owners, observed, self._epochs, last)
+            hints = None if self._screen is None else self._screen.expect(self._rows)[0]
+            fitted = fit(self._rows, self._encoding.owners, observed, self._epochs, last, hints)
             if fitted.is_new:
                 theta = fitted.model.hyperparameters.vector.tolist()
                 record.fit = Fit(len(observed.values), list(self._space.keys), theta, fitted.warp.bend)

@@ -20,8 +20,9 @@ from decouple_search.space.parts import (
     read_start,
 )
 from decouple_search.space.ranges import searched_with
+from decouple_search.space.screen import ScreenPlan, read_screen
 from decouplenet.command_line import parse_config
-from decouplenet.config import Config, check_keys
+from decouplenet.config import FACTS, Config, check_keys
 from decouplenet.dotted_keys import flatten
 from decouplenet.errors import InputError
 
@@ -46,6 +47,8 @@ class Space:
         sampler: name of the sampler where the search does not give it; None for the sampler that suits the search.
         keep_checkpoints: ended trials whose best checkpoint stays on disk, where the search does not give the number.
         finalists: `{"count": 3, "seeds": 3}`: the best configurations that are trained anew with fresh seeds.
+        screen: `{"count": 64, "epochs": 4}`: the heads that are screened first; `auto` as the count, or alone, lets
+            the search choose.
         name: name of the space; an experiment's default name begins with it.
         fixed: keys that were given elsewhere, dotted. They win over `base`, and a searched key among them is fixed.
         where: place of the space, for errors.
@@ -71,6 +74,8 @@ class Space:
     keep_checkpoints: int
     finalists: FinalistPlan | None
     """The finalists where the search does not give them."""
+    screen: ScreenPlan | None
+    """The screened heads where the search does not give their number; None for none."""
 
     def __init__(
         self,
@@ -84,6 +89,7 @@ class Space:
         sampler: str | None = None,
         keep_checkpoints: int = 3,
         finalists: Mapping[str, int] | None = None,
+        screen: Mapping[str, Any] | str | None = None,
         name: str = "space",
         fixed: Mapping[str, Any] | None = None,
         where: str = "Space",
@@ -91,7 +97,7 @@ class Space:
         fixed = flatten(fixed or {})
         self._given: dict[str, Any] = {"search": search, "base": base, "start": start, "objective": objective}
         self._given |= {"scheduler": scheduler, "trials": trials, "sampler": sampler}
-        self._given |= {"finalists": finalists}
+        self._given |= {"finalists": finalists, "screen": screen}
         self._given |= {"keep_checkpoints": keep_checkpoints, "name": name, "fixed": fixed, "where": where}
         self.name, self.where = name, where
         self.base = flatten(mapping_at(base, f"{where}, base")) | fixed
@@ -109,6 +115,7 @@ class Space:
         self.trials = checked_count(trials, f"{where}, trials")
         self.keep_checkpoints = checked_count(keep_checkpoints, f"{where}, keep_checkpoints")
         self.finalists = read_finalists(finalists, f"{where}, finalists")
+        self.screen = read_screen(screen, f"{where}, screen")
         check_values(self.base, self.parameters, f"{where}, search")
 
     @classmethod
@@ -117,7 +124,8 @@ class Space:
         space = cls.__new__(cls)
         space.name, space.where, space.parameters, space.objectives = name, name, tuple(parameters), (objective,)
         space.base, space.start, space.scheduler = {}, (), {"name": "promotion"}
-        space.trials, space.sampler, space.keep_checkpoints, space.finalists = 1, None, 3, None
+        space.trials, space.sampler, space.keep_checkpoints = 1, None, 3
+        space.finalists, space.screen = None, None
         return space
 
     def with_fixed(self, keys: Mapping[str, Any]) -> Space:
@@ -127,6 +135,19 @@ class Space:
             InputError: an unknown key or a wrong value, or nothing is left to search.
         """
         return Space(**self._given | {"fixed": {**self._given["fixed"], **keys}}) if keys else self
+
+    @cached_property
+    def heads(self) -> Space | None:
+        """The space of what can be judged on the feature maps of a frozen backbone; None if nothing can.
+
+        The other searched keys have the values of the base.
+        """
+        others = {key: self.default(key) for key in self.keys if FACTS[key].images_only}
+        return None if len(others) == len(self.keys) else self.with_fixed(others)
+
+    def default(self, key: str) -> Any:
+        """The value that a searched key has where it is not searched: that of the base, or its default."""
+        return self.base.get(key, flatten(Config().to_dict())[key])
 
     def with_ranges(self, ranges: Mapping[str, Any], where: str = "ranges") -> Space:
         """The space with other ends of ranges: `space.with_ranges({"optim.lr": [1e-4, 0.1]})`.
@@ -182,6 +203,10 @@ class Space:
     def draw(self, rng: Generator) -> dict[str, Any]:
         """The parameters of a random configuration. A parameter whose conditions do not hold is absent."""
         return self._filled(lambda parameter: parameter.value_at(rng.random()))
+
+    def draw_all(self, rng: Generator) -> dict[str, Any]:
+        """Random values of all searched keys, also of those whose conditions do not hold."""
+        return {parameter.key: parameter.value_at(rng.random()) for parameter in self.parameters}
 
     def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration that takes its values from those of all keys, without parameters that do not apply."""

@@ -8,10 +8,11 @@ search:
 start: [{model.alpha: 0.7}]                      # tried first
 objective: {metric: val_map, mode: max}          # or a list of objectives
 scheduler: {name: promotion, grace_epochs: 1, reduction_factor: 3}
-trials: 24                                       # the command line may override this and the next three
+trials: 24                                       # the command line may override this and the next four
 sampler: gp
 keep_checkpoints: 3
 finalists: {count: 3, seeds: 3}                  # the best 3 are trained anew with 3 fresh seeds each
+screen: {count: 64, epochs: 4}                   # 64 heads are trained first, on a frozen backbone
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from decouplenet.dotted_keys import nearest
 from decouplenet.errors import InputError
 from decouplenet.yaml_text import load_yaml
 
-KEYS = ("base", "search", "start", "objective", "scheduler", "trials", "sampler", "keep_checkpoints", "finalists")
+DEFAULTS = ("trials", "sampler", "keep_checkpoints", "finalists", "screen")
+"""Keys that the command line may override."""
+KEYS = ("base", "search", "start", "objective", "scheduler", *DEFAULTS)
 
 
 def load_space(path: str | Path, fixed: Mapping[str, Any] | None = None) -> Space:

@@ -8,7 +8,7 @@ import optuna
 
 from decouple_search.space.objective import Objective
 from decouple_search.study.finalist_results import trained_finalists
-from decouple_search.study.record import TrialRecord, ended_trials
+from decouple_search.study.record import TrialRecord, ended_trials, screened_trials
 
 
 def ranked_trials(study: optuna.Study, objectives: Sequence[Objective]) -> list[TrialRecord]:
@@ -48,6 +48,12 @@ def pareto_set(study: optuna.Study, objectives: Sequence[Objective]) -> list[Tri
         return any(other != values and all(a >= b for a, b in zip(other, values, strict=True)) for other in utilities)
 
     return [trial for trial, values in zip(trials, utilities, strict=True) if not dominated(values)]
+
+
+def ranked_screened(study: optuna.Study, objectives: Sequence[Objective]) -> list[TrialRecord]:
+    """The screened trials that have ended, best first, then those without a value."""
+    ended = [trial for trial in screened_trials(study) if trial.ended]
+    return _by_value([t for t in ended if t.measured], objectives) + [t for t in ended if not t.measured]
 
 
 def measured_trials(study: optuna.Study) -> list[TrialRecord]:

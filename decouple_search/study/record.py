@@ -46,7 +46,12 @@ class TrialRecord:
 
     @property
     def result(self) -> str:
-        """COMPLETE, PRUNED or FAIL. A trial that an interrupted search left counts as PRUNED."""
+        """COMPLETE, PRUNED or FAIL. A trial that an interrupted search left counts as PRUNED.
+
+        A screened trial that trained all its epochs is COMPLETE, although Optuna has it as pruned.
+        """
+        if self.screen_epochs and self.ended and self.measured and self.epochs >= self.screen_epochs:
+            return "COMPLETE"
         return RESULTS.get(self.frozen.state, "PRUNED")
 
     @property
@@ -146,6 +151,16 @@ class TrialRecord:
         return self._attribute(attributes.REPEAT_OF)  # type: ignore[no-any-return]
 
     @property
+    def screen_epochs(self) -> int | None:
+        """The epochs that this trial trains a head on feature maps of the frozen backbone; None for a full trial."""
+        return self._attribute(attributes.SCREEN)  # type: ignore[no-any-return]
+
+    @property
+    def is_screened(self) -> bool:
+        """Whether this trial trains only a head, on feature maps."""
+        return self.screen_epochs is not None
+
+    @property
     def seed(self) -> int | None:
         """The `train.seed` of a training of a finalist; None for that of the base configuration."""
         return self._attribute(attributes.SEED)  # type: ignore[no-any-return]
@@ -160,13 +175,19 @@ class TrialRecord:
 
 
 def all_trials(study: optuna.Study) -> list[TrialRecord]:
-    """All trials of a study, with imported ones, start points that wait, and trainings of finalists."""
+    """All trials of a study, with imported ones, start points that wait, screened ones, and trainings of finalists."""
     return [TrialRecord(trial) for trial in study.get_trials(deepcopy=False)]
 
 
 def search_trials(study: optuna.Study) -> list[TrialRecord]:
-    """The trials that a search learns from: all but the trainings of finalists."""
-    return [record for record in all_trials(study) if record.repeat_of is None]
+    """The full trials of a search and its imported ones: all but screened trials and the trainings of finalists."""
+    return [record for record in all_trials(study) if record.repeat_of is None and not record.is_screened]
+
+
+def screened_trials(study: optuna.Study, states: Sequence[TrialState] | None = None) -> list[TrialRecord]:
+    """The screened trials, in the order in which they started. Their values are never ranked with those of others."""
+    records = [record for record in all_trials(study) if record.is_screened]
+    return [record for record in records if states is None or record.frozen.state in states]
 
 
 def repeat_trials(study: optuna.Study, states: Sequence[TrialState] | None = None) -> list[TrialRecord]:
@@ -176,7 +197,7 @@ def repeat_trials(study: optuna.Study, states: Sequence[TrialState] | None = Non
 
 
 def own_trials(study: optuna.Study, states: Sequence[TrialState] | None = None) -> list[TrialRecord]:
-    """The trials that this search proposed, in that order, without the trainings of finalists."""
+    """The full trials that this search proposed, in that order, without the trainings of finalists."""
     records = search_trials(study)
     return [
         record
@@ -261,6 +282,16 @@ class StudyRecord:
     @fit.setter
     def fit(self, fit: Fit) -> None:
         self._study.set_user_attr(attributes.FIT, asdict(fit))
+
+    @property
+    def screen_fit(self) -> Fit | None:
+        """The last fit of the hyperparameters of the model of screened trials; None before the first."""
+        kept = self._study.user_attrs.get(attributes.SCREEN_FIT)
+        return None if kept is None else Fit(**kept)
+
+    @screen_fit.setter
+    def screen_fit(self, fit: Fit) -> None:
+        self._study.set_user_attr(attributes.SCREEN_FIT, asdict(fit))
 
     @property
     def incumbent(self) -> Incumbent | None:

@@ -14,7 +14,14 @@ from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.study.compat import storage_of
 from decouple_search.study.definition import JOURNAL, Definition
 from decouple_search.study.optuna_storage import open_study, reopen_study
-from decouple_search.study.record import StudyRecord, TrialRecord, own_trials, repeat_trials, trial_name
+from decouple_search.study.record import (
+    StudyRecord,
+    TrialRecord,
+    own_trials,
+    repeat_trials,
+    screened_trials,
+    trial_name,
+)
 from decouple_search.study.trial_log import note_checkpoint, note_pause
 from decouple_search.study.warm_start import import_trials
 from decouplenet.config import Config
@@ -33,6 +40,8 @@ class ResumableTrial(NamedTuple):
     """Searched keys whose values in the checkpoint differ from the proposed ones (pbt)."""
     is_repeat: bool = False
     """Whether it is a training of a finalist."""
+    is_screened: bool = False
+    """Whether it is a screened trial. It starts from its beginning, as it has no checkpoints."""
 
 
 class EarlierTrial(NamedTuple):
@@ -129,8 +138,13 @@ def resumable_trials(
         epochs: the epochs of a full training.
         run: how often the search was resumed.
     """
-    resumable, by_trial = [], checkpoints.all()
+    resumable, by_trial = list[ResumableTrial](), checkpoints.all()
     running = [TrialState.RUNNING]
+    resumable += [
+        resumable_trial(study, checkpoints, space, trial.number)
+        for trial in screened_trials(study, running)
+        if not _tell_end(study, trial, trial.screen_epochs or 0)
+    ]
     for trial in [*own_trials(study, running), *repeat_trials(study, running)]:
         if _tell_end(study, trial, epochs):
             continue
@@ -159,6 +173,9 @@ def pause_with_curve(study: optuna.Study, starts: Sequence[ResumableTrial]) -> l
 
 def _tell_end(study: optuna.Study, trial: TrialRecord, epochs: int) -> bool:
     """Whether a trial had ended; the study was to be told once its last checkpoint was written, and is told now."""
+    if trial.epochs >= epochs and trial.is_screened:
+        study.tell(trial.number, state=TrialState.PRUNED)
+        return True
     if trial.epochs >= epochs:
         study.tell(trial.number, list(trial.objectives))
         return True
@@ -179,6 +196,8 @@ def resumable_trial(study: optuna.Study, checkpoints: Checkpoints, space: Space,
     """
     trial = TrialRecord(study.get_trials(deepcopy=False)[number])
     checkpoint, is_repeat = trial.checkpoint, trial.repeat_of is not None
+    if trial.is_screened:
+        return ResumableTrial(number, None, {}, is_screened=True)
     if checkpoint is None or not checkpoints.is_whole(checkpoint):
         return ResumableTrial(number, None, {}, is_repeat)
     config = checkpoints.config(checkpoint)

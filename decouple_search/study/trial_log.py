@@ -75,7 +75,7 @@ class TrialLog:
         if failure or not before.epochs:
             self.trial.set_user_attr(attributes.FAILURE, failure or NO_EPOCH)
             self._study.tell(self.trial, state=TrialState.FAIL)
-        elif before.epochs < epochs:
+        elif before.epochs < epochs or before.is_screened:  # a screened value is never a final one
             self._study.tell(self.trial, state=TrialState.PRUNED)
         else:
             self._study.tell(self.trial, list(before.objectives))

@@ -90,7 +90,7 @@ def _build(
 
 
 def _opened(partial: Path, marks: Path, size: int, what: str) -> BinaryIO:
-    """The file of marks, beside an array of `size` bytes that is filled in part. Both are made if they are not there."""
+    """The file of marks beside a partial array of `size` bytes. Both are made if they are not there."""
     with _read_write(partial) as made:
         if os.fstat(made.fileno()).st_size < size:  # else another process has reserved it, and may be writing
             marks.unlink(missing_ok=True)

@@ -201,7 +201,7 @@ def test_an_empty_config_file_changes_nothing(tmp_path):
 
 
 def test_tiny_has_no_weights():
-    with pytest.raises(InputError, match="model.pretrained: True is out of range; .* no weights for tiny"):
+    with pytest.raises(InputError, match="model.pretrained: True is out of range; .* tiny has no ImageNet weights"):
         Config.from_dict({"model": {"backbone": "tiny"}})
 
 

@@ -21,6 +21,9 @@ from decouple_search.study.record import Incumbent, trial_name
 from decouplenet.command_line import print_line
 from decouplenet.wording import counted
 
+SCREENED = "screened"
+"""What follows the values of screened trials."""
+
 
 class LiveProgress(Callback):
     """Prints how a search goes.
@@ -93,10 +96,10 @@ class LiveProgress(Callback):
             self._notes[name] = epoch_result.note
         metric = self._objective.metric
         value = epoch_result.measures[metric]
-        epoch = f"trial {name}  epoch {epoch_result.epoch}/{self._epochs}  {metric} {value:.4f}"
-        if repeat := _repeat(trial):  # its value is no claim of the search
+        epoch = f"trial {name}  epoch {epoch_result.epoch}/{self._epochs_of(trial)}  {metric} {value:.4f}"
+        if aside := _aside(trial):  # its value is no claim of the search
             if not self._bar:
-                self._line(f"{epoch}  {repeat}")
+                self._line(f"{epoch}  {aside}")
             return
         if self._objective.better(value, than=self._best[0] if self._best else None):
             self._best = (value, name)
@@ -121,7 +124,7 @@ class LiveProgress(Callback):
         elif result and result.failure is not None:
             self._fail(trial, result.failure)
         elif result:
-            state = "COMPLETE" if result.epoch >= self._epochs else "PRUNED"
+            state = "COMPLETE" if result.epoch >= self._epochs_of(trial) else "PRUNED"
             value = f"{self._objective.metric} {result.measures[self._objective.metric]:.4f}"
             self._leave(trial, f"{state} after {counted(result.epoch, 'epoch')}  {value}")
 
@@ -137,20 +140,24 @@ class LiveProgress(Callback):
         start = "from its last checkpoint" if restart_checkpoint(trial) else "from the beginning"
         self._say(f"trial {trial}  restarts {start}, on a new gang: {loss_message(trial)}")
 
+    def _epochs_of(self, trial: Any) -> int:
+        spec = TrialSpec.from_tune(trial.config)
+        return int(spec.config["train.epochs"]) if spec.screened else self._epochs
+
     def _fail(self, trial: Any, reason: str) -> None:
         self.failures.append(reason)
         self._leave(trial, f"FAIL: {reason}")
 
     def _leave(self, trial: Any, how: str) -> None:
         """Print how a trial left its slot, and count it the first time. A paused one may go on, and counts once."""
-        count = repeat = _repeat(trial)
+        count = aside = _aside(trial)
         if str(trial) not in self._left:
             self._left.add(str(trial))
-            self._ended += not repeat
-            if self._bar:
+            self._ended += not aside
+            if self._bar and aside != SCREENED:
                 self._bar.advance(self._task)
-            else:
-                count = repeat or f"[{self._ended}/{self._trials}]"
+            elif not self._bar:
+                count = aside or f"[{self._ended}/{self._trials}]"
         self._say(f"trial {trial}  {how}  {count}".rstrip())
 
     def _say(self, text: str) -> None:
@@ -163,7 +170,9 @@ class LiveProgress(Callback):
         print_line(f"{time.monotonic() - self._started:7.1f} s  {text}")
 
 
-def _repeat(trial: Any) -> str:
-    """Which finalist a trial of Tune trains anew, in words; empty for a trial of the search itself."""
-    finalist = TrialSpec.from_tune(trial.config).repeat_of
-    return "" if finalist is None else f"trial {trial_name(finalist)} anew"
+def _aside(trial: Any) -> str:
+    """What a trial of Tune is beside the full trials of the search, in words; empty for one of them."""
+    spec = TrialSpec.from_tune(trial.config)
+    if spec.screened:
+        return SCREENED
+    return "" if spec.repeat_of is None else f"trial {trial_name(spec.repeat_of)} anew"

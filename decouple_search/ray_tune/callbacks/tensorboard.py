@@ -14,9 +14,12 @@ from decouple_search.ray_tune.trial_spec import TrialSpec
 from decouple_search.ray_tune.tune_result import from_tune
 from decouple_search.results.tensorboard_run import TensorBoardRun
 
+SCREEN = "screen"
+"""The folder of the runs of screened trials."""
+
 
 class TensorBoardRuns(Callback):
-    """Writes `<folder>/<trial>/` for each trial.
+    """Writes `<folder>/<trial>/` for each trial, and `<folder>/screen/<trial>/` for each screened one.
 
     Args:
         folder: the experiment's `tensorboard/`.
@@ -32,8 +35,9 @@ class TensorBoardRuns(Callback):
         """Open the run and write its hyperparameters."""
         if trial.trial_id in self._runs:
             return  # the trial restarts after a loss
-        run = self._runs[trial.trial_id] = TensorBoardRun(self._folder / str(trial))
-        config = TrialSpec.from_tune(trial.config).config
+        spec = TrialSpec.from_tune(trial.config)
+        folder, config = self._folder / SCREEN if spec.screened else self._folder, spec.config
+        run = self._runs[trial.trial_id] = TensorBoardRun(folder / str(trial))
         run.hyperparameters({key: config[key] for key in config if key in self._searched}, self._metric, str(trial))
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from decouple_search.gang.epoch_result import EpochResult
 from decouple_search.gang.worker import GangWorker, WorkerLocation, backend_for, shared_devices
+from decouplenet.backbones import build_backbone
 from decouplenet.errors import InputError, TrainingFailed
 
 
@@ -46,11 +47,24 @@ def test_workers_that_share_a_gpu_do_not_use_nccl():
 
 def test_data_stays_open_for_the_next_trial_that_reads_the_same_data(worker, config):
     worker.start(config())
-    opened = worker._data
+    opened = worker._engine.data
     worker.start(config(optim__lr=0.5, model__head="gap", data__cutout=0.5, data__flip=False))
-    assert worker._data is opened
+    assert worker._engine.data is opened
     worker.start(config(data__image_size=40))
-    assert worker._data is not opened
+    assert worker._engine.data is not opened
+
+
+def test_images_and_feature_maps_stay_open_side_by_side(worker, config, tmp_path):
+    weights = tmp_path / "weights.pth"
+    torch.save(build_backbone("tiny", pretrained=False)[0].state_dict(), weights)
+    opened = []
+    for _ in range(2):
+        for frozen in (False, True):
+            worker.start(config(model__pretrained=str(weights), train__freeze_backbone=frozen))
+            opened.append(worker._engine.data)
+    assert opened[0] is opened[2]
+    assert opened[1] is opened[3]
+    assert [data.backbone is None for data in opened[:2]] == [True, False]
 
 
 def test_torch_has_as_many_threads_as_the_worker_has_cpus(config):

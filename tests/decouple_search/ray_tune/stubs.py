@@ -10,9 +10,9 @@ from decouple_search.ray_tune.tune_result import to_tune
 class StubTrial(SimpleNamespace):
     """The part of Tune's `Trial` that a callback uses; `compat.py` and its tests say what Tune's own class has."""
 
-    def __init__(self, name, *, trial_id=None, result=None, folder="/nonexistent", checkpoint=None, repeat_of=None):
+    def __init__(self, name, *, trial_id=None, result=None, folder="/nonexistent", checkpoint=None, **spec):
         super().__init__(
-            config=TrialSpec(number=None, config={}, objectives=(), repeat_of=repeat_of).to_tune(),
+            config=TrialSpec(**{"number": None, "config": {}, "objectives": ()} | spec).to_tune(),
             name=name,
             trial_id=trial_id or name,
             last_result=result or {},

@@ -151,3 +151,21 @@ def test_the_first_pause_of_a_trial_is_printed_and_counts_and_later_ones_do_not(
         assert "paused after 1 epoch  [1/3]\n" in out
         assert "0.5000  [2/3]\n" in out
         assert "0.7500\n" in out
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_screened_trial_says_so_and_is_no_claim_of_the_search(monkeypatch, capsys, terminal):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    screened = {"screened": True, "config": {"train.epochs": 4}}
+    with LiveProgress(2, 9, VAL_MAP) as progress:
+        progress.on_trial_result(0, [], stub(0, **screened), epoch_dict(3, 0.9))
+        progress.on_trial_complete(0, [], stub(0, result=epoch_dict(4, 0.9), **screened))
+        progress.on_trial_result(0, [], stub(1), epoch_dict(9, 0.25))
+        progress.on_trial_complete(0, [], stub(1, result=epoch_dict(9, 0.25)))
+    out = capsys.readouterr().out
+    assert "trial 0000  COMPLETE after 4 epochs  val_map 0.9000  screened\n" in out
+    assert ("trial 0000  epoch 3/4  val_map 0.9000  screened\n" in out) == (not terminal)
+    assert "best 0.9" not in out
+    assert ("COMPLETE after 9 epochs  val_map 0.2500  [1/2]" in out) == (not terminal)
+    if not terminal:
+        assert "best 0.2500 (0001)" in out

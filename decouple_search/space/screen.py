@@ -1,0 +1,69 @@
+"""How many heads a search screens, which is to train them on feature maps of the frozen backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from decouple_search.space.parts import checked_count, mapping_at
+from decouplenet.dotted_keys import nearest
+from decouplenet.errors import InputError
+
+AUTO = "auto"
+OFF = "off"
+MOST_SCREENED = 128
+"""auto: the most heads that are screened."""
+
+
+@dataclass(frozen=True)
+class ScreenPlan:
+    """The screened trials of a search. Each trains a head on feature maps that the backbone computed once."""
+
+    count: int | None = None
+    """The number of screened trials; None lets the search choose as it learns what they are worth."""
+    epochs: int = 4
+    """The epochs of a screened trial."""
+
+    @property
+    def most(self) -> int:
+        """The most heads that are screened."""
+        return self.count or MOST_SCREENED
+
+
+def read_screen(spec: Any, where: str) -> ScreenPlan | None:
+    """The screening of a space: `{count: 64, epochs: 4}`, or `auto` or `off` alone; None for off.
+
+    Raises:
+        InputError: an unknown key, or a number below 1.
+    """
+    if isinstance(spec, Mapping):
+        given = mapping_at(spec, where)
+        names = [field.name for field in fields(ScreenPlan)]
+        for key in given:
+            if key not in names:
+                raise InputError(f"{where}: unknown key '{key}'; {nearest(str(key), names)}")
+        count = given.get("count", AUTO)
+        epochs = checked_count(given.get("epochs", ScreenPlan.epochs), f"{where}, epochs")
+        return ScreenPlan(None if count == AUTO else checked_count(count, f"{where}, count"), epochs)
+    if spec is None or spec is False or spec == OFF:  # YAML reads off as false
+        return None
+    return with_count(None, str(spec), where)
+
+
+def with_count(plan: ScreenPlan | None, text: str, where: str) -> ScreenPlan | None:
+    """A plan with the number of a flag: a number, `auto` or `off`; None for off.
+
+    Args:
+        plan: gives the other values; None for the defaults.
+        text: the number.
+        where: its place, for errors.
+
+    Raises:
+        InputError: the text is something else.
+    """
+    if text == OFF:
+        return None
+    if text != AUTO and not (text.isdecimal() and int(text) > 0):
+        raise InputError(f"{where}: '{text}' is no number of screened trials; give a number from 1, auto or off")
+    return ScreenPlan(None if text == AUTO else int(text), (plan or ScreenPlan()).epochs)
