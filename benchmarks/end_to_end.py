@@ -6,8 +6,8 @@
 
 Seconds count from the start of the command, with all imports and the start of Ray, to the line of the epoch that
 reaches a value. Both searches train two trials at a time with one thread each, start from the space's start points,
-and read images, or the feature maps of a frozen backbone, from the same cache, which is filled first. Searches run one after another, ours and the peer's in turn.
-A search of the demo takes 1 to 3 minutes on 2 cores.
+and read images, or the feature maps of a frozen backbone, from the same cache, which is filled first. Searches run one
+after another, ours and the peer's in turn. A search of the demo takes 1 to 3 minutes on 2 cores.
 """
 
 from __future__ import annotations

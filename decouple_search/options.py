@@ -162,6 +162,8 @@ def request_search(space: Space, options: Options, words: Sequence[str] | None =
         )
     trials = min(trials, len(space.grid())) if sampler == "grid" else trials
     screen, unscreened = _screen(space, options, config, sampler)
+    if screen and screen.warm_heads and "train.head_epochs" not in {*space.keys, *space.base}:
+        config = replace(config, train=replace(config.train, head_epochs=screen.epochs))
     return SearchRequest(
         folder=open_folder(options.storage, options.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}"),
         space=space,

@@ -80,6 +80,8 @@ def _screen(request: SearchRequest, config: Config) -> list[str]:
     others = [key for key in request.space.keys if key not in heads.keys]
     left = [f"           only full trials can judge {', '.join(others)}"] if others else []
     lines = [f"screen     {many} for {counted(plan.epochs, 'epoch')} each, on feature maps of {config.model.backbone}"]
+    if epochs := config.train.head_epochs:
+        left.append(f"           a full trial trains its head first in the same way, for {counted(epochs, 'epoch')}")
     return [*lines, *left]
 
 

@@ -7,7 +7,7 @@ in the leaderboard. `command_line.py` checks types, where text comes in. This mo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, SupportsIndex
 
 from decouplenet.config_facts import Facts, config_key, facts_of
@@ -234,6 +234,8 @@ class TrainConfig:
     """asl: probability below which a negative does not count."""
     freeze_backbone: bool = config_key(False, bound=True, searchable=False)
     """Train the head alone, on feature maps that the pretrained backbone computes once: many times faster."""
+    head_epochs: int = config_key(0, bound=True, images_only=True)
+    """Epochs that the head is first trained alone, on such maps, so that random gradients do not harm the backbone."""
     objective: EpochMeasure = config_key("val_map", searchable=False)
     """The measure by which a training chooses its best epoch: the lowest loss, or the highest of any other measure."""
     seed: int = config_key(0, bound=True)
@@ -242,6 +244,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Check ranges."""
         _require(self.epochs >= 1, "train.epochs", self.epochs, "at least 1")
+        _require(self.head_epochs >= 0, "train.head_epochs", self.head_epochs, "at least 0")
         _require(self.batch_size >= 2, "train.batch_size", self.batch_size, "at least 2 (batch normalisation)")
         _require(self.accumulation >= 1, "train.accumulation", self.accumulation, "at least 1")
         _require(self.clip_norm >= 0, "train.clip_norm", self.clip_norm, "at least 0")
@@ -300,20 +303,32 @@ class Config:
     def __post_init__(self) -> None:
         """Check what spans two sections."""
         self.check_batch(self.scaling.workers_per_trial, "scaling.workers_per_trial")
-        if self.train.freeze_backbone:
-            self._check_frozen()
+        if self.train.freeze_backbone or self.train.head_epochs:
+            self._check_maps()
 
-    def _check_frozen(self) -> None:
+    def _check_maps(self) -> None:
         """Refuse what a training on the feature maps of a frozen backbone cannot do."""
-        of_pixels = bool(self.data.randaugment or self.data.cutout)
+        frozen, of_pixels = self.train.freeze_backbone, bool(self.data.randaugment or self.data.cutout)
         for key, value, refused, need in (
             ("model.pretrained", self.model.pretrained, not self.model.pretrained, "true or a weight file"),
             ("data.cache", self.data.cache, self.data.cache == "none", "a folder, for the feature maps"),
-            ("data.randaugment and data.cutout", "one above 0", of_pixels, "0, as the feature maps are computed once"),
-            ("train.compile", self.train.compile, self.train.compile, "false, as only the head is trained"),
+            ("data.randaugment and data.cutout", "one above 0", frozen and of_pixels, "0, as maps are computed once"),
+            ("train.compile", self.train.compile, frozen and self.train.compile, "false: only the head is trained"),
+            ("train.head_epochs", self.train.head_epochs, frozen and self.train.head_epochs, "0: no other epochs are"),
         ):
             if refused:
-                raise InputError(f"{key}: {value}, with train.freeze_backbone true; it must be {need}")
+                by = "train.freeze_backbone true" if frozen else f"train.head_epochs {self.train.head_epochs}"
+                raise InputError(f"{key}: {value}, with {by}; it must be {need}")
+
+    def for_head(self, epochs: int) -> Config:
+        """The config of a training of the head alone, on the feature maps of the frozen backbone."""
+        return replace(
+            self,
+            data=replace(self.data, randaugment=0, cutout=0.0),
+            train=replace(
+                self.train, freeze_backbone=True, head_epochs=0, epochs=epochs, compile=False, strategy="ddp"
+            ),
+        )
 
     def check_batch(self, workers: int, key: str) -> None:
         """Refuse a number of workers, given by `key`, if a worker would have fewer than 2 images per micro-batch."""

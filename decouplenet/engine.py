@@ -11,7 +11,7 @@ import contextlib
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -42,6 +42,7 @@ class Engine:
         device: this worker's device.
         rank: this worker's rank.
         world: number of workers, all in one process group if more than one.
+        head: the head's weights to start from, by their names in the network; None for new ones.
 
     Raises:
         InputError: the config's pretrained weights cannot be loaded, or its network cannot be built.
@@ -49,7 +50,14 @@ class Engine:
     """
 
     def __init__(
-        self, config: Config, data: Data, *, device: str | torch.device = "cpu", rank: int = 0, world: int = 1
+        self,
+        config: Config,
+        data: Data,
+        *,
+        device: str | torch.device = "cpu",
+        rank: int = 0,
+        world: int = 1,
+        head: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.config, self.data, self.device = config, data, torch.device(device)
         self.rank, self.world = rank, world
@@ -68,7 +76,9 @@ class Engine:
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.manual_seed(config.train.seed)  # the same weights on every rank
         with memory_errors(config):
-            self._prepare(self._network(config.model).to(self.device))
+            network = self._network(config.model)
+            network.load_state_dict(head or {}, strict=False)
+            self._prepare(network.to(self.device))
         self._loss, self._augment = make_loss(config.train), make_augment(config.data)
         self._inputs = Inputs(self.model, config.train.precision, self.device)
         sharing = {"rank": rank, "world": world, "threads": config.data.workers}

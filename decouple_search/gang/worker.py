@@ -12,6 +12,7 @@ import gc
 import json
 import os
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -176,9 +177,7 @@ class GangWorker:
         """
         import torch
 
-        from decouplenet.data.augment import without_augmentation
         from decouplenet.engine import Engine
-        from decouplenet.frozen import open_training_data
 
         torch.set_num_threads(max(1, int(self._cpus)))  # in this thread, which trains
         if self._engine is not None:
@@ -188,14 +187,7 @@ class GangWorker:
         gc.freeze()  # imports are left; collecting them takes 0.2 s, and once is enough
         if self._device != "cpu":
             torch.cuda.empty_cache()
-        frozen = config.train.freeze_backbone
-        backbone = (config.model.backbone, config.model.pretrained) if frozen else None
-        opening = _Opening(without_augmentation(config.data), backbone)
-        if frozen not in self._data or self._data[frozen][0] != opening:
-            self._data.pop(frozen, None)
-            self._data[frozen] = opening, open_training_data(config, self._device, self._beat)
-        data = self._data[frozen][1]
-        self._engine = Engine(config, data, device=self._device, rank=self._rank, world=self._world)
+        self._engine = Engine(config, self._open(config), device=self._device, rank=self._rank, world=self._world)
 
     @leaves_on_error
     def train_epoch(self) -> EpochResult:
@@ -204,7 +196,10 @@ class GangWorker:
         Raises:
             TrainingFailed: the training cannot continue.
         """
+        started = time.perf_counter()
+        self._train_head()
         trained = self._engine.train_epoch()
+        trained["train_seconds"] = time.perf_counter() - started
         parameters = sum(weight.numel() for weight in self._engine.whole_network().parameters())
         measured = {"parameters": parameters} | trained | self._engine.evaluate()
         if self._engine.config.data.broken == "skip":
@@ -254,6 +249,34 @@ class GangWorker:
         self._engine.load_state(read_training(files[STATE], files[WEIGHTS]))
         self._metrics = json.loads(files[METRICS])
         del self._metrics["class_names"]
+
+    def _open(self, config: Config) -> Any:
+        """The images, or the feature maps, that a config trains on."""
+        from decouplenet.data.augment import without_augmentation
+        from decouplenet.frozen import open_training_data
+
+        frozen = config.train.freeze_backbone
+        backbone = (config.model.backbone, config.model.pretrained) if frozen else None
+        opening = _Opening(without_augmentation(config.data), backbone)
+        if frozen not in self._data or self._data[frozen][0] != opening:
+            self._data.pop(frozen, None)
+            self._data[frozen] = opening, open_training_data(config, self._device, self._beat)
+        return self._data[frozen][1]
+
+    def _train_head(self) -> None:
+        """Train the head alone first, if the configuration wants it and nothing has been trained yet."""
+        from decouplenet.engine import Engine
+        from decouplenet.head_start import needs_head, trained_head
+
+        engine = self._engine
+        if not needs_head(engine):
+            return
+        maps = self._open(engine.config.for_head(engine.config.train.head_epochs))
+        head = trained_head(engine, maps, self._beat)
+        engine.close()
+        self._engine = Engine(
+            engine.config, engine.data, device=self._device, rank=self._rank, world=self._world, head=head
+        )
 
     def _beat(self, *_: Any) -> None:
         self.beats += 1

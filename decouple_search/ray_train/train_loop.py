@@ -22,6 +22,7 @@ from decouplenet.data.opened import Data
 from decouplenet.engine import Engine
 from decouplenet.errors import InputError, TrainingFailed
 from decouplenet.frozen import open_training_data
+from decouplenet.head_start import needs_head, trained_head
 
 STEPS_PER_QUESTION = 10
 """Steps between two questions whether to save."""
@@ -55,6 +56,11 @@ def train_loop(carried: dict[str, Any]) -> None:
     if checkpoint := API.get_checkpoint() or start:
         with checkpoint.as_directory() as folder:
             engine.load_state(_read(Path(folder)))
+    if needs_head(engine):
+        for_head = config.for_head(config.train.head_epochs)
+        head = trained_head(engine, _on_all(lambda: open_training_data(for_head, API.torch.get_device()), world))
+        engine.close()
+        engine = Engine(config, data, device=API.torch.get_device(), rank=rank, world=world, head=head)
     signal = SaveSignal()
     while engine.epoch < config.train.epochs:
         measures: dict[str, Any] = dict(engine.train_epoch(signal))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from decouple_search.space.parts import checked_count, mapping_at
@@ -24,6 +24,8 @@ class ScreenPlan:
     """The number of screened trials; None lets the search choose as it learns what they are worth."""
     epochs: int = 4
     """The epochs of a screened trial."""
+    warm_heads: bool = True
+    """Whether a full trial trains its head in the same way first (`train.head_epochs`)."""
 
     @property
     def most(self) -> int:
@@ -45,7 +47,10 @@ def read_screen(spec: Any, where: str) -> ScreenPlan | None:
                 raise InputError(f"{where}: unknown key '{key}'; {nearest(str(key), names)}")
         count = given.get("count", AUTO)
         epochs = checked_count(given.get("epochs", ScreenPlan.epochs), f"{where}, epochs")
-        return ScreenPlan(None if count == AUTO else checked_count(count, f"{where}, count"), epochs)
+        warm = given.get("warm_heads", ScreenPlan.warm_heads)
+        if not isinstance(warm, bool):
+            raise InputError(f"{where}, warm_heads: '{warm}' is neither true nor false")
+        return ScreenPlan(None if count == AUTO else checked_count(count, f"{where}, count"), epochs, warm)
     if spec is None or spec is False or spec == OFF:  # YAML reads off as false
         return None
     return with_count(None, str(spec), where)
@@ -66,4 +71,4 @@ def with_count(plan: ScreenPlan | None, text: str, where: str) -> ScreenPlan | N
         return None
     if text != AUTO and not (text.isdecimal() and int(text) > 0):
         raise InputError(f"{where}: '{text}' is no number of screened trials; give a number from 1, auto or off")
-    return ScreenPlan(None if text == AUTO else int(text), (plan or ScreenPlan()).epochs)
+    return replace(plan or ScreenPlan(), count=None if text == AUTO else int(text))

@@ -15,6 +15,8 @@ from optuna.trial import TrialState
 from decouple_search.space.space import Space
 from decouple_search.study import attributes
 from decouple_search.study.record import screened_trials
+from decouplenet.config import Config
+from decouplenet.dotted_keys import flatten, nest
 
 
 def add_screened(study: optuna.Study, heads: Space, head: Mapping[str, Any], epochs: int) -> int:
@@ -47,5 +49,4 @@ def screened_config(config: Mapping[str, Any], head: Mapping[str, Any], epochs: 
         head: the head's parameters.
         epochs: the epochs that it trains.
     """
-    for_maps = {"data.randaugment": 0, "data.cutout": 0.0, "train.compile": False, "train.strategy": "ddp"}
-    return {**config, **head, **for_maps, "train.freeze_backbone": True, "train.epochs": epochs}
+    return flatten(Config.from_dict(nest({**config, **head})).for_head(epochs).to_dict())

@@ -15,6 +15,7 @@ from decouplenet.dotted_keys import nest
 from decouplenet.engine import Engine
 from decouplenet.errors import InputError
 from decouplenet.frozen import open_training_data
+from decouplenet.head_start import needs_head, trained_head
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +140,30 @@ def test_flipped_maps_are_seen_in_training(make, data):
     assert losses[0] != losses[1]
 
 
+def test_a_head_start_is_the_training_of_the_head_alone(make, data):
+    """It leaves the head of a screened trial with the same config, and the backbone's weights."""
+    config = make(**{"train.freeze_backbone": False, "train.head_epochs": 2})
+    images = open_data(config.data)
+    engine = Engine(config, images)
+    assert needs_head(engine)
+    epochs = []
+    head = trained_head(engine, data, lambda: epochs.append(1))
+    assert len(epochs) == 2
+    screened = Engine(config.for_head(2), data)
+    for _ in range(2):
+        screened.train_epoch()
+    assert screened.model.state_dict().keys() == head.keys()
+    assert all(torch.equal(tensor, head[name]) for name, tensor in screened.model.state_dict().items())
+    started = Engine(config, images, head=head)
+    weights = started.model.state_dict()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in head.items())
+    fresh = engine.model.state_dict()
+    assert all(torch.equal(weights[name], fresh[name]) for name in weights if name.startswith("backbone."))
+    started.train_epoch()
+    assert not needs_head(started)
+    assert not needs_head(Engine(make(**{"train.freeze_backbone": False}), images))
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
@@ -147,6 +172,12 @@ def test_flipped_maps_are_seen_in_training(make, data):
         ({"data.randaugment": 2}, r"^data.randaugment and data.cutout: one above 0, .* must be 0"),
         ({"data.cutout": 0.2}, r"^data.randaugment and data.cutout: one above 0, .* must be 0"),
         ({"train.compile": True}, r"^train.compile: True, .* must be false"),
+        ({"train.head_epochs": 2}, r"^train.head_epochs: 2, .* must be 0"),
+        (
+            {"train.freeze_backbone": False, "train.head_epochs": 2, "model.pretrained": False},
+            r"^model.pretrained: False, with train.head_epochs 2; it must be true or a weight file",
+        ),
+        ({"train.head_epochs": -1}, r"^train.head_epochs: -1 is out of range"),
     ],
 )
 def test_what_maps_cannot_do_is_refused(make, keys, message):

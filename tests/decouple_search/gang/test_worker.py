@@ -67,6 +67,33 @@ def test_images_and_feature_maps_stay_open_side_by_side(worker, config, tmp_path
     assert [data.backbone is None for data in opened[:2]] == [True, False]
 
 
+def test_a_head_is_trained_first_once_and_not_after_a_checkpoint(worker, config, tmp_path):
+    weights = tmp_path / "weights.pth"
+    torch.save(build_backbone("tiny", pretrained=False)[0].state_dict(), weights)
+    wanted = config(model__pretrained=str(weights), train__head_epochs=2)
+    worker.start(wanted)
+    before = worker._engine
+    first = worker.train_epoch()
+    assert worker._engine is not before
+    assert first.measures["train_loss"] < start_loss(worker, config(model__pretrained=str(weights)))
+    worker.start(wanted)
+    assert worker.train_epoch().measures["train_loss"] == first.measures["train_loss"]
+    files, trained = worker.checkpoint({}), worker._engine
+    second = worker.train_epoch()
+    assert worker._engine is trained
+    worker.start(wanted)
+    resumed = worker._engine
+    worker.restore(files)
+    assert worker.train_epoch().measures["train_loss"] == second.measures["train_loss"]
+    assert worker._engine is resumed
+
+
+def start_loss(worker, config):
+    """The loss of the first epoch of a training from a new head."""
+    worker.start(config)
+    return worker.train_epoch().measures["train_loss"]
+
+
 def test_torch_has_as_many_threads_as_the_worker_has_cpus(config):
     threads = torch.get_num_threads()
     for cpus, expected in ((3, 3), (2.9, 2), (0.5, 1)):

@@ -17,10 +17,12 @@ from tests.decouple_search.ray_tune.stubs import epoch_dict, failure_dict
 
 @pytest.fixture
 def space(space_file):
-    scale = "  optim.backbone_lr_scale: {float: [0.01, 1.0]}\n"
-    cutout = "train: {epochs: 3, batch_size: 16}", "train: {epochs: 3, batch_size: 16, accumulation: 2}"
     return load_space(
-        space_file(("  optim.lr:", f"{scale}  optim.lr:"), cutout, ("image_size: 32", "image_size: 32, cutout: 0.2"))
+        space_file(
+            ("pretrained: false", "pretrained: weights.pth"),
+            ("image_size: 32", "image_size: 32, cutout: 0.2"),
+            ("  optim.lr:", "  optim.backbone_lr_scale: {float: [0.01, 1.0]}\n  optim.lr:"),
+        )
     )
 
 

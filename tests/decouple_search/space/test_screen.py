@@ -16,6 +16,7 @@ from decouplenet.errors import InputError
         (False, None),
         ("auto", ScreenPlan(None, 4)),
         ({"count": 64}, ScreenPlan(64, 4)),
+        ({"warm_heads": False}, ScreenPlan(None, 4, warm_heads=False)),
         ({"epochs": 2}, ScreenPlan(None, 2)),
         ({"count": "auto", "epochs": 8}, ScreenPlan(None, 8)),
         (12, ScreenPlan(12, 4)),
@@ -31,6 +32,7 @@ def test_a_space_says_how_many_heads_are_screened(spec, plan):
         ("some", r"^space.yaml, screen: 'some' is no number of screened trials; give a number from 1, auto or off"),
         ({"counts": 3}, r"^space.yaml, screen: unknown key 'counts'; .*count"),
         ({"count": 0}, r"^space.yaml, screen, count: '0' is not a whole number from 1"),
+        ({"warm_heads": 1}, r"^space.yaml, screen, warm_heads: '1' is neither true nor false"),
         ({"epochs": 1.5}, r"^space.yaml, screen, epochs: '1.5' is not a whole number from 1"),
     ],
 )
