@@ -13,15 +13,15 @@ import numpy as np
 from optuna import Study
 
 from decouple_search.samplers.improvement import log_improvement
-from decouple_search.samplers.screen_model import ScreenModel
+from decouple_search.samplers.screen_model import MIN_SCREENED, ScreenModel
 from decouple_search.samplers.study_model import StudyModel
 from decouple_search.space.screen import MOST_SCREENED, ScreenPlan
 from decouple_search.space.space import Space
 from decouple_search.study.record import TrialRecord, own_trials, screened_trials, search_trials
 from decouple_search.study.screened import add_screened
 
-FIRST = 16
-"""auto: heads that are screened before the first full trial starts."""
+FIRST = MIN_SCREENED
+"""auto: heads that have a value before the first full trial starts. Its head is the best of them."""
 _STREAM = 20
 """Keeps the draws of heads apart from other draws from the same seed."""
 
@@ -46,12 +46,11 @@ class Screening:
         Args:
             instead_of_new: whether it would train a new full trial otherwise, not go on with a paused one.
         """
-        started = len(screened_trials(self._study))
-        if self._plan.count is not None:
-            return started < self._plan.count
-        own = own_trials(self._study)
-        if started < FIRST or started >= MOST_SCREENED or not own:
-            return started < FIRST
+        screened, own = screened_trials(self._study), own_trials(self._study)
+        if self._plan.count is not None or len(screened) >= MOST_SCREENED:
+            return len(screened) < (self._plan.count or 0)
+        if not own:
+            return sum(trial.measured for trial in screened) < FIRST
         if not any(trial.measured for trial in own):
             return True
         return instead_of_new and self._is_worth_more()
