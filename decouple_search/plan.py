@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any, NamedTuple
@@ -127,27 +127,37 @@ def disk_use(request: SearchRequest, config: Config, slots: int, data: DataCount
     text += f"\n           decoded images {_size(pixels)} in {config.data.cache}"
     if config.train.freeze_backbone or request.screen:
         sizes = sizes if config.train.freeze_backbone else [config.data.image_size]
-        backbones = _values(request.space, "model.backbone", config.model.backbone)
-        maps = sum(map_bytes(name, size) for name, size in product(backbones, sizes))
-        text += f"\n           feature maps {_size(data.images * maps)} in {config.data.cache}"
+        maps = _maps_of_image(request.space, config, sizes)
+        share = with_map_share(request, config, data.images, maps).train.map_share
+        used = f", of {share * data.images:.0f} images" if share < 1 else ""
+        text += f"\n           feature maps {_size(data.images * share * maps)} in {config.data.cache}{used}"
     return text
 
 
-def map_bytes(backbone: str, size: int) -> int:
-    """The bytes of a backbone's feature map of an image of size×size pixels, as 16-bit floats.
+def with_map_share(request: SearchRequest, config: Config, images: int, map_bytes: int) -> Config:
+    """The config with the share of the images whose feature maps heads are screened on (`train.map_share`).
+
+    Args:
+        request: the search.
+        config: the base configuration.
+        images: the number of training and validation images.
+        map_bytes: the bytes of the feature maps of an image.
+    """
+    if request.screen is None or "train.map_share" in request.space.base:
+        return config
+    return replace(config, train=replace(config.train, map_share=request.screen.share(images, map_bytes)))
+
+
+def _maps_of_image(space: Space, config: Config, sizes: Sequence[int]) -> int:
+    """The bytes of the feature maps of an image, over all backbones and sizes that a search may use.
 
     Raises:
-        InputError: the backbone cannot be built.
+        InputError: a backbone cannot be built.
     """
-    import torch
+    from decouplenet.frozen import map_bytes
 
-    from decouplenet.backbones import build_backbone
-    from decouplenet.data.shared_array import FLOAT16_BYTES
-    from decouplenet.frozen import map_shape
-
-    with torch.device("meta"):  # shapes without memory
-        network, _ = build_backbone(backbone, pretrained=False)
-    return FLOAT16_BYTES * math.prod(map_shape(network, size, torch.device("meta")))
+    backbones = _values(space, "model.backbone", config.model.backbone)
+    return sum(map_bytes(name, size) for name, size in product(backbones, sizes))
 
 
 def checkpoint_bytes(space: Space, config: Config, classes: int) -> int:

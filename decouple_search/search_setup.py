@@ -16,9 +16,10 @@ from decouple_search.machines.connection import (
     wait_for_machines,
 )
 from decouple_search.machines.folder_check import check_folder
-from decouple_search.machines.prepare import check_networks, prepare_data
+from decouple_search.machines.prepare import check_networks, measured_maps, prepare_data
 from decouple_search.machines.trial_slots import TrialSlots
 from decouple_search.options import SearchRequest
+from decouple_search.plan import with_map_share
 from decouple_search.results.tables import SUMMARY
 from decouple_search.samplers.registry import make_sampler
 from decouple_search.search_parts import most_screened
@@ -96,10 +97,15 @@ def _fit(request: SearchRequest, connection: Connection) -> tuple[Config, TrialS
     max_slots = min(request.options.max_concurrent or trials, trials)
     # The driver decodes only for itself, and only what all trials read.
     reading = {key for key in request.space.keys if key.startswith("data.") and not FACTS[key].augmentation}
-    if not prepare_data(config, decode=len(machines) == 1 and not reading):
+    train, val = prepare_data(config, decode=len(machines) == 1 and not reading)
+    if not val:
         raise InputError("data.holdout: 0 leaves no image to measure trials on; give a share, such as 0.1")
     make_sampler(request.sampler, request.space, config.train.epochs, request.options.seed, 0)  # may be the user's own
     check_networks([config, *_with_extensions(config, request.space)])
+    if request.screen:
+        backbones = request.space.values_of("model.backbone") or (config.model.backbone,)
+        maps = measured_maps(backbones, config.data.image_size)
+        config = with_map_share(request, config, train + val, maps)
     return config, TrialSlots(config, connection.limits, max_slots)
 
 

@@ -236,6 +236,8 @@ class TrainConfig:
     """Train the head alone, on feature maps that the pretrained backbone computes once: many times faster."""
     head_epochs: int = config_key(0, bound=True, images_only=True)
     """Epochs that the head is first trained alone, on such maps, so that random gradients do not harm the backbone."""
+    map_share: float = config_key(1.0, bound=True, searchable=False)
+    """Share of the images whose feature maps such a head is trained and measured on: with its share of each class."""
     objective: EpochMeasure = config_key("val_map", searchable=False)
     """The measure by which a training chooses its best epoch: the lowest loss, or the highest of any other measure."""
     seed: int = config_key(0, bound=True)
@@ -244,6 +246,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Check ranges."""
         _require(self.epochs >= 1, "train.epochs", self.epochs, "at least 1")
+        _require(0 < self.map_share <= 1, "train.map_share", self.map_share, "above 0 and at most 1")
         _require(self.head_epochs >= 0, "train.head_epochs", self.head_epochs, "at least 0")
         _require(self.batch_size >= 2, "train.batch_size", self.batch_size, "at least 2 (batch normalisation)")
         _require(self.accumulation >= 1, "train.accumulation", self.accumulation, "at least 1")

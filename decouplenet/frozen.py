@@ -9,6 +9,7 @@ Shapes: N images, D channels, h×w the size of the backbone's map; S the side of
 from __future__ import annotations
 
 import hashlib
+import math
 
 import numpy as np
 import torch
@@ -18,10 +19,11 @@ from torch import Tensor, nn
 from decouplenet.backbones import build_backbone
 from decouplenet.config import Config
 from decouplenet.data.cache import Pixels, Progress, cache_folder, pixels_key
+from decouplenet.data.holdout import stratified_parts
 from decouplenet.data.image_set import ImageSet
 from decouplenet.data.images.decoding import Decoding
-from decouplenet.data.opened import Data, open_data
-from decouplenet.data.shared_array import open_shared
+from decouplenet.data.opened import Data, SomePixels, open_data
+from decouplenet.data.shared_array import FLOAT16_BYTES, open_shared
 from decouplenet.data.transforms import normalise
 from decouplenet.errors import InputError
 from decouplenet.scoring import memory_errors, takes_channels_last
@@ -47,6 +49,8 @@ def open_training_data(config: Config, device: str | torch.device = "cpu", progr
     data = open_data(config.data, progress)
     if not config.train.freeze_backbone:
         return data
+    if config.train.map_share < 1:
+        data = _part(data, config.train.map_share)
     device = torch.device(device)
     module, channels = build_backbone(config.model.backbone, config.model.pretrained)
     module = module.to(device).eval().requires_grad_(False)
@@ -56,6 +60,33 @@ def open_training_data(config: Config, device: str | torch.device = "cpu", progr
             for images, pixels in ((data.train, data.train_pixels), (data.val, data.val_pixels))
         )
     return data._replace(train_pixels=train, val_pixels=val, backbone=(module, channels))
+
+
+def _part(data: Data, share: float) -> Data:
+    """A share of the images of both splits, with its share of each class. It depends on the labels alone."""
+    train, val = (
+        np.flatnonzero(stratified_parts(images.targets, [share, 1 - share]) == 0) for images in (data.train, data.val)
+    )
+    if len(train) < 2 or (len(data.val) and not len(val)):
+        left = f"{len(train)} training and {len(val)} validation images"
+        raise InputError(f"train.map_share: {share:g} leaves {left}; give a larger share")
+    return data._replace(
+        train=data.train.subset(train),
+        val=data.val.subset(val),
+        train_pixels=SomePixels(data.train_pixels, train),
+        val_pixels=SomePixels(data.val_pixels, val),
+    )
+
+
+def map_bytes(backbone: str, size: int) -> int:
+    """The bytes of a backbone's map of an S×S image.
+
+    Raises:
+        InputError: the backbone cannot be built.
+    """
+    with torch.device("meta"):  # shapes without memory
+        module, _ = build_backbone(backbone, pretrained=False)
+    return FLOAT16_BYTES * math.prod(map_shape(module, size, torch.device("meta")))
 
 
 def map_shape(backbone: nn.Module, size: int, device: torch.device) -> tuple[int, int, int]:

@@ -25,7 +25,7 @@ MAX_NOTES = 8
 """Maximum number of notes about the data, and of images that are left out, that are printed."""
 
 
-def prepare_data(config: Config, *, decode: bool) -> int:
+def prepare_data(config: Config, *, decode: bool) -> tuple[int, int]:
     """Read the annotations, and decode the images into the cache.
 
     Faults in the data are reported before any trial starts, and the first trials need not wait for each other. Notes
@@ -36,7 +36,7 @@ def prepare_data(config: Config, *, decode: bool) -> int:
         decode: whether to decode the images.
 
     Returns:
-        The number of validation images.
+        The numbers of training and validation images.
     """
     notes: list[str] = []
     train, val = load_image_sets(config.data, Reporter(note=notes.append))
@@ -47,7 +47,7 @@ def prepare_data(config: Config, *, decode: bool) -> int:
     if decode:
         _decode(train, "train", config)
         _decode(val, "val", config)
-    return len(val)
+    return len(train), len(val)
 
 
 def opened_images(config: Config, split: str, *, decode: bool) -> ImageSet:
@@ -76,6 +76,18 @@ def check_networks(configs: Sequence[Config]) -> None:
         ray.get(attempt)
     except InputError as error:
         raise InputError(message_of(error)) from None
+
+
+def measured_maps(backbones: Sequence[str], size: int) -> int:
+    """The bytes of the feature maps of an image, over all of these backbones."""
+    return int(ray.get(ray.remote(num_cpus=0)(_measure_maps).remote(backbones, size, pack_extensions())))
+
+
+def _measure_maps(backbones: Sequence[str], size: int, extensions: bytes) -> int:
+    from decouplenet.frozen import map_bytes  # the driver imports no torch
+
+    unpack_extensions(extensions)
+    return sum(map_bytes(backbone, size) for backbone in backbones)
 
 
 def try_networks(configs: Sequence[Config], extensions: bytes) -> None:

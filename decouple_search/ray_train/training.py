@@ -55,7 +55,7 @@ def open_training(request: TrainRequest) -> Iterator[Training]:
         config = _with_workers(request.config, request.min_workers)
         resolved, machines, _ = available(config, connection.limits())
         config = _with_workers(resolved, request.max_workers)
-        has_validation = prepare_data(config, decode=len(machines) == 1) > 0
+        has_validation = prepare_data(config, decode=len(machines) == 1)[1] > 0
         check_networks([config])
         start = _write_folder(request, config)
         if request.folder.shared_file(CONFIG) is None:  # on a shared disk each worker looks for itself

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from decouple_search.ray_tune.tune_result import from_tune
 from decouple_search.samplers.promotion import Promotions
 from decouple_search.space.space import Space
 from decouple_search.stopping.scheduler import Scheduler
-from decouple_search.study.record import own_trials
+from decouple_search.study.record import TrialRecord, own_trials, screened_trials
 from decouple_search.study.trial_log import note_stop
 
 
@@ -104,26 +104,14 @@ class StoppingScheduler(RecoveryMixin, FIFOScheduler):
         epoch_result, spec = from_tune(result), TrialSpec.from_tune(trial.config)
         number, epoch = spec.number, epoch_result.epoch
         value = epoch_result.measures.get(self._context.space.metric, math.nan)
-        if number is None or spec.repeat_of is not None or spec.screened:
+        if spec.screened:
+            return _judged_screened(self._scheduler, self._context, spec, epoch, value)
+        if number is None or spec.repeat_of is not None:
             return str(TrialScheduler.CONTINUE)
         if not math.isfinite(value) or epoch <= self._judged.get(number, 0):
             return str(TrialScheduler.CONTINUE)
         self._judged[number] = epoch
-        stops = self._stops(number, epoch, spec.config["train.epochs"], value)
-        if stops:
-            note_stop(self._context.study, number, epoch)
-        return str(TrialScheduler.STOP if stops else TrialScheduler.CONTINUE)
-
-    def _stops(self, number: int, epoch: int, epochs: int, value: float) -> bool:
-        if not self._scheduler.compares(epoch, epochs):  # before all curves are read
-            return False
-        objective = self._context.space.objective
-        curves = {
-            record.number: {e: objective.utility(v) for e, v in record.curve.items()}
-            for record in own_trials(self._context.study)
-        }
-        curves[number] = curves.get(number, {}) | {epoch: objective.utility(value)}
-        return self._scheduler.stops(number, curves, epoch, epochs)
+        return _judged(self._scheduler, self._context, own_trials(self._context.study), spec, epoch, value)
 
 
 class PromotionScheduler(RecoveryMixin, FIFOScheduler):
@@ -153,7 +141,9 @@ class PromotionScheduler(RecoveryMixin, FIFOScheduler):
         context, epoch_result, spec = self._context, from_tune(result), TrialSpec.from_tune(trial.config)
         number, epoch, epochs = spec.number, epoch_result.epoch, spec.config["train.epochs"]
         value = epoch_result.measures.get(context.space.metric, math.nan)
-        if number is None or spec.repeat_of is not None or spec.screened or context.promotions is None:
+        if spec.screened:
+            return _judged_screened(self._scheduler, context, spec, epoch, value)
+        if number is None or spec.repeat_of is not None or context.promotions is None:
             return str(TrialScheduler.CONTINUE)
         if not math.isfinite(value):
             return str(TrialScheduler.CONTINUE)
@@ -170,3 +160,30 @@ class PromotionScheduler(RecoveryMixin, FIFOScheduler):
             return str(TrialScheduler.CONTINUE)
         context.requeue.pause(trial.trial_id)
         return str(TrialScheduler.STOP)
+
+
+def _judged_screened(scheduler: Scheduler, context: SchedulerContext, spec: TrialSpec, epoch: int, value: float) -> str:
+    """STOP or CONTINUE for a screened trial: it is stopped beside other screened ones, and never paused."""
+    if not math.isfinite(value):
+        return str(TrialScheduler.CONTINUE)
+    return _judged(scheduler, context, screened_trials(context.study), spec, epoch, value)
+
+
+def _judged(
+    scheduler: Scheduler,
+    context: SchedulerContext,
+    trials: Sequence[TrialRecord],
+    spec: TrialSpec,
+    epoch: int,
+    value: float,
+) -> str:
+    """STOP or CONTINUE by the curves of trials; a stop is noted in the study."""
+    number, epochs, objective = spec.number, spec.config["train.epochs"], context.space.objective
+    if number is None or not scheduler.compares(epoch, epochs):  # before all curves are read
+        return str(TrialScheduler.CONTINUE)
+    curves = {record.number: {e: objective.utility(v) for e, v in record.curve.items()} for record in trials}
+    curves[number] = curves.get(number, {}) | {epoch: objective.utility(value)}
+    stops = scheduler.stops(number, curves, epoch, epochs)
+    if stops:
+        note_stop(context.study, number, epoch)
+    return str(TrialScheduler.STOP if stops else TrialScheduler.CONTINUE)

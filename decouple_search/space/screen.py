@@ -24,8 +24,22 @@ class ScreenPlan:
     """The number of screened trials; None lets the search choose as it learns what they are worth."""
     epochs: int = 4
     """The epochs of a screened trial."""
+    images: int | None = None
+    """The images whose feature maps heads are trained and measured on; None for as many as `max_gb` allows."""
+    max_gb: float = 16.0
+    """The most gigabytes of feature maps, unless `images` is given."""
     warm_heads: bool = True
     """Whether a full trial trains its head in the same way first (`train.head_epochs`)."""
+
+    def share(self, images: int, map_bytes: int) -> float:
+        """The share of the images that are used.
+
+        Args:
+            images: the number of training and validation images.
+            map_bytes: the bytes of an image's feature map.
+        """
+        used = self.images or int(self.max_gb * 1e9 / map_bytes)
+        return min(1.0, used / images)
 
     @property
     def most(self) -> int:
@@ -47,10 +61,19 @@ def read_screen(spec: Any, where: str) -> ScreenPlan | None:
                 raise InputError(f"{where}: unknown key '{key}'; {nearest(str(key), names)}")
         count = given.get("count", AUTO)
         epochs = checked_count(given.get("epochs", ScreenPlan.epochs), f"{where}, epochs")
-        warm = given.get("warm_heads", ScreenPlan.warm_heads)
+        warm, max_gb = given.get("warm_heads", ScreenPlan.warm_heads), given.get("max_gb", ScreenPlan.max_gb)
         if not isinstance(warm, bool):
             raise InputError(f"{where}, warm_heads: '{warm}' is neither true nor false")
-        return ScreenPlan(None if count == AUTO else checked_count(count, f"{where}, count"), epochs, warm)
+        if isinstance(max_gb, bool) or not isinstance(max_gb, (int, float)) or not max_gb > 0:
+            raise InputError(f"{where}, max_gb: '{max_gb}' is not a number above 0")
+        images = given.get("images")
+        return ScreenPlan(
+            count=None if count == AUTO else checked_count(count, f"{where}, count"),
+            epochs=epochs,
+            images=None if images is None else checked_count(images, f"{where}, images"),
+            max_gb=float(max_gb),
+            warm_heads=warm,
+        )
     if spec is None or spec is False or spec == OFF:  # YAML reads off as false
         return None
     return with_count(None, str(spec), where)

@@ -1,10 +1,12 @@
-"""The finalists that a search asks for, by its flags and its space."""
+"""The finalists and the screened heads that a search asks for, by its flags and its space."""
 
 import pytest
 
 from decouple_search.options import Options, request_search
-from decouple_search.space.domain import Choice
+from decouple_search.plan import describe
+from decouple_search.space.domain import Choice, Float
 from decouple_search.space.finalists import FinalistPlan
+from decouple_search.space.screen import ScreenPlan
 from decouple_search.space.space import Space
 from decouple_search.space.yaml_file import load_space
 from decouple_search.tune import main
@@ -109,3 +111,61 @@ def test_a_sampler_that_learns_from_ended_trials_goes_with_asha_by_default(space
 def test_a_sampler_that_learns_from_ended_trials_refuses_pauses(space_file, tmp_path):
     with pytest.raises(InputError, match="^--sampler: tpe does not go with the scheduler promotion: it learns from"):
         request_search(load_space(space_file()), Options(storage=str(tmp_path), sampler="tpe", scheduler="promotion"))
+
+
+PRETRAINED = ("pretrained: false", "pretrained: weights.pth")
+
+
+@pytest.fixture
+def screened(space_file, tmp_path):
+    """The request of a search, by replacements in its space and by flags."""
+
+    def ask(*replacements, **flags):
+        options = Options(storage=str(tmp_path), name="x", **flags)
+        return request_search(load_space(space_file(*replacements)), options)
+
+    return ask
+
+
+def test_nothing_is_screened_by_default(screened):
+    assert screened(PRETRAINED).screen is None
+    assert screened(PRETRAINED).config.train.head_epochs == 0
+
+
+def test_a_flag_or_the_space_screens_heads_and_full_trials_train_theirs_in_the_same_way(screened):
+    in_space = ("trials: 4", "trials: 4\nscreen: {count: 9, epochs: 2}")
+    assert screened(PRETRAINED, screen="auto").screen == ScreenPlan()
+    assert screened(PRETRAINED, screen="auto").config.train.head_epochs == 4
+    request = screened(PRETRAINED, in_space)
+    assert (request.screen, request.config.train.head_epochs) == (ScreenPlan(9, 2), 2)
+    assert screened(PRETRAINED, in_space, screen="7").screen == ScreenPlan(7, 2)
+    assert screened(PRETRAINED, in_space, screen="off").screen is None
+    cold = ("trials: 4", "trials: 4\nscreen: {count: 9, warm_heads: false}")
+    assert screened(PRETRAINED, cold).config.train.head_epochs == 0
+    given = ("batch_size: 16", "batch_size: 16, head_epochs: 7")
+    assert screened(PRETRAINED, given, screen="3").config.train.head_epochs == 7
+
+
+@pytest.mark.parametrize(
+    ("replacements", "flags", "problem"),
+    [
+        ([], {}, "the backbone is not pretrained"),
+        ([PRETRAINED], {"sampler": "tpe"}, "the sampler tpe cannot learn from screened heads"),
+        ([PRETRAINED, ("epochs: 3", "epochs: 3, freeze_backbone: true")], {}, "every trial trains on feature maps"),
+        ([PRETRAINED, ("synthetic_images: 120, cache: ", "cache: none, suffix: ")], {}, "data.cache is none"),
+    ],
+)
+def test_a_search_that_cannot_screen_says_why_and_refuses_a_number(screened, replacements, flags, problem):
+    request = screened(*replacements, screen="auto", **flags)
+    assert request.screen is None
+    assert request.unscreened.startswith(problem)
+    assert request.config.train.head_epochs == 0
+    assert f"screen     off: {problem}" in describe(request, request.config, 1)
+    with pytest.raises(InputError, match=rf"^--screen: {problem}"):
+        screened(*replacements, screen="5", **flags)
+
+
+def test_a_space_of_keys_that_maps_cannot_judge_is_not_screened(tmp_path):
+    space = Space({"data.cutout": Float(0.0, 0.5)}, base={"model.backbone": "tiny", "model.pretrained": "w.pth"})
+    request = request_search(space, Options(storage=str(tmp_path), name="x", screen="auto"))
+    assert request.unscreened.startswith("the space searches nothing that feature maps can judge")

@@ -145,3 +145,30 @@ def test_the_disk_use_of_unknown_data_has_the_checkpoints_and_the_reason(space_f
 def at_any_time(text):
     """The size of all checkpoints in the text."""
     return text.partition("each, ")[2].partition(" at any time")[0]
+
+
+def test_the_plan_has_the_screened_heads_and_their_feature_maps(space_file, tmp_path):
+    scale = ("  optim.lr:", "  optim.backbone_lr_scale: {float: [0.01, 1.0]}\n  optim.lr:")
+    file = space_file(("pretrained: false", "pretrained: weights.pth"), scale)
+
+    def plan(*flags, images=120):
+        request = read(["--space", str(file), "--storage", str(tmp_path), *flags])
+        disk = disk_use(request, request.config, 1, DataCount(images, 15))
+        return (*describe(request, request.config, 2).splitlines(), *disk.splitlines())
+
+    lines = plan("--screen", "12")
+    assert "screen     12 heads for 4 epochs each, on feature maps of tiny" in lines
+    assert "           only full trials can judge optim.backbone_lr_scale" in lines
+    assert "           a full trial trains its head first in the same way, for 4 epochs" in lines
+    assert lines[-1].startswith("           feature maps 492 KB in ")  # 120 · 4 · 4 · 128 · 2 bytes
+    assert not any("feature maps" in line or "screen" in line for line in plan())
+    many = plan("--screen", "auto", images=10**7)
+    assert any(line.startswith("screen     at most 128 heads, while they are worth it (auto), for 4 ") for line in many)
+    assert many[-1].startswith("           feature maps 16 GB in ")
+    assert many[-1].endswith(", of 3906250 images")
+
+
+def test_the_maps_of_a_frozen_backbone_are_those_of_all_images(space_file, tmp_path):
+    file = space_file(("pretrained: false", "pretrained: w.pth"), ("epochs: 3", "epochs: 3, freeze_backbone: true"))
+    request = read(["--space", str(file), "--storage", str(tmp_path)])
+    assert "feature maps 492 KB in " in disk_use(request, request.config, 1, SCENES)

@@ -95,6 +95,22 @@ def test_maps_beyond_16_bits_are_refused(make, weights, tmp_path):
         open_training_data(make(**{"model.pretrained": str(tmp_path / "nan.pth")}))
 
 
+def test_a_share_of_the_images_has_its_share_of_each_class(make, data):
+    part = open_training_data(make(**{"train.map_share": 0.5}))
+    for images, whole, maps in ((part.train, data.train, part.train_pixels), (part.val, data.val, part.val_pixels)):
+        assert len(images) == len(maps) == pytest.approx(len(whole) / 2, abs=1)
+        assert (np.abs(images.targets.sum(0) - whole.targets.sum(0) / 2) <= 2).all()
+        places = [whole.paths.index(path) for path in images.paths]
+        assert np.array_equal(images.targets, whole.targets[places])
+    reopened = open_training_data(make(**{"train.map_share": 0.5, "train.seed": 3}))
+    assert reopened.train.paths == part.train.paths
+    engine = Engine(make(**{"train.map_share": 0.5}), part)
+    engine.train_epoch()
+    assert 0 < engine.evaluate()["val_map"] <= 1
+    with pytest.raises(InputError, match=r"^train.map_share: 0.001 leaves 0 training and 0 val"):
+        open_training_data(make(**{"train.map_share": 0.001}))
+
+
 @pytest.mark.parametrize("head", ["decouplenet", "wildcat", "gap"])
 def test_only_the_head_is_trained(make, data, weights, head):
     engine = Engine(make(**{"model.head": head}), data)
@@ -177,6 +193,7 @@ def test_a_head_start_is_the_training_of_the_head_alone(make, data):
             {"train.freeze_backbone": False, "train.head_epochs": 2, "model.pretrained": False},
             r"^model.pretrained: False, with train.head_epochs 2; it must be true or a weight file",
         ),
+        ({"train.map_share": 0.0}, r"^train.map_share: 0.0 is out of range"),
         ({"train.head_epochs": -1}, r"^train.head_epochs: -1 is out of range"),
     ],
 )

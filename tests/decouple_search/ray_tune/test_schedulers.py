@@ -26,6 +26,7 @@ from decouple_search.study.compat import reopen_trial
 from decouple_search.study.finalists import add_repeat
 from decouple_search.study.optuna_storage import open_study
 from decouple_search.study.record import TrialRecord
+from decouple_search.study.screened import add_screened
 from decouple_search.study.trial_log import TrialLog
 from decouplenet.config import Config
 from decouplenet.dotted_keys import flatten
@@ -61,7 +62,7 @@ def context(space, study):
 
 def tune_trial(space, number, **options):
     """The part of a Tune trial that the scheduler reads."""
-    spec = TrialSpec(number=number, config=BASE, objectives=space.objectives, **options)
+    spec = TrialSpec(**{"number": number, "config": BASE, "objectives": space.objectives} | options)
     return SimpleNamespace(trial_id=f"id of {number}", config=spec.to_tune())
 
 
@@ -121,6 +122,27 @@ def test_a_lower_loss_is_better(space_file, tmp_path, context):
         for number, value in enumerate((0.1, 0.5))
     ]
     assert decisions == ["CONTINUE", "STOP"]
+
+
+@pytest.mark.parametrize("name", ["asha", "promotion"])
+def test_a_screened_trial_is_stopped_beside_screened_ones_alone(space, study, context, name):
+    """Full values, which are higher here, stop no screened trial, and a screened trial is never paused."""
+    report_first_epochs(study, (0.8, 0.9))
+    for value in (0.1, 0.2, 0.3):
+        number = add_screened(study, space, {}, 4)
+        reopen_trial(study, number).report(value, 1)
+    scheduler = tune_scheduler(Scheduler(name), context())
+    screened = BASE | {"train.epochs": 4}
+    decisions = [
+        scheduler.on_trial_result(
+            SimpleNamespace(get_trials=list),
+            tune_trial(space, number, screened=True, config=screened),
+            to_tune(EpochResult(epoch=1, measures={"val_map": value}, screened=True)),
+        )
+        for number, value in ((2, 0.1), (3, 0.2), (4, 0.3), (4, math.nan))
+    ]
+    assert decisions == ["STOP", "STOP", "CONTINUE", "CONTINUE"]
+    assert [trial.user_attrs.get("stopped") for trial in study.trials] == [None, None, 1, 1, None]
 
 
 def test_a_training_of_a_finalist_is_never_stopped_and_stops_no_trial(space, study, context):
