@@ -57,8 +57,9 @@ def print_outcome(outcome: Outcome, folder: Folder) -> None:
         TrainingFailed: no trial ended well.
     """
     summary = outcome.summary
+    heads = f"{counted(summary.screened, 'head')} screened, " if summary.screened else ""
     print_line(
-        f"{counted(summary.trials, 'trial')} ({summary.complete} complete, {summary.pruned} pruned, "
+        f"{heads}{counted(summary.trials, 'trial')} ({summary.complete} complete, {summary.pruned} pruned, "
         f"{summary.failed} failed) in {summary.wall_seconds:.0f} s; workers busy {summary.busy_fraction:.0%}, "
         f"{summary.busy_fraction_warm:.0%} once warm"
     )

@@ -7,11 +7,11 @@ in the leaderboard. `command_line.py` checks types, where text comes in. This mo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal, SupportsIndex
 
 from decouplenet.config_facts import Facts, config_key, facts_of
-from decouplenet.dotted_keys import flatten, nearest
+from decouplenet.dotted_keys import flatten, nearest, nest
 from decouplenet.errors import InputError
 from decouplenet.extensions import BACKBONES, FORMATS, HEADS, LOSSES
 
@@ -324,14 +324,12 @@ class Config:
                 raise InputError(f"{key}: {value}, with {by}; it must be {need}")
 
     def for_head(self, epochs: int) -> Config:
-        """The config of a training of the head alone, on the feature maps of the frozen backbone."""
-        return replace(
-            self,
-            data=replace(self.data, randaugment=0, cutout=0.0),
-            train=replace(
-                self.train, freeze_backbone=True, head_epochs=0, epochs=epochs, compile=False, strategy="ddp"
-            ),
-        )
+        """The config of a training of the head alone, on the feature maps of the frozen backbone.
+
+        Raises:
+            InputError: the backbone has no pretrained weights, or there is no cache folder.
+        """
+        return Config.from_dict(nest(flatten(self.to_dict()) | FOR_HEAD | {"train.epochs": epochs}))
 
     def check_batch(self, workers: int, key: str) -> None:
         """Refuse a number of workers, given by `key`, if a worker would have fewer than 2 images per micro-batch."""
@@ -368,6 +366,15 @@ FACTS: dict[str, Facts] = {
 }
 """The facts of every key, by its dotted name."""
 KEYS: tuple[str, ...] = tuple(FACTS)
+FOR_HEAD: dict[str, Any] = {
+    "data.randaugment": 0,
+    "data.cutout": 0.0,
+    "train.compile": False,
+    "train.strategy": "ddp",
+    "train.freeze_backbone": True,
+    "train.head_epochs": 0,
+}
+"""The keys, besides `train.epochs`, by which a training of the head alone differs from one of the whole network."""
 
 
 def check_keys(keys: Iterable[str], where: str = "config") -> None:

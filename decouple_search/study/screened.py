@@ -15,8 +15,7 @@ from optuna.trial import TrialState
 from decouple_search.space.space import Space
 from decouple_search.study import attributes
 from decouple_search.study.record import screened_trials
-from decouplenet.config import Config
-from decouplenet.dotted_keys import flatten, nest
+from decouplenet.config import FOR_HEAD
 
 
 def add_screened(study: optuna.Study, heads: Space, head: Mapping[str, Any], epochs: int) -> int:
@@ -49,4 +48,4 @@ def screened_config(config: Mapping[str, Any], head: Mapping[str, Any], epochs: 
         head: the head's parameters.
         epochs: the epochs that it trains.
     """
-    return flatten(Config.from_dict(nest({**config, **head})).for_head(epochs).to_dict())
+    return {**config, **head, **FOR_HEAD, "train.epochs": epochs}

@@ -54,6 +54,11 @@ def test_the_report_has_the_objective_and_the_best_parameters(make_outcome, tmp_
     ]
 
 
+def test_the_report_counts_screened_heads_apart(make_outcome, tmp_path, capsys):
+    print_outcome(make_outcome(summary=replace(SUMMARY, screened=64)), open_folder(str(tmp_path), "x"))
+    assert capsys.readouterr().out.startswith("64 heads screened, 4 trials (1 complete, ")
+
+
 def test_the_report_of_several_objectives_has_the_pareto_set(make_outcome, tmp_path, capsys):
     summary = replace(SUMMARY, pareto=("0001", "0002"))
     print_outcome(make_outcome(summary=summary), open_folder(str(tmp_path), "x"))

@@ -10,6 +10,7 @@ from decouple_search.study.compat import reopen_trial
 from decouple_search.study.definition import JOURNAL, Definition
 from decouple_search.study.finalists import add_repeat
 from decouple_search.study.optuna_storage import open_study
+from decouple_search.study.screened import add_screened
 from decouple_search.study.trial_log import TrialLog
 from decouplenet.command_line import parse_config
 
@@ -38,6 +39,12 @@ def run_repeat(study, space, finalist, seed, values, *, epochs=3, failure=None, 
     """A training of a finalist with a seed; the other arguments as for `run_trial`."""
     log = TrialLog(study, reopen_trial(study, add_repeat(study, finalist, seed)))
     return _train(log, space, values, epochs=epochs, failure=failure, ends=ends, **measures)
+
+
+def run_screened(study, space, values, epochs, *, failure=None, **measures):
+    """A screened trial of some epochs; the other arguments as for `run_trial`."""
+    log = TrialLog(study, reopen_trial(study, add_screened(study, space, {}, epochs)))
+    return _train(log, space, values, epochs=epochs, failure=failure, ends=True, **measures)
 
 
 def _train(log, space, values, *, epochs, failure, ends, **measures):

@@ -26,7 +26,7 @@ from decouplenet.command_line import parse_config
 from decouplenet.config import Config
 from decouplenet.errors import InputError
 from decouplenet.yaml_text import load_yaml
-from tests.decouple_search.results.studies import run_trial
+from tests.decouple_search.results.studies import run_screened, run_trial
 
 
 @pytest.fixture
@@ -78,6 +78,27 @@ def test_the_leaderboard_has_a_row_per_trial_best_first(search, tmp_path):
     assert {key: rows[1][key] for key in space.keys} == {
         key: str(study.trials[0].params.get(key, "")) for key in space.keys
     }
+
+
+def test_screened_trials_follow_all_full_ones_and_are_counted_apart(search, tmp_path):
+    study, space = search
+    run_screened(study, space, (0.6, 0.8), 2)
+    run_trial(study, space, (0.2, 0.3, 0.25))
+    run_screened(study, space, (0.9,), 2)
+    run_screened(study, space, (), 2, failure="out of memory")
+    run_trial(study, space, (), failure="out of memory")
+    rows = leaderboard(tmp_path / "leaderboard.csv", study, space)
+    assert list(rows[0]) == [*FIXED_COLUMNS, "stage", *space.keys]
+    assert [row["stage"] for row in rows] == ["full"] * 2 + ["screen"] * 3
+    assert [row["state"] for row in rows] == ["COMPLETE", "FAIL", "PRUNED", "COMPLETE", "FAIL"]
+    assert [row["val_map"] for row in rows] == ["0.3", "", "0.9", "0.8", ""]
+    summary = summarise(study, space)
+    assert (summary.trials, summary.complete, summary.failed, summary.epochs) == (2, 1, 1, 3)
+    assert (summary.screened, summary.best_val_map) == (3, 0.3)
+    summary.write(tmp_path / "summary.json")
+    assert json.loads((tmp_path / "summary.json").read_text())["screened"] == 3
+    assert Summary.read(tmp_path / "summary.json") == summary
+    assert best_trial(study, space.objectives).val_map == 0.3
 
 
 def test_the_leaderboard_can_be_read(search, tmp_path):
