@@ -164,11 +164,18 @@ class StudyModel:
         Args:
             rng: the generator of candidates.
             random: whether to take a random configuration. So does a model that is not informed. Where heads were
-                screened, nothing is random but what cannot be screened: the first trials are the best screened heads.
+                screened, nothing is random but what cannot be screened: the first trials are the best screened heads,
+                and the very first has the base's values of other keys.
         """
         candidates = Candidates(self._encoding, self._taken(), rng)
         if self._screen is not None and not self.informed and (head := self._untried_head(self._screen)):
-            return self._space.filled(self._space.draw_all(rng) | head)
+            drawn = self._space.draw_all(rng)
+            if not any(trial.frozen.params for trial in self._trials):  # the first result should be a sound one
+                usual = {each.key: self._space.default(each.key) for each in self._space.parameters}
+                drawn |= {
+                    each.key: usual[each.key] for each in self._space.parameters if each.contains(usual[each.key])
+                }
+            return self._space.filled(drawn | head)
         random = random and self._screen is None
         if random or not self.informed:
             return candidates.random()

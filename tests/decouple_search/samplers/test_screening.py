@@ -134,6 +134,7 @@ def test_the_first_full_trials_are_the_best_screened_heads(study, space):
     ]
     assert len(set(heads)) == STARTUP_SCREENED
     scales = [trial.frozen.params["optim.backbone_lr_scale"] for trial in own_trials(study)]
+    assert scales[0] == space.default("optim.backbone_lr_scale") == 0.1, "the first result should be a sound one"
     assert len(set(scales)) == STARTUP_SCREENED, "what cannot be screened is drawn"
 
 
