@@ -74,9 +74,11 @@ def test_screened_heads_are_never_ranked_with_full_trials(ray_cluster, pretraine
 
 
 def check_study(screened, full):
-    """Each head was trained for all its epochs, once, and as many full trials followed as there should be."""
+    """Each head was trained once, to a rung or its last epoch, and as many full trials followed as there should be."""
     assert [trial.number for trial in screened] == list(range(1, HEADS + 1)), "the start point has the first number"
-    assert [(trial.result, list(trial.curve)) for trial in screened] == [("COMPLETE", [1, 2, 3, 4])] * HEADS
+    ends = {"PRUNED": ([1], [1, 2, 3]), "COMPLETE": ([1, 2, 3, 4],)}
+    assert all(list(trial.curve) in ends[trial.result] for trial in screened)
+    assert "COMPLETE" in [trial.result for trial in screened]
     assert len(full) == TRIALS
 
 
