@@ -58,7 +58,7 @@ class Flags:
     """Seed of the heads."""
     out: str | None = flag(None)
     """File that records are added to, one line of JSON each; what it has is not measured again."""
-    report: list[str] | None = flag(None)
+    report: list[str] = flag([])
     """Files of --out: print their figures and run nothing."""
 
 
@@ -113,8 +113,8 @@ def figures(records: Sequence[Record]) -> Iterator[str]:
 
 def agreement(first: Sequence[Record], second: Sequence[Record]) -> str:
     """The rank correlation of two sets of screened values."""
-    one, other = _values(first, "screen"), _values(second, "screen")
-    pairs = np.array([[one[head], other[head]] for head in sorted(one.keys() & other.keys())])
+    left, right = _values(first, "screen"), _values(second, "screen")
+    pairs = np.array([[left[head], right[head]] for head in sorted(left.keys() & right.keys())])
     low, high = bootstrap(pairs)
     return f"both screens, {len(pairs)} heads: Spearman {spearman(pairs):.2f} (bootstrap 95 % {low:.2f} to {high:.2f})"
 

@@ -78,5 +78,7 @@ def test_what_a_file_has_is_not_measured_once_more(tmp_path, capsys):
     assert out.read_text().startswith(first)
     assert len(out.read_text().splitlines()) == 7
     assert "3 heads: Spearman" in capsys.readouterr().out
+    assert main(["--report", str(out)]) == 0
+    assert "both screens" not in capsys.readouterr().out
     assert main(["--report", str(out), str(out)]) == 0
     assert "both screens, 3 heads: Spearman 1.00" in capsys.readouterr().out
