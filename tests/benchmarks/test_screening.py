@@ -59,6 +59,7 @@ def test_two_screens_are_compared_over_the_heads_that_both_have():
     assert agreement(first, second).startswith("both screens, 3 heads: Spearman 0.50 ")
 
 
+@pytest.mark.slow
 def test_what_a_file_has_is_not_measured_once_more(tmp_path, capsys):
     torch.manual_seed(0)
     torch.save(build_backbone("tiny", pretrained=False)[0].state_dict(), tmp_path / "weights.pth")
