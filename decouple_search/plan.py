@@ -156,8 +156,12 @@ def _maps_of_image(space: Space, config: Config, sizes: Sequence[int]) -> int:
     """
     from decouplenet.frozen import map_bytes
 
-    backbones = _values(space, "model.backbone", config.model.backbone)
-    return sum(map_bytes(name, size) for name, size in product(backbones, sizes))
+    return sum(map_bytes(name, size) for name, size in product(backbone_names(space, config), sizes))
+
+
+def backbone_names(space: Space, config: Config) -> tuple[str, ...]:
+    """The backbones that a search may use."""
+    return _values(space, "model.backbone", config.model.backbone)
 
 
 def checkpoint_bytes(space: Space, config: Config, classes: int) -> int:
@@ -179,7 +183,7 @@ def checkpoint_bytes(space: Space, config: Config, classes: int) -> int:
         attention="joint" if "model.attention" in space.keys else model.attention,
         pretrained=False,
     )
-    backbones = _values(space, "model.backbone", model.backbone)
+    backbones = backbone_names(space, config)
     size = 0
     for backbone, head in product(backbones, _values(space, "model.head", model.head)):
         with torch.device("meta"):  # shapes without memory

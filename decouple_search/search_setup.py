@@ -19,7 +19,7 @@ from decouple_search.machines.folder_check import check_folder
 from decouple_search.machines.prepare import check_networks, measured_maps, prepare_data
 from decouple_search.machines.trial_slots import TrialSlots
 from decouple_search.options import SearchRequest
-from decouple_search.plan import with_map_share
+from decouple_search.plan import backbone_names, with_map_share
 from decouple_search.results.tables import SUMMARY
 from decouple_search.samplers.registry import make_sampler
 from decouple_search.search_parts import most_screened
@@ -103,8 +103,7 @@ def _fit(request: SearchRequest, connection: Connection) -> tuple[Config, TrialS
     make_sampler(request.sampler, request.space, config.train.epochs, request.options.seed, 0)  # may be the user's own
     check_networks([config, *_with_extensions(config, request.space)])
     if request.screen:
-        backbones = request.space.values_of("model.backbone") or (config.model.backbone,)
-        maps = measured_maps(backbones, config.data.image_size)
+        maps = measured_maps(backbone_names(request.space, config), config.data.image_size)
         config = with_map_share(request, config, train + val, maps)
     return config, TrialSlots(config, connection.limits, max_slots)
 
