@@ -9,12 +9,21 @@ from typing import NamedTuple
 from decouple_search.machines.capacity import Capacity, Resources, largest_cluster, resolve_gpus, this_machine
 from decouple_search.machines.cost import describe_cost
 from decouple_search.machines.manifest import ClusterLimits
+from decouple_search.machines.timing import DataSize, ScreenSeconds, screen_seconds, time_steps
 from decouple_search.options import SearchRequest
-from decouple_search.plan import DataCount, describe, disk_use, epochs_with_finalists
+from decouple_search.plan import (
+    DataCount,
+    backbone_names,
+    describe,
+    disk_use,
+    epochs_with_finalists,
+    timed_heads,
+    with_map_share,
+)
 from decouple_search.study.definition import DEFINITION, JOURNAL, check_same, is_resuming
 from decouplenet.command_line import print_line
 from decouplenet.config import Config, DataConfig, ScalingConfig
-from decouplenet.errors import InputError, UnreadableError
+from decouplenet.errors import InputError, TrainingFailed, UnreadableError, one_line
 
 IMAGE_KEYS = ("data.train_images:", "data.val_images:")
 """How the messages begin that are about files of images, not about labels."""
@@ -44,8 +53,7 @@ def dry_run(request: SearchRequest, limits: ClusterLimits | None, prices: Mappin
         prices: per hour, by type of machine.
 
     Returns:
-        The command's exit code: 2 if no trial fits on the machines, if the data is damaged, or if it is planned for
-        this machine and is not there; else 0.
+        The command's exit code: 2 if no trial fits, or the data is damaged or not on the machine planned for; else 0.
 
     Raises:
         InputError: the cluster file does not say what its machines have, or a price is missing.
@@ -79,12 +87,35 @@ def dry_run(request: SearchRequest, limits: ClusterLimits | None, prices: Mappin
     resumed, refusal = _folder_state(request)
     problems += refusal
     results = f"results    {request.folder.shown}{' (resumed)' if resumed else ''}"
-    print_line("\n".join([describe(request, config, slots), cost, disk, results]))
+    screening = _screen_seconds(request, config, slots, data.counted, elsewhere=limits is not None)
+    print_line("\n".join([describe(request, config, slots, screening), cost, disk, results]))
     for note in data.notes:
         print_line(f"note       {note}")
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)  # noqa: T201
     return 2 if problems else 0
+
+
+def _screen_seconds(
+    request: SearchRequest, config: Config, slots: int, data: DataCount, *, elsewhere: bool
+) -> ScreenSeconds | str:
+    """The seconds that screening takes on this machine, or why they are not known, as a clause."""
+    if request.screen is None:
+        return ""
+    if elsewhere:
+        return "its machines time them when the search starts"
+    if data.images is None or data.val is None or data.classes is None:
+        return data.reason
+    from decouplenet.frozen import map_bytes  # torch takes seconds to import
+
+    size = DataSize(data.images - data.val, data.val, data.classes)
+    try:
+        maps = sum(map_bytes(name, config.data.image_size) for name in backbone_names(request.space, config))
+        config = with_map_share(request, config, size.images, maps)
+        times = time_steps(config, timed_heads(request, config), size.classes)
+    except (InputError, TrainingFailed) as error:
+        return one_line(error)
+    return screen_seconds(times, config, request.screen.epochs, size, slots * config.scaling.workers_per_trial)
 
 
 def _folder_state(request: SearchRequest) -> tuple[bool, list[str]]:
@@ -133,9 +164,10 @@ def _examine(config: DataConfig, *, elsewhere: bool) -> DataState:
         elsewhere: whether the search runs on other machines, so that this machine need not have the data.
     """
     if config.format == "synthetic":
-        from decouplenet.data.synthetic import CLASS_NAMES
+        from decouplenet.data.synthetic import CLASS_NAMES, val_scenes
 
-        return DataState(DataCount(config.synthetic_images, len(CLASS_NAMES)), [], [])
+        count = config.synthetic_images
+        return DataState(DataCount(count, len(CLASS_NAMES), val=val_scenes(count)), [], [])
     from decouplenet.data.absent import absent_data, labels_alone
 
     absent = absent_data(config)
@@ -160,7 +192,7 @@ def _read(config: DataConfig, *, elsewhere: bool) -> DataState:
     counted = DataCount(None, None, "the labels cannot be read")
     try:
         train, val = load_image_sets(config, Reporter(faults.append, notes.append))
-        counted = DataCount(len(train) + len(val), len(train.class_names))
+        counted = DataCount(len(train) + len(val), len(train.class_names), val=len(val))
     except UnreadableError as error:
         if elsewhere:
             return DataState(counted, [], [f"the images are not counted: {error}"])

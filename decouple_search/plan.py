@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Any, NamedTuple
 
+from decouple_search.machines.timing import ScreenSeconds
 from decouple_search.options import SearchRequest
 from decouple_search.space.space import Space
 from decouple_search.stopping.scheduler import PAUSED
@@ -26,15 +27,20 @@ class DataCount(NamedTuple):
     """The number of classes; None where it is not known."""
     reason: str = ""
     """Why the numbers are not known, as a clause."""
+    val: int | None = None
+    """The number of validation images among them; None where it is not known."""
 
 
-def describe(request: SearchRequest, config: Config, slots: int) -> str:
+def describe(
+    request: SearchRequest, config: Config, slots: int, screening: ScreenSeconds | str = "they are not timed"
+) -> str:
     """The plan in words.
 
     Args:
         request: the search.
         config: the base configuration, with its GPUs resolved.
         slots: trials that run at the same time; 0 where none fits.
+        screening: the seconds that screening takes, or why they are not known, as a clause.
     """
     space, options, scheduler = request.space, request.options, request.scheduler
     epochs, scaling = config.train.epochs, config.scaling
@@ -55,7 +61,7 @@ def describe(request: SearchRequest, config: Config, slots: int) -> str:
         f"budget     {budget} by {request.sampler}, at most {counted(epochs, 'epoch')} each"
         + scheduler.describe(epochs),
         f"           {f'between {low} and ' if low < high else ''}{counted(high, 'epoch')} in all",
-        *_screen(request, config),
+        *_screen(request, config, slots, screening),
         *_finalists(request, config),
         f"workers    {scaling.workers_per_trial} per trial, {scaling.cpus_per_worker:g} CPU{gpu} each",
         f"at a time  {counted(slots, 'trial')}",
@@ -70,19 +76,39 @@ def epochs_with_finalists(request: SearchRequest, config: Config) -> tuple[int, 
     return low + more, high + more
 
 
-def _screen(request: SearchRequest, config: Config) -> list[str]:
+def _screen(request: SearchRequest, config: Config, slots: int, seconds: ScreenSeconds | str) -> list[str]:
     if request.unscreened:
         return [f"screen     off: {request.unscreened}"]
     plan, heads = request.screen, request.space.heads
     if plan is None or heads is None:
         return []
     many = counted(plan.count, "head") if plan.count else f"at most {plan.most} heads, while they are worth it (auto),"
-    others = [key for key in request.space.keys if key not in heads.keys]
-    left = [f"           only full trials can judge {', '.join(others)}"] if others else []
     lines = [f"screen     {many} for {counted(plan.epochs, 'epoch')} each, on feature maps of {config.model.backbone}"]
+    others = [key for key in request.space.keys if key not in heads.keys]
+    lines += [f"           only full trials can judge {', '.join(others)}"] if others else []
     if epochs := config.train.head_epochs:
-        left.append(f"           a full trial trains its head first in the same way, for {counted(epochs, 'epoch')}")
-    return [*lines, *left]
+        lines.append(f"           a full trial trains its head first in the same way, for {counted(epochs, 'epoch')}")
+    if isinstance(seconds, str):
+        return [*lines, f"           its seconds are not known, as {seconds}"]
+    low, high = (f"{each:.2g}" if each < 10 else f"{each:.0f}" for each in seconds.heads)
+    each = low if low == high else f"{low} to {high}"
+    total = seconds.maps + plan.most * sum(seconds.heads) / 2 / max(1, slots)
+    return [
+        *lines,
+        f"           about {seconds.maps:.0f} s for the maps, {each} s per head, {seconds.full:.0f} s per full trial",
+        f"           about {total:.0f} s for {counted(plan.most, 'head')}, {max(1, slots)} at a time; timed on noise",
+    ]
+
+
+def timed_heads(request: SearchRequest, config: Config) -> list[Config]:
+    """The heads whose seconds the plan gives: the base's with each upsampling, which decides most of their cost.
+
+    Raises:
+        InputError: the configuration cannot be trained on feature maps.
+    """
+    epochs = request.screen.epochs if request.screen else 1
+    kinds = dict.fromkeys(_values(request.space, "model.upsampling", config.model.upsampling))
+    return [replace(config, model=replace(config.model, upsampling=kind)).for_head(epochs) for kind in kinds]
 
 
 def _finalists(request: SearchRequest, config: Config) -> list[str]:

@@ -37,7 +37,7 @@ def run_search(request: SearchRequest) -> Outcome:
     from decouple_search.study.ranges import growths
 
     with open_search(request) as search:
-        plan = describe(request, search.config, search.first_slots)
+        plan = describe(request, search.config, search.first_slots, search.screening)
         print_line(f"{plan}\nresults    {folder.shown}" + (" (resumed)" if search.resumed else ""))
         if search.imported:
             print_line(search.imported)

@@ -19,6 +19,7 @@ from decouple_search.machines.connection import (
     sigterm_as_sigint,
 )
 from decouple_search.machines.ray_watch import ending_with_ray
+from decouple_search.machines.timing import ScreenSeconds
 from decouple_search.machines.trial_slots import TrialSlots
 from decouple_search.options import SearchRequest
 from decouple_search.ray_tune.budget import Budget
@@ -100,6 +101,8 @@ class Search:
     """The number of trials that can run at the same time, over the time."""
     first_slots: int
     """The number of slots at the start."""
+    screening: ScreenSeconds | str
+    """The seconds that screening takes, or why they are not known, as a clause."""
     resumed: bool
     """Whether an earlier search is resumed."""
     imported: str

@@ -17,9 +17,10 @@ from decouple_search.machines.connection import (
 )
 from decouple_search.machines.folder_check import check_folder
 from decouple_search.machines.prepare import check_networks, measured_maps, prepare_data
+from decouple_search.machines.timing import ScreenSeconds, finished_timing, screen_seconds, start_timing
 from decouple_search.machines.trial_slots import TrialSlots
 from decouple_search.options import SearchRequest
-from decouple_search.plan import backbone_names, with_map_share
+from decouple_search.plan import backbone_names, timed_heads, with_map_share
 from decouple_search.results.tables import SUMMARY
 from decouple_search.samplers.registry import make_sampler
 from decouple_search.search_parts import most_screened
@@ -62,7 +63,7 @@ def open_search(request: SearchRequest) -> Iterator[Search]:
             if resumed:
                 check_same(folder, request.definition)
             connection = stack.enter_context(connect(request.options.cluster))
-            config, slots = _fit(request, connection)
+            config, slots, screening = _fit(request, connection)
             if resumed:
                 url = request.options.optuna_storage
                 study, imported = resume_study(folder.local, request.space, checkpoints, url=url), ""
@@ -82,30 +83,41 @@ def open_search(request: SearchRequest) -> Iterator[Search]:
             study=study,
             slots=slots,
             first_slots=slots(),
+            screening=screening,
             resumed=resumed,
             imported=imported,
             started=started,
         )
 
 
-def _fit(request: SearchRequest, connection: Connection) -> tuple[Config, TrialSlots]:
-    """The base configuration with its GPUs resolved, and the slots; data and weights are checked."""
+def _fit(request: SearchRequest, connection: Connection) -> tuple[Config, TrialSlots, ScreenSeconds | str]:
+    """The base configuration with its GPUs resolved, the slots, and the seconds of screening or why none are known.
+
+    Data and weights are checked.
+    """
     wait_for_machines(connection.limits())
     check_folder(request.folder, connection.limits())
     config, machines, _ = available(request.config, connection.limits())  # else a trial would wait for ever
     trials = max(request.trials, most_screened(request))
     max_slots = min(request.options.max_concurrent or trials, trials)
+    slots = TrialSlots(config, connection.limits, max_slots)
     # The driver decodes only for itself, and only what all trials read.
     reading = {key for key in request.space.keys if key.startswith("data.") and not FACTS[key].augmentation}
-    train, val = prepare_data(config, decode=len(machines) == 1 and not reading)
-    if not val:
+    size = prepare_data(config, decode=len(machines) == 1 and not reading)
+    if not size.val:
         raise InputError("data.holdout: 0 leaves no image to measure trials on; give a share, such as 0.1")
     make_sampler(request.sampler, request.space, config.train.epochs, request.options.seed, 0)  # may be the user's own
+    timing = start_timing(config, timed_heads(request, config), size.classes) if request.screen else None
     check_networks([config, *_with_extensions(config, request.space)])
-    if request.screen:
-        maps = measured_maps(backbone_names(request.space, config), config.data.image_size)
-        config = with_map_share(request, config, train + val, maps)
-    return config, TrialSlots(config, connection.limits, max_slots)
+    if request.screen is None:
+        return config, slots, ""
+    maps = measured_maps(backbone_names(request.space, config), config.data.image_size)
+    config = with_map_share(request, config, size.images, maps)
+    times = finished_timing(timing)
+    if isinstance(times, str):
+        return config, slots, times
+    workers = slots() * config.scaling.workers_per_trial // len(machines)
+    return config, slots, screen_seconds(times, config, request.screen.epochs, size, workers)
 
 
 def _with_extensions(config: Config, space: Space) -> list[Config]:

@@ -20,6 +20,18 @@ GROWTH_TRACKER = "_growth_tracker"
 """Key in the state of `torch.amp.GradScaler`: steps in a row with finite gradients."""
 
 
+def computes_bf16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16, rather than emulates it.
+
+    torch says it of a GPU publicly, and of a CPU only in private functions.
+    """
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    supported = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return device.type == "cpu" and bool(supported)
+
+
 def import_deepspeed(device_type: str) -> Any:
     """Import DeepSpeed for a type of device. It prints nothing to stdout and compiles nothing."""
     os.environ.setdefault("DS_ACCELERATOR", device_type)

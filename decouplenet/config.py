@@ -208,8 +208,8 @@ class TrainConfig:
     """Epochs of a full training. In a search, no trial trains longer."""
     batch_size: int = config_key(50, bound=True, measured=True, changeable=True)
     """Images per step, over all workers."""
-    precision: Literal["fp32", "bf16", "fp16"] = config_key("fp32", measured=True, images_only=True)
-    """fp32, or automatic mixed precision in bfloat16 or float16 (with loss scaling)."""
+    precision: Literal["fp32", "bf16", "fp16", "auto"] = config_key("fp32", measured=True, images_only=True)
+    """fp32, or automatic mixed precision in bfloat16 or float16 (with loss scaling); auto chooses by the device."""
     strategy: Literal["ddp", "deepspeed"] = config_key("ddp", searchable=False)
     """How several workers train one model: torch's data parallel, or DeepSpeed with ZeRO."""
     zero_stage: Literal[0, 1, 2, 3] = config_key(1, images_only=True)

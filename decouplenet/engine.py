@@ -29,6 +29,7 @@ from decouplenet.losses import make_loss
 from decouplenet.metrics import ScoreAccumulator
 from decouplenet.model import build_model
 from decouplenet.optim import lr_factor, make_optimizer, set_lr
+from decouplenet.precision import on_device, precision_note
 from decouplenet.scoring import Inputs, memory_errors, score
 from decouplenet.strategies import make_strategy
 
@@ -59,7 +60,9 @@ class Engine:
         world: int = 1,
         head: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self.config, self.data, self.device = config, data, torch.device(device)
+        self.data, self.device = data, torch.device(device)
+        self.config = config = on_device(config, self.device)
+        """The configuration, with the precision that this device computes in."""
         self.rank, self.world = rank, world
         self.epoch = 0
         """Number of complete epochs."""
@@ -68,7 +71,7 @@ class Engine:
         self._loss_so_far = 0.0  # sum over these steps and all workers
         self.batches_done = 0
         """Batches trained or evaluated so far. A caller can tell from it that the worker makes progress."""
-        self.note = ""
+        self.note = precision_note(config.train.precision, self.device)
         """One line for the user about this training, or empty."""
         torch.backends.cudnn.benchmark = False  # its choice of kernels differs from run to run
         torch.backends.cudnn.deterministic = True
@@ -223,7 +226,8 @@ class Engine:
             size = self.config.data.image_size
             images = torch.randn(share, 3, size, size, device=self.device).to(memory_format=torch.channels_last)
             images = self._inputs.to_memory_format(images)
-            self._compiles, self.note = try_compiled(self._trained, images, self.config.train.precision, self.world)
+            self._compiles, note = try_compiled(self._trained, images, self.config.train.precision, self.world)
+            self.note = note or self.note
             if self._compiles and self.world > 1:
                 torch.compiler.reset()  # compile again inside DDP: the trial's graph does not know DDP's buckets
         return _stance(compiled=self._compiles)

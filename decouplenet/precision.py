@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
+from decouplenet import compat
+from decouplenet.config import Config
+
 AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def on_device(config: Config, device: torch.device) -> Config:
+    """The config with the precision that `train.precision` auto stands for on a device.
+
+    It is bf16 where the device computes it, else fp16 on a GPU and fp32 on a CPU.
+    """
+    if config.train.precision != "auto":
+        return config
+    half: Literal["bf16", "fp16"] = "bf16" if compat.computes_bf16(device) else "fp16"
+    has_half = half == "bf16" or device.type == "cuda"
+    return replace(config, train=replace(config.train, precision=half if has_half else "fp32"))
+
+
+def precision_note(precision: str, device: torch.device) -> str:
+    """A line for the user where a device only emulates a precision; empty where it computes it."""
+    if precision == "fp32" or device.type != "cpu" or compat.computes_bf16(device):
+        return ""
+    return f"train.precision {precision}: this CPU only emulates it, which is many times slower; use auto or fp32"
 
 
 class Autocast(nn.Module):
@@ -13,7 +38,7 @@ class Autocast(nn.Module):
 
     Args:
         model: images to logits.
-        precision: `train.precision`.
+        precision: fp32, bf16 or fp16.
         device: type of the device.
     """
 

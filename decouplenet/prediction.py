@@ -107,13 +107,14 @@ def _score(checkpoint: Checkpoint, photos: list[_Read], *, maps: bool) -> list[P
     import torch
 
     from decouplenet.data.transforms import normalise
-    from decouplenet.precision import Autocast
+    from decouplenet.precision import Autocast, on_device
 
     device = next(checkpoint.model.parameters()).device
+    precision = on_device(checkpoint.config, device).train.precision
     pixels = torch.from_numpy(np.stack([photo.pixels for photo in photos]))
     images = normalise(pixels.permute(0, 3, 1, 2).to(device))
     with torch.inference_mode():
-        scores = Autocast(checkpoint.model, checkpoint.config.train.precision, device.type)(images).sigmoid()
+        scores = Autocast(checkpoint.model, precision, device.type)(images).sigmoid()
         class_maps = checkpoint.model.class_maps(images) if maps else torch.empty(len(photos), 0)  # type: ignore[operator]
     return [
         Prediction(scores[i].tolist(), class_maps[i] if maps else torch.empty(0), photo.image)

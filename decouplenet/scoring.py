@@ -19,7 +19,7 @@ from decouplenet.data.transforms import flip, normalise
 from decouplenet.errors import TrainingFailed
 from decouplenet.losses import bce_loss
 from decouplenet.metrics import ScoreAccumulator
-from decouplenet.precision import Autocast
+from decouplenet.precision import Autocast, on_device
 
 
 class Inputs:
@@ -84,6 +84,7 @@ def score(
     Raises:
         TrainingFailed: memory ran out.
     """
+    config = on_device(config, device)
     inputs = Inputs(network, config.train.precision, device)
     cast = Autocast(network, config.train.precision, device.type).eval()
     scores, loss = ScoreAccumulator(), torch.zeros((), device=device)
@@ -109,6 +110,7 @@ def latency_ms(network: nn.Module, config: Config, device: torch.device, rounds:
     Raises:
         TrainingFailed: memory ran out.
     """
+    config = on_device(config, device)
     cast, training = Autocast(network, config.train.precision, device.type), network.training
     size, seconds = config.data.image_size, []
     image = Inputs(network, config.train.precision, device).to_memory_format(

@@ -12,6 +12,7 @@ from rich.progress import Progress
 
 from decouple_search.gang.carried import pack_extensions, unpack_extensions
 from decouple_search.gang.errors import message_of
+from decouple_search.machines.timing import DataSize
 from decouplenet.command_line import print_line
 from decouplenet.config import Config
 from decouplenet.data.formats import load_image_sets, load_split
@@ -25,7 +26,7 @@ MAX_NOTES = 8
 """Maximum number of notes about the data, and of images that are left out, that are printed."""
 
 
-def prepare_data(config: Config, *, decode: bool) -> tuple[int, int]:
+def prepare_data(config: Config, *, decode: bool) -> DataSize:
     """Read the annotations, and decode the images into the cache.
 
     Faults in the data are reported before any trial starts, and the first trials need not wait for each other. Notes
@@ -34,9 +35,6 @@ def prepare_data(config: Config, *, decode: bool) -> tuple[int, int]:
     Args:
         config: its data section says what to read.
         decode: whether to decode the images.
-
-    Returns:
-        The numbers of training and validation images.
     """
     notes: list[str] = []
     train, val = load_image_sets(config.data, Reporter(note=notes.append))
@@ -47,7 +45,7 @@ def prepare_data(config: Config, *, decode: bool) -> tuple[int, int]:
     if decode:
         _decode(train, "train", config)
         _decode(val, "val", config)
-    return len(train), len(val)
+    return DataSize(len(train), len(val), len(train.class_names))
 
 
 def opened_images(config: Config, split: str, *, decode: bool) -> ImageSet:

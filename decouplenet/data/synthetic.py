@@ -61,12 +61,17 @@ def ensure_scenes(cache: str, count: int, seed: int) -> Path:
     return folder
 
 
+def val_scenes(count: int) -> int:
+    """The number of scenes, of `count`, that are for validation."""
+    return count // 5
+
+
 def write_scenes(folder: Path, count: int, seed: int) -> None:
     """Draw `count` scenes into `folder`, in COCO format."""
     (folder / "images").mkdir(parents=True)
     categories = [{"id": i, "name": name} for i, name in enumerate(CLASS_NAMES, start=1)]
     ids = {category["name"]: category["id"] for category in categories}
-    val_from = count - count // 5
+    val_from = count - val_scenes(count)
     for split, scenes in (("train", range(val_from)), ("val", range(val_from, count))):
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []

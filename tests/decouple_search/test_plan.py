@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from torch import nn
 
-from decouple_search.plan import DataCount, checkpoint_bytes, describe, disk_use
+from decouple_search.machines.timing import ScreenSeconds
+from decouple_search.plan import DataCount, checkpoint_bytes, describe, disk_use, timed_heads
 from decouple_search.space.yaml_file import load_space
 from decouple_search.tune import read
 from decouplenet.command_line import parse_config
@@ -161,11 +162,31 @@ def test_the_plan_has_the_screened_heads_and_their_feature_maps(space_file, tmp_
     assert "           only full trials can judge optim.backbone_lr_scale" in lines
     assert "           a full trial trains its head first in the same way, for 4 epochs" in lines
     assert lines[-1].startswith("           feature maps 492 KB in ")  # 120 · 4 · 4 · 128 · 2 bytes
+    assert "           its seconds are not known, as they are not timed" in lines
     assert not any("feature maps" in line or "screen" in line for line in plan())
     many = plan("--screen", "auto", images=10**7)
     assert any(line.startswith("screen     at most 128 heads, while they are worth it (auto), for 4 ") for line in many)
     assert many[-1].startswith("           feature maps 16 GB in ")
     assert many[-1].endswith(", of 3906250 images")
+
+
+@pytest.mark.parametrize(("heads", "shown"), [((36.4, 98.0), "36 to 98 s per head"), ((5.25, 5.25), "5.2 s per head")])
+def test_the_plan_has_the_seconds_of_screening(space_file, tmp_path, heads, shown):
+    file = space_file(("pretrained: false", "pretrained: weights.pth"))
+    request = read(["--space", str(file), "--storage", str(tmp_path), "--screen", "12"])
+    lines = describe(request, request.config, 2, ScreenSeconds(60.0, heads, 400.0)).splitlines()
+    assert f"           about 60 s for the maps, {shown}, 400 s per full trial" in lines
+    total = 60 + 12 * sum(heads) / 2 / 2
+    assert f"           about {total:.0f} s for 12 heads, 2 at a time; timed on noise" in lines
+
+
+def test_each_searched_upsampling_is_timed(space_file, tmp_path):
+    kinds = ("  optim.lr:", "  model.upsampling: {choice: [none, transposed]}\n  optim.lr:")
+    file = space_file(("pretrained: false", "pretrained: weights.pth"), kinds)
+    request = read(["--space", str(file), "--storage", str(tmp_path), "--screen", "12"])
+    heads = timed_heads(request, request.config)
+    assert {head.model.upsampling for head in heads} >= {"none", "transposed"}
+    assert all(head.train.freeze_backbone and head.train.epochs == 4 for head in heads)
 
 
 def test_the_maps_of_a_frozen_backbone_are_those_of_all_images(space_file, tmp_path):

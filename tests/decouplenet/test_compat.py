@@ -18,6 +18,11 @@ from decouplenet import compat
 CPU = torch.device("cpu")
 
 
+def test_torch_tells_whether_a_device_computes_bf16():
+    assert compat.computes_bf16(CPU) in (True, False)
+    assert compat.computes_bf16(torch.device("meta")) is False
+
+
 @pytest.fixture
 def make_engine(monkeypatch):
     """Make a DeepSpeed engine for a linear layer without bias, 2 to 1, with SGD in a process group of one process."""

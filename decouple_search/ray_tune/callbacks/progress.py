@@ -56,7 +56,7 @@ class LiveProgress(Callback):
         self._started = time.monotonic()
         self._left: set[str] = set()  # trials that have left their slot
         self._lineages: dict[str, tuple[str, ...]] = {}  # by trial
-        self._notes: dict[str, str] = {}  # by trial
+        self._notes: set[str] = set()  # those that were printed
         self.failures: list[str] = []
         """Why trials failed, in the order in which they did."""
         self._bar: Progress | None = None
@@ -91,9 +91,9 @@ class LiveProgress(Callback):
         if len(lineage) > len(self._lineages.get(name, ())):
             self._say(f"trial {name}  continued from trial {lineage[-1]}")
         self._lineages[name] = lineage
-        if epoch_result.note != self._notes.get(name, ""):
+        if epoch_result.note and epoch_result.note not in self._notes:
             self._say(f"trial {name}  {epoch_result.note}")
-            self._notes[name] = epoch_result.note
+            self._notes.add(epoch_result.note)
         metric = self._objective.metric
         value = epoch_result.measures[metric]
         epoch = f"trial {name}  epoch {epoch_result.epoch}/{self._epochs_of(trial)}  {metric} {value:.4f}"
