@@ -23,7 +23,7 @@ from decouplenet.config import Config
 from decouplenet.losses import bce_loss
 from decouplenet.model import build_model
 from decouplenet.optim import make_optimizer
-from decouplenet.precision import AUTOCAST
+from decouplenet.precision import AUTOCAST, on_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; prints a table and one line of JSON."""
     description = "DecoupleNet's training step and its bare backbone's."
     line = CommandParser("python -m benchmarks.step", description, Flags).given(arguments)
-    config = parse_config({"model.pretrained": False, **line.keys})
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    config = on_device(parse_config({"model.pretrained": False, **line.keys}), device)
     classes = line.flags.classes
     steps = {name: make_step(config, classes, device, bare=name == "backbone") for name in ("backbone", "whole")}
     for step in steps.values():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from decouple_search.storage.opening import folder_at
 from decouplenet.command_line import CommandParser, command_name, flag, print_line, run
 from decouplenet.errors import InputError
+from decouplenet.wording import counted
 
 if TYPE_CHECKING:
     from decouple_search.results.experiment import Experiment
@@ -61,9 +62,12 @@ def _print(experiment: Experiment, page: str) -> None:
     from decouple_search.results.verdict import Verdict
     from decouple_search.study.ranges import edge_notes
 
-    rows, metric = experiment.rows, experiment.objectives[0].metric
+    rows, metric = [row for row in experiment.rows if not row.is_screened], experiment.objectives[0].metric
+    screened = len(experiment.rows) - len(rows)
+    heads = f"; {counted(screened, 'head')} screened" if screened else ""
     counts = {state: sum(row.state == state for row in rows) for state in ("COMPLETE", "PRUNED", "FAIL")}
-    print_line(f"{len(rows)} trials: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    states = ", ".join(f"{count} {state}" for state, count in counts.items())
+    print_line(f"{counted(len(rows), 'trial')}: {states}{heads}")
     for row in rows[:PRINTED_TRIALS]:
         values = "  ".join(f"{name} {short_number(cell)}" for name, cell in row.parameters.items())
         value = short_number(row.cells.get(metric, ""))

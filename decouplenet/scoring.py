@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from decouplenet.config import Config
 from decouplenet.data.batches import Batch
-from decouplenet.data.transforms import flip, normalise
+from decouplenet.data.transforms import flip_, normalise
 from decouplenet.errors import TrainingFailed
 from decouplenet.losses import bce_loss
 from decouplenet.metrics import ScoreAccumulator
@@ -44,7 +44,7 @@ class Inputs:
         images = self.to_memory_format(batch.images.to(self._device, non_blocking=True))
         images = normalise(images) if images.dtype == torch.uint8 else images.float()
         if batch.flipped.any():
-            images = flip(images, batch.flipped.to(self._device))
+            images = flip_(images, batch.flipped)
         ignored = None if batch.ignored is None else batch.ignored.to(self._device)
         return images, batch.targets.to(self._device), ignored
 

@@ -60,7 +60,7 @@ def seconds_per_image(config: Config, num_classes: int, device: str | torch.devi
 def _timed(config: Config, num_classes: int, count: int, batch: int, device: torch.device) -> ImageSeconds:
     """Seconds per image over `count` images in batches."""
     config = replace(config, train=replace(config.train, batch_size=batch), scaling=ScalingConfig())
-    engine = Engine(config, _random_data(config, num_classes, count), device=device)
+    engine = Engine(config, random_data(config, num_classes, count), device=device)
     try:
         for _ in range(2):  # torch chooses kernels in the first round
             trained = engine.train_epoch()
@@ -70,8 +70,14 @@ def _timed(config: Config, num_classes: int, count: int, batch: int, device: tor
     return ImageSeconds(trained["train_seconds"] / count, measured["eval_seconds"] / count)
 
 
-def _random_data(config: Config, num_classes: int, count: int) -> Data:
-    """Images, or feature maps, of noise. Every class has positives."""
+def random_data(config: Config, num_classes: int, count: int) -> Data:
+    """Images of noise or, with `train.freeze_backbone`, feature maps of noise. Every class has positives.
+
+    Args:
+        config: the configuration that trains on them.
+        num_classes: C.
+        count: the number of training images, which are the validation images too.
+    """
     rng, size = np.random.default_rng(0), config.data.image_size
     names = tuple(map(str, range(num_classes)))
     targets = (np.add.outer(np.arange(count), np.arange(num_classes)) % 2).astype(np.uint8)

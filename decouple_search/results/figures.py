@@ -20,7 +20,7 @@ MIN_COMPLETE_TRIALS = 8
 """Complete trials that importances need at least."""
 
 
-def history(trials: Sequence[TrialRecord], objective: Objective) -> go.Figure | None:
+def history(trials: Sequence[TrialRecord], objective: Objective, title: str = "Trials") -> go.Figure | None:
     """Each trial's best value, in the order in which they were proposed, and the best value so far."""
     if not trials:
         return None
@@ -41,7 +41,31 @@ def history(trials: Sequence[TrialRecord], objective: Objective) -> go.Figure | 
                 text=[trial.name for trial in shown],
             )
     figure.add_scatter(x=[trial.number for trial in trials], y=so_far, mode="lines", name="best so far")
-    return figure.update_layout(title="Trials", xaxis_title="trial", yaxis_title=objective.metric)
+    return figure.update_layout(title=title, xaxis_title="trial", yaxis_title=objective.metric)
+
+
+def screening(screened: Sequence[TrialRecord], full: Sequence[TrialRecord], objective: Objective) -> list[go.Figure]:
+    """The screened trials by themselves, and the value of each beside that of the full trial with its head."""
+    figures = [history(screened, objective, title="Screened heads, on feature maps of the frozen backbone")]
+    both = [
+        (head, trial)
+        for head in screened
+        for trial in full
+        if all(trial.parameters.get(key) == value for key, value in head.parameters.items())
+    ]
+    if both:
+        figure = go.Figure(
+            go.Scatter(
+                x=[head.objectives[0] for head, _ in both],
+                y=[trial.objectives[0] for _, trial in both],
+                mode="markers",
+                text=[f"{head.name} screened, {trial.name} in full" for head, trial in both],
+            )
+        )
+        metric = objective.metric
+        axes = {"xaxis_title": f"{metric}, screened", "yaxis_title": f"{metric}, in full"}
+        figures.append(figure.update_layout(title="Heads that were screened and trained in full", **axes))
+    return [figure for figure in figures if figure is not None]
 
 
 def curves(trials: Sequence[TrialRecord], metric: str) -> go.Figure | None:

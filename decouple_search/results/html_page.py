@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 
-from decouple_search.results.figures import curves, history, importances, parallel, pareto
+from decouple_search.results.figures import curves, history, importances, parallel, pareto, screening
 from decouple_search.results.tables import LEADERBOARD, SUMMARY, LeaderboardRow, read_leaderboard
 from decouple_search.results.verdict import Verdict
 from decouple_search.space.objective import Objective
@@ -17,6 +17,7 @@ from decouple_search.storage.folder import Folder
 from decouple_search.study.definition import DEFINITION, Definition
 from decouple_search.study.ranges import edge_notes
 from decouple_search.study.ranking import measured_trials, pareto_set
+from decouple_search.study.record import screened_trials
 from decouplenet.atomic_files import replace_file
 from decouplenet.errors import InputError
 
@@ -51,7 +52,9 @@ def write_page(search: Folder, study: optuna.Study) -> list[LeaderboardRow]:
     if summary.is_file():
         facts = json.loads(summary.read_text())
     else:
-        facts = {"trials": len(rows), **Verdict.of(study, objectives).to_dict()}
+        full = sum(not row.is_screened for row in rows)
+        heads = {"screened": len(rows) - full} if full < len(rows) else {}
+        facts = {"trials": full, **heads, **Verdict.of(study, objectives).to_dict()}
     try:
         replace_file(folder / PAGE, render(study, folder.name, objectives, facts, rows))
     except OSError as error:
@@ -79,6 +82,7 @@ def render(
     metrics = [objective.metric for objective in objectives]
     figures = [history(trials, first), curves(trials, first.metric), importances(study, first.metric)]
     figures += [parallel(trials, first.metric), *pareto(trials, pareto_set(study, objectives), metrics)]
+    figures += screening([trial for trial in screened_trials(study) if trial.measured], trials, first)
     parts, script = [], True
     for figure in figures:
         if figure is not None:

@@ -81,9 +81,13 @@ def write_leaderboard(file: Path, study: optuna.Study, space: Space) -> None:
     replace_file(file, text.getvalue())
 
 
+SCREEN = "screen"
+"""The `stage` of a screened trial."""
+
+
 def stage_of(trial: TrialRecord) -> str:
     """`screen` for a trial that trained only a head on feature maps, `full` for any other."""
-    return "screen" if trial.is_screened else "full"
+    return SCREEN if trial.is_screened else "full"
 
 
 def _fresh_cells(result: FinalistResult | None) -> list[Any]:
@@ -130,6 +134,11 @@ class LeaderboardRow:
     def state(self) -> str:
         """COMPLETE, PRUNED or FAIL."""
         return self.cells["state"]
+
+    @property
+    def is_screened(self) -> bool:
+        """Whether the trial trained only a head, on feature maps: its value is none of a full trial."""
+        return self.cells.get("stage") == SCREEN
 
     @property
     def epochs(self) -> str:

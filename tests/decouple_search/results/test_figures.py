@@ -4,14 +4,15 @@ import numpy as np
 import optuna
 import pytest
 
-from decouple_search.results.figures import curves, history, importances, parallel, pareto
+from decouple_search.results.figures import curves, history, importances, parallel, pareto, screening
 from decouple_search.space.domain import Choice, Int
 from decouple_search.space.objective import Objective
 from decouple_search.space.space import Space
 from decouple_search.space.yaml_file import load_space
 from decouple_search.study.optuna_storage import open_study
 from decouple_search.study.ranking import measured_trials, pareto_set
-from tests.decouple_search.results.studies import run_repeat, run_trial
+from decouple_search.study.record import screened_trials
+from tests.decouple_search.results.studies import run_repeat, run_screened, run_trial
 
 VAL_MAP, VAL_LOSS = Objective("val_map", "max"), Objective("val_loss", "min")
 
@@ -43,6 +44,21 @@ def test_the_history_has_the_best_value_so_far_in_the_objectives_direction(study
 
 def test_each_trial_has_a_curve(study):
     assert [len(trace.x) for trace in curves(measured_trials(study), "val_map").data] == [3, 3, 1] * 4
+
+
+def test_a_screened_head_stands_beside_the_full_trial_with_it(study, space):
+    full = measured_trials(study)
+    point = full[3].parameters
+    key = next(iter(point))
+    run_screened(study, space, (0.1, 0.2), 2, head={key: point[key]})
+    heads = screened_trials(study)
+    alone, both = screening(heads, full, VAL_MAP)
+    assert list(alone.data[0].y) == [0.2]
+    paired = [trial for trial in full if trial.parameters[key] == point[key]]
+    assert list(both.data[0].x) == [0.2] * len(paired)
+    assert list(both.data[0].y) == [trial.best_value for trial in paired]
+    assert len(screening(heads, [], VAL_MAP)) == 1
+    assert screening([], full, VAL_MAP) == []
 
 
 def test_trainings_of_finalists_change_no_importance(study, space):

@@ -12,7 +12,7 @@ from decouplenet.data.batches import Batches
 from decouplenet.data.formats import load_image_sets
 from decouplenet.data.image_set import ImageSet
 from decouplenet.data.synthetic import CLASS_NAMES, GLYPHS, SETTINGS, write_scenes
-from decouplenet.data.transforms import flip, normalise
+from decouplenet.data.transforms import flip_, normalise
 
 
 def test_scenes_depend_only_on_their_seed(tmp_path):
@@ -106,6 +106,6 @@ def test_normalise_and_flip():
 
     expected = normalize(images / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     torch.testing.assert_close(normalise(images), expected)
-    mirrored = flip(images, torch.tensor([True, False]))
+    mirrored = flip_(images.clone(), torch.tensor([True, False]))
     assert torch.equal(mirrored[0], images[0].flip(2))
     assert torch.equal(mirrored[1], images[1])
