@@ -24,7 +24,7 @@ from decouple_search.samplers.encoding import Encoding
 from decouple_search.samplers.fitting import FittedModel, fit
 from decouple_search.samplers.improvement import Candidates, log_improvement
 from decouple_search.space.space import Space
-from decouple_search.study.record import Fit, StudyRecord, screened_trials
+from decouple_search.study.record import Fit, StudyRecord, known_heads, screened_trials
 from decouplenet.config import FACTS
 
 Array = NDArray[np.float64]
@@ -59,7 +59,7 @@ class ScreenModel:
 
     def __init__(self, study: Study, space: Space, heads: Space) -> None:
         self._study, self._heads, self._encoding = study, heads, Encoding(heads)
-        trials = screened_trials(study)
+        trials = known_heads(study)
         self._epochs = max((trial.screen_epochs or 0 for trial in trials), default=1)
         self._curves = curves_of(trials, heads, self._epochs)
         judged = [not FACTS[parameter.key].images_only for parameter in space.parameters]
@@ -68,7 +68,7 @@ class ScreenModel:
     @classmethod
     def of(cls, study: Study, space: Space) -> ScreenModel | None:
         """The model of a study; None if it has too few screened trials."""
-        values = sum(trial.measured for trial in screened_trials(study))
+        values = sum(trial.measured for trial in known_heads(study))
         heads = space.heads if values >= MIN_SCREENED else None
         return None if heads is None else cls(study, space, heads)
 
@@ -101,7 +101,7 @@ class ScreenModel:
             rng: the generator of candidates.
             number: how many have been screened before.
         """
-        tried = [trial.frozen.params for trial in screened_trials(self._study)]
+        tried = [trial.frozen.params for trial in known_heads(self._study)]
         units = self._encoding.units(tried).reshape(len(tried), len(self._heads.parameters))
         candidates = Candidates(self._encoding, self._encoding.rows(units), rng)
         if len(self._curves) < MIN_SCREENED or number % RANDOM_EVERY == RANDOM_EVERY - 1:

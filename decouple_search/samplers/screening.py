@@ -17,7 +17,7 @@ from decouple_search.samplers.screen_model import MIN_SCREENED, ScreenModel
 from decouple_search.samplers.study_model import StudyModel
 from decouple_search.space.screen import MOST_SCREENED, ScreenPlan
 from decouple_search.space.space import Space
-from decouple_search.study.record import TrialRecord, own_trials, screened_trials, search_trials
+from decouple_search.study.record import TrialRecord, known_heads, own_trials, screened_trials, search_trials
 from decouple_search.study.screened import add_screened
 
 FIRST = MIN_SCREENED
@@ -50,7 +50,7 @@ class Screening:
         if self._plan.count is not None or len(screened) >= MOST_SCREENED:
             return len(screened) < (self._plan.count or 0)
         if not own:
-            return sum(trial.measured for trial in screened) < FIRST
+            return sum(trial.measured for trial in known_heads(self._study)) < FIRST
         if not any(trial.measured for trial in own):
             return True
         return instead_of_new and self._is_worth_more()

@@ -184,9 +184,14 @@ def search_trials(study: optuna.Study) -> list[TrialRecord]:
     return [record for record in all_trials(study) if record.repeat_of is None and not record.is_screened]
 
 
+def known_heads(study: optuna.Study) -> list[TrialRecord]:
+    """The screened trials, with imported ones. Their values are never ranked with those of others."""
+    return [record for record in all_trials(study) if record.is_screened]
+
+
 def screened_trials(study: optuna.Study, states: Sequence[TrialState] | None = None) -> list[TrialRecord]:
-    """The screened trials, in the order in which they started. Their values are never ranked with those of others."""
-    records = [record for record in all_trials(study) if record.is_screened]
+    """The screened trials that this search started, in that order."""
+    records = [record for record in known_heads(study) if not record.imported]
     return [record for record in records if states is None or record.frozen.state in states]
 
 

@@ -16,14 +16,15 @@ from decouple_search.storage.remote_folder import RemoteFolder
 from decouple_search.storage.writer import exclusive_lock
 from decouple_search.study.definition import DEFINITION, JOURNAL, Definition, without_secrets
 from decouple_search.study.optuna_storage import load_journal
-from decouple_search.study.record import TrialRecord, own_trials
+from decouple_search.study.record import TrialRecord, own_trials, screened_trials
 from decouple_search.study.trial_log import copy_of
 from decouplenet.config import Config
 from decouplenet.errors import InputError
+from decouplenet.wording import counted
 
 
 def import_trials(place: str, study: optuna.Study, space: Space, config: Config) -> str:
-    """Add the trials of another experiment to a study. Samplers learn from them; nothing else counts them.
+    """Add another experiment's full and screened trials to a study. Samplers learn from them; nothing else counts them.
 
     A parameter that the other search did not search takes the value that was fixed there. A trial with a value outside
     this space is left out.
@@ -44,17 +45,20 @@ def import_trials(place: str, study: optuna.Study, space: Space, config: Config)
         definition, trials = _read(folder)
     if definition.ordered_objectives != space.objectives:
         raise InputError(f"--warm-start: '{folder.shown}' has other objectives: {definition.objectives}")
-    base, left_out, imported = without_secrets(config), Counter[str](), 0
+    base, left_out = without_secrets(config), Counter[str]()
     there = base | {key: value for key, value in definition.fixed.items() if key in space.keys}
+    imported = {False: 0, True: 0}  # full trials, screened ones
     for trial in trials:
-        parameters, reason = _translated(trial, space, there)
+        searched = space.heads if trial.is_screened else space
+        parameters, reason = _translated(trial, searched, there) if searched else ({}, "no heads are screened here")
         if reason:
             left_out[reason] += 1
-        elif trial.objectives:
-            distributions = {p.key: p.distribution for p in space.parameters if p.key in parameters}
+        elif trial.objectives and searched:
+            distributions = {p.key: p.distribution for p in searched.parameters if p.key in parameters}
             study.add_trial(copy_of(trial.frozen, parameters, distributions, f"{folder.shown} {trial.name}"))
-            imported += 1
-    lines = [f"warm       {imported} trials of {folder.shown} imported"]
+            imported[trial.is_screened] += 1
+    heads = f" and {counted(imported[True], 'screened head')}" if imported[True] else ""
+    lines = [f"warm       {counted(imported[False], 'trial')}{heads} of {folder.shown} imported"]
     lines += [f"             {count} left out: {reason}" for reason, count in left_out.items()]
     lines += [
         f"             {key} was {value}, is {base[key]}"
@@ -76,7 +80,8 @@ def _read(folder: Folder) -> tuple[Definition, list[TrialRecord]]:
             other = load_journal(journal_file)
         except KeyError:
             raise InputError(f"--warm-start: '{folder.shown}' has no study in its {JOURNAL}") from None
-        return Definition.read(definition_file), own_trials(other, [TrialState.COMPLETE, TrialState.PRUNED])
+        ended = [TrialState.COMPLETE, TrialState.PRUNED]
+        return Definition.read(definition_file), own_trials(other, ended) + screened_trials(other, ended)
 
 
 def _translated(trial: TrialRecord, space: Space, base: dict[str, Any]) -> tuple[dict[str, Any], str]:

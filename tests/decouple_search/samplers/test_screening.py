@@ -16,6 +16,7 @@ from decouple_search.space.space import Space
 from decouple_search.study import attributes
 from decouple_search.study.compat import reopen_trial
 from decouple_search.study.record import all_trials, own_trials, screened_trials, search_trials
+from decouple_search.study.trial_log import copy_of
 
 EPOCHS, SCREENED_EPOCHS = 3, 4
 
@@ -111,6 +112,21 @@ def test_a_screened_trial_is_none_of_the_search(study, space):
     assert len(all_trials(study)) == 3
     with pytest.raises(ValueError, match="No trials are completed"):
         _ = study.best_trial
+
+
+def test_imported_heads_are_known_and_count_for_no_number(space):
+    earlier, study = (optuna.create_study(direction="maximize") for _ in range(2))
+    screen(earlier, space, MIN_SCREENED)
+    for trial in screened_trials(earlier):
+        study.add_trial(copy_of(trial.frozen, trial.frozen.params, trial.frozen.distributions, "earlier"))
+    auto = Screening(study, space, ScreenPlan(None, SCREENED_EPOCHS), epochs=EPOCHS, seed=0)
+    assert not auto.is_next(instead_of_new=True)  # the first full trial has the best of them
+    assert screen(study, space, 2).is_next(instead_of_new=True) is False
+    assert len(screened_trials(study)) == 2
+    assert not {tuple(t.parameters.items()) for t in screened_trials(study)} & {
+        tuple(t.parameters.items()) for t in screened_trials(earlier)[1:]
+    }
+    assert ScreenModel.of(study, space).observations == (MIN_SCREENED + 2) * SCREENED_EPOCHS
 
 
 def test_a_killed_search_screens_what_it_would_have_screened(space):

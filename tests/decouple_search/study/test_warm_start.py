@@ -1,9 +1,10 @@
 """Trials of another experiment: which are imported and translated, and what the text about them has."""
 
+import numpy as np
 import pytest
 from optuna.trial import TrialState
 
-from decouple_search.space.domain import Choice
+from decouple_search.space.domain import Choice, Float
 from decouple_search.space.space import Space
 from decouple_search.space.yaml_file import load_space
 from decouple_search.stopping.scheduler import Scheduler
@@ -11,10 +12,11 @@ from decouple_search.storage.opening import open_folder
 from decouple_search.storage.writer import exclusive_lock
 from decouple_search.study.definition import Definition
 from decouple_search.study.optuna_storage import open_study
-from decouple_search.study.record import ended_trials, own_trials
+from decouple_search.study.record import ended_trials, known_heads, own_trials, screened_trials, search_trials
 from decouple_search.study.warm_start import import_trials
 from decouplenet.command_line import parse_config
 from decouplenet.errors import InputError
+from tests.decouple_search.results.studies import run_screened
 
 
 def make_experiment(space, folder):
@@ -49,9 +51,35 @@ def test_trials_that_fit_are_imported_and_the_others_are_counted_with_the_reason
     assert (imported.value, imported.intermediate_values) == (0.1, {1: 0.05})
     assert imported.user_attrs["taken_from"] == f"{tmp_path / 'other'} 0000"
     assert own_trials(study) == ended_trials(study) == []
-    assert "1 trials of" in text
+    assert "1 trial of" in text
     assert "1 left out: model.alpha = 0.9 is outside float 0.0 to 0.5" in text
     assert "train.epochs was 3, is 5" in text
+
+
+def test_screened_heads_are_imported_for_the_model_and_not_counted(space_file, tmp_path):
+    there, here = load_space(space_file()), load_space(space_file(("{float: [0.0, 1.0]}", "{float: [0.0, 0.5]}")))
+    earlier = make_experiment(there, tmp_path / "other")
+    for alpha in (0.1, 0.9):
+        head = there.heads.filled(there.heads.draw_all(np.random.default_rng(0)) | {"model.alpha": alpha})
+        run_screened(earlier, there, (alpha,), 1, head=head)
+    study = open_study(tmp_path / "study.log", here)
+    text = import_trials(str(tmp_path / "other"), study, here, parse_config(here.base))
+    assert text.startswith("warm       1 trial and 1 screened head of ")
+    assert "2 left out: model.alpha = 0.9 is outside float 0.0 to 0.5" in text
+    [head] = known_heads(study)
+    assert (head.parameters["model.alpha"], head.objectives, head.imported) == (0.1, (0.1,), True)
+    assert screened_trials(study) == own_trials(study) == ended_trials(study) == []
+    assert [trial.is_screened for trial in search_trials(study)] == [False]
+
+
+def test_heads_are_left_out_where_none_can_be_screened(space_file, tmp_path):
+    there = load_space(space_file())
+    run_screened(make_experiment(there, tmp_path / "other"), there, (0.5,), 1)
+    scale = Space({"optim.backbone_lr_scale": Float(0.01, 1.0)}, base=there.base)
+    study = open_study(tmp_path / "study.log", scale)
+    text = import_trials(str(tmp_path / "other"), study, scale, parse_config(scale.base))
+    assert "             1 left out: no heads are screened here" in text.splitlines()
+    assert known_heads(study) == []
 
 
 def test_an_experiment_in_object_storage(space_file, tmp_path, s3):
