@@ -2,12 +2,15 @@
 
     python -m benchmarks.end_to_end [--peers] [--space demo] [--trials 24] [--seeds 10] [--targets 0.8 0.84]
                                     [--out FILE]
+    python -m benchmarks.end_to_end --screen auto off --time-budget 600 --space FILE [--seeds 3] [--out FILE]
     python -m benchmarks.end_to_end --report FILE
 
 Seconds count from the start of the command, with all imports and the start of Ray, to the line of the epoch that
 reaches a value. Both searches train two trials at a time with one thread each, start from the space's start points,
 and read images, or the feature maps of a frozen backbone, from the same cache, which is filled first. Searches run one
 after another, ours and the peer's in turn. A search of the demo takes 1 to 3 minutes on 2 cores.
+
+With `--screen`, our command runs with and without screening. Only the epochs of full trials count.
 """
 
 from __future__ import annotations
@@ -30,8 +33,8 @@ from decouplenet.command_line import CommandParser, flag, run
 from decouplenet.errors import InputError
 
 OURS, OPTUNA = "ours", "Optuna alone, two processes"
-LINE = re.compile(r"trial (?P<trial>\d+)  epoch (?P<epoch>\d+)/\d+ .*?\bval_map (?P<value>[0-9.]+)")
-"""An epoch in the output of `decouple_search.tune`."""
+LINE = re.compile(r"trial (?P<trial>\d+)  epoch (?P<epoch>\d+)/\d+  val_map (?P<value>[0-9.]+)  best ")
+"""An epoch of a full trial in the output of `decouple_search.tune`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,10 @@ class Flags:
 
     peers: bool = flag(False)
     """Run Optuna alone, too."""
+    screen: list[str] = flag([])
+    """Values of tune's --screen: run our command with each of them."""
+    time_budget: float | None = flag(None)
+    """Seconds after which a search of ours ends."""
     space: str = flag("demo")
     """A space with the objective val_map: the name of a shipped one, or a file."""
     trials: int = flag(24, minimum=1)
@@ -88,7 +95,8 @@ def main(arguments: list[str] | None = None) -> int:
 def figures(searches: Sequence[Search], targets: Sequence[float]) -> Iterator[str]:
     """Lines of seconds to each target, and of best values at the same seconds."""
     arms = {arm: [each for each in searches if each.arm == arm] for arm in dict.fromkeys(s.arm for s in searches)}
-    marks = [30.0, 45.0, 60.0, 90.0, 120.0, np.inf]
+    longest = max(each.seconds for each in searches)
+    marks = [*(mark for mark in (30.0, 45.0, 60.0, 90.0, 120.0, 200.0, 300.0, 450.0) if mark < longest), np.inf]
     for arm, of_arm in arms.items():
         low, middle, high = np.quantile([each.seconds for each in of_arm], [0.25, 0.5, 0.75])
         epochs = np.median([len(each.epochs) for each in of_arm])
@@ -104,6 +112,21 @@ def figures(searches: Sequence[Search], targets: Sequence[float]) -> Iterator[st
             for mark in marks
         )
         yield f"  mean best value at {best}"
+    yield from _sooner(arms.get(arm_of("auto"), []), arms.get(arm_of("off"), []))
+
+
+def _sooner(screening: Sequence[Search], without: Sequence[Search]) -> Iterator[str]:
+    """Per seed, how much sooner a search with screening reaches the best value of the search without."""
+    for off in without:
+        for auto in (each for each in screening if each.seed == off.seed):
+            best, at = off.best(), auto.first(off.best())
+            reached = f"after {at:.0f} s, {off.first(best) / at:.1f} times sooner" if np.isfinite(at) else "never"
+            yield f"seed {off.seed}: {off.arm} has {best:.4f} after {off.first(best):.0f} s; {auto.arm} {reached}"
+
+
+def arm_of(screen: str) -> str:
+    """The name of our command with a value of --screen."""
+    return f"screen {screen}"
 
 
 def _read(file: str) -> list[Search]:
@@ -119,8 +142,9 @@ def _run(flags: Flags) -> Iterator[Search]:
     with tempfile.TemporaryDirectory() as folder:
         _fill_cache(flags.space)
         for seed in range(flags.first_seed, flags.first_seed + flags.seeds):
-            for arm in (OURS, OPTUNA) if flags.peers else (OURS,):
-                search = (_ours if arm == OURS else _optuna)(flags, seed, Path(folder))
+            arms = [arm_of(value) for value in flags.screen] or [OURS]
+            for arm in [*arms, OPTUNA] if flags.peers else arms:
+                search = (_optuna if arm == OPTUNA else _ours)(flags, seed, Path(folder), arm)
                 if flags.out:
                     with Path(flags.out).open("a") as file:
                         file.write(json.dumps(asdict(search)) + "\n")
@@ -138,24 +162,26 @@ def _fill_cache(space: str) -> None:
     open_training_data(Config.from_dict(nest(load_space(space_file(space)).base)))
 
 
-def _ours(flags: Flags, seed: int, folder: Path) -> Search:
-    """A search by our command."""
+def _ours(flags: Flags, seed: int, folder: Path, arm: str) -> Search:
+    """A search by our command, with a value of --screen if the arm names one."""
     command = ["-m", "decouple_search.tune", "--space", flags.space, "--trials", str(flags.trials), "--seed", str(seed)]
-    search, start = Search(OURS, seed), time.perf_counter()
-    process = _python([*command, "--storage", str(folder), "--name", f"ours-{seed}"])
+    command += ["--time-budget", str(flags.time_budget)] if flags.time_budget else []
+    command += ["--screen", arm.removeprefix(arm_of(""))] if arm != OURS else []
+    search, start = Search(arm, seed), time.perf_counter()
+    process = _python([*command, "--storage", str(folder), "--name", f"{arm.replace(' ', '-')}-{seed}"])
     for line in _lines(process):
         if found := LINE.search(line):
             search.epochs.append((time.perf_counter() - start, float(found["value"])))
     return _ended(search, [process], start)
 
 
-def _optuna(flags: Flags, seed: int, folder: Path) -> Search:
+def _optuna(flags: Flags, seed: int, folder: Path, arm: str) -> Search:
     """A search by Optuna in two processes on one journal."""
     from benchmarks.optuna_process import open_journal
     from decouple_search.space.shipped import space_file
     from decouple_search.space.yaml_file import load_space
 
-    search, start = Search(OPTUNA, seed), time.perf_counter()
+    search, start = Search(arm, seed), time.perf_counter()
     journal = str(folder / f"optuna-{seed}.log")
     study = open_journal(journal, seed)
     for point in load_space(space_file(flags.space)).checked_start():

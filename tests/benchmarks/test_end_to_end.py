@@ -33,6 +33,28 @@ def test_figures_count_searches_that_do_not_reach_a_value():
     assert lines[4].startswith("peer, 1 times: 30 s")
 
 
+def test_screening_is_sooner_by_the_seconds_to_the_best_value_without():
+    searches = [
+        Search("screen auto", 0, 60.0, [(10.0, 0.3), (20.0, 0.4)]),
+        Search("screen off", 0, 60.0, [(30.0, 0.2), (50.0, 0.35)]),
+        Search("screen auto", 1, 60.0, [(10.0, 0.3)]),
+        Search("screen off", 1, 60.0, [(30.0, 0.5)]),
+    ]
+    assert list(figures(searches, []))[-2:] == [
+        "seed 0: screen off has 0.3500 after 50 s; screen auto after 20 s, 2.5 times sooner",
+        "seed 1: screen off has 0.5000 after 30 s; screen auto never",
+    ]
+
+
+def test_epochs_of_screened_heads_are_not_read(capsys):
+    with LiveProgress(3, 2, Objective("val_map", "max")) as progress:
+        screened = StubTrial("0007", screened=True, config={"train.epochs": 4})
+        progress.on_trial_result(0, [], screened, epoch_dict(1, 0.5))
+    printed = capsys.readouterr().out
+    assert "trial 0007  epoch 1/" in printed
+    assert LINE.search(printed) is None
+
+
 @pytest.mark.parametrize("value", [0.25, 1.0])
 def test_epochs_are_read_from_the_lines_of_a_search(capsys, value):
     with LiveProgress(3, 2, Objective("val_map", "max")) as progress:
