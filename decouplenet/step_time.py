@@ -59,7 +59,9 @@ def seconds_per_image(config: Config, num_classes: int, device: str | torch.devi
 
 def _timed(config: Config, num_classes: int, count: int, batch: int, device: torch.device) -> ImageSeconds:
     """Seconds per image over `count` images in batches."""
-    config = replace(config, train=replace(config.train, batch_size=batch), scaling=ScalingConfig())
+    # These keys change little on a single worker, or, compiled, take longer to try than all steps here.
+    plain = replace(config.train, batch_size=batch, accumulation=1, strategy="ddp", compile=False)
+    config = replace(config, train=plain, scaling=ScalingConfig())
     engine = Engine(config, random_data(config, num_classes, count), device=device)
     try:
         for _ in range(2):  # torch chooses kernels in the first round

@@ -37,6 +37,8 @@ class Scored(NamedTuple):
     """N images."""
     scores: list[NDArray[np.float32]]
     """Probabilities, N×C per checkpoint."""
+    losses: list[float]
+    """The mean binary cross-entropy of each checkpoint, over the pairs of image and class that count."""
     trained: list[Config]
     """The configs that trained the checkpoints."""
     seconds: float
@@ -75,13 +77,15 @@ def score_all(
         for member, checkpoint in zip(members, checkpoints, strict=True):
             config = _scoring_config(member.config, resolved, workers or fitting, count, fixed=workers is not None)
             calls.append(_start(checkpoint, config, split))
-        scores = []
-        for member, shares in zip(members, calls, strict=True):
-            scores.append(_gather(shares, count, member.name))
+        scores, losses = [], []
+        for member, shares, images in zip(members, calls, sets, strict=True):
+            gathered, loss = _gather(shares, count, member.name)
+            scores.append(gathered)
+            losses.append(loss / images.counted)
             if len(members) > 1:
                 print_line(f"{time.monotonic() - started:7.1f} s  {member.name} has scored {count} images")
     trained = [checkpoint.config for checkpoint in checkpoints]
-    return Scored(sets[0], scores, trained, round(time.monotonic() - started, 2))
+    return Scored(sets[0], scores, losses, trained, round(time.monotonic() - started, 2))
 
 
 def _scoring_config(config: Config, resolved: Config, workers: int, images: int, *, fixed: bool) -> Config:
@@ -100,8 +104,10 @@ def _scoring_config(config: Config, resolved: Config, workers: int, images: int,
     return replace(config, scaling=scaling, train=replace(config.train, batch_size=share * world))
 
 
-def score_share(checkpoint: Checkpoint, config: Config, split: str, rank: int, extensions: bytes) -> ScoreAccumulator:
-    """Score a worker's share of the images; a Ray task.
+def score_share(
+    checkpoint: Checkpoint, config: Config, split: str, rank: int, extensions: bytes
+) -> tuple[ScoreAccumulator, float]:
+    """Score a worker's share of the images, and sum their binary cross-entropy; a Ray task.
 
     Args:
         checkpoint: the network.
@@ -128,7 +134,7 @@ def score_share(checkpoint: Checkpoint, config: Config, split: str, rank: int, e
     scores, loss = score(network, batches.evaluation(), config, device)
     if not bool(torch.isfinite(loss)):
         raise TrainingFailed(f"scores are not finite in {config.train.precision}; try --train.precision fp32")
-    return scores
+    return scores, float(loss)
 
 
 def _start(checkpoint: Checkpoint, config: Config, split: str) -> list[Any]:
@@ -141,9 +147,10 @@ def _start(checkpoint: Checkpoint, config: Config, split: str) -> list[Any]:
     return [task(stored, config, split, rank, extensions) for rank in range(scaling.workers_per_trial)]
 
 
-def _gather(shares: Sequence[Any], images: int, name: str) -> NDArray[np.float32]:
+def _gather(shares: Sequence[Any], images: int, name: str) -> tuple[NDArray[np.float32], float]:
+    """The scores N×C of all shares, and their summed loss."""
     try:
-        accumulators: list[ScoreAccumulator] = ray.get(list(shares))
+        answers: list[tuple[ScoreAccumulator, float]] = ray.get(list(shares))
     except (InputError, TrainingFailed) as error:
         kind = InputError if isinstance(error, InputError) else TrainingFailed
         raise kind(f"{name}: {message_of(error)}") from None
@@ -151,7 +158,8 @@ def _gather(shares: Sequence[Any], images: int, name: str) -> NDArray[np.float32
         if not is_loss(error):
             raise
         raise TrainingFailed(f"{name}: a worker was lost ({message_of(error)})") from None
-    return ScoreAccumulator().merge(accumulators).arrays(images)[0]
+    merged = ScoreAccumulator().merge([scores for scores, _ in answers])
+    return merged.arrays(images)[0], sum(loss for _, loss in answers)
 
 
 def _check_fit(

@@ -25,8 +25,8 @@ POLL_SECONDS = 5.0
 """Seconds between two looks at the progress of the workers."""
 MIN_START_SECONDS = 300.0
 """Workers have at least these seconds to import, to form a group, to open their data, or to write a checkpoint."""
-STEPWISE = ("train_epoch", "evaluate")
-"""Calls that make progress batch by batch."""
+STEPWISE = "train_epoch"
+"""The call that makes progress batch by batch."""
 GRACE_SECONDS = 30.0
 """Seconds that the other workers have to end their call once a worker has failed."""
 
@@ -83,11 +83,6 @@ class Gang:
         result: EpochResult = self._all("train_epoch")[0]
         return result
 
-    def evaluate(self) -> dict[str, Any]:
-        """Measure the validation images."""
-        measured: dict[str, Any] = self._all("evaluate")[0]
-        return measured
-
     def latency(self) -> float:
         """Milliseconds that the network takes for one image, on rank 0."""
         milliseconds: float = self._all("latency")[0]
@@ -123,7 +118,7 @@ class Gang:
         """Call all workers. Raises the error that caused the others, not the error of a worker that waited."""
         calls = [getattr(worker, method).remote(*arguments) for worker in self._workers]
         try:
-            self._wait(calls, self._hang_timeout if method in STEPWISE else max(MIN_START_SECONDS, self._hang_timeout))
+            self._wait(calls, self._hang_timeout if method == STEPWISE else max(MIN_START_SECONDS, self._hang_timeout))
         except ray.exceptions.RayTaskError as error:
             raise self._recover(calls, error) from None
         answers: list[Any] = ray.get(calls)

@@ -210,12 +210,6 @@ class GangWorker:
         return EpochResult(epoch=epoch, measures=numbers, note=note)
 
     @leaves_on_error
-    def evaluate(self) -> dict[str, Any]:
-        """Measure the validation images with the current weights."""
-        measured: dict[str, Any] = self._engine.evaluate()
-        return measured
-
-    @leaves_on_error
     def latency(self) -> float:
         """Milliseconds that the network takes for one image. The next checkpoint's metrics.json has them too."""
         from decouplenet.scoring import latency_ms

@@ -1,4 +1,4 @@
-"""A search's best checkpoint: found, exported, and measured on workers like those that trained it.
+"""A search's best checkpoint: found, exported, and measured on all workers.
 
 It is of the best trial. With finalists it is of the winner's best training with a fresh seed.
 """
@@ -13,10 +13,7 @@ from typing import Any, NamedTuple
 import optuna
 import ray
 
-from decouple_search.gang.carried import pack_extensions
-from decouple_search.gang.errors import GangHungError
-from decouple_search.gang.gang import Gang
-from decouple_search.results.on_test_images import measure_on_test
+from decouple_search.results.measuring import measure_on_test, measure_split
 from decouple_search.results.tables import BEST_CHECKPOINT
 from decouple_search.results.verdict import TestMeasures
 from decouple_search.space.space import Space
@@ -24,11 +21,9 @@ from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.study.ranking import best_training
 from decouple_search.study.record import TrialRecord, ended_trials, repeat_trials
 from decouplenet.atomic_files import replace_folder
-from decouplenet.checkpoint_files import CHECKPOINT_FILES, CONFIG, METRICS
+from decouplenet.checkpoint_files import CHECKPOINT_FILES, METRICS
 from decouplenet.command_line import print_line
-from decouplenet.config import Config
 from decouplenet.errors import InputError, TrainingFailed, one_line
-from decouplenet.yaml_text import load_yaml
 
 
 class BestCheckpoint(NamedTuple):
@@ -108,8 +103,8 @@ def export_best(
         print_line("measuring the best checkpoint")
         try:
             measured = _measured(folder)
-        except (ray.exceptions.RayError, GangHungError, KeyboardInterrupt) as error:
-            print_line(f"warning: the best checkpoint was not measured ({type(error).__name__})")
+        except (InputError, TrainingFailed, ray.exceptions.RayError, KeyboardInterrupt) as error:
+            print_line(f"warning: the best checkpoint was not measured ({one_line(error) or type(error).__name__})")
             return
         export_checkpoint(folder, target, measured)
         if is_best:
@@ -138,12 +133,5 @@ def _compare(metric: str, measured: dict[str, Any], trained: dict[str, Any]) -> 
 
 
 def _measured(checkpoint: Path) -> dict[str, Any]:
-    config = Config.from_dict(load_yaml(checkpoint / CONFIG))
-    config.train.freeze_backbone = False  # the whole network is measured on images, as all later commands do
-    gang = Gang(config.scaling, extensions=pack_extensions())
-    try:
-        gang.start(config)
-        gang.restore({file.name: file.read_bytes() for file in checkpoint.iterdir()})
-        return gang.evaluate()
-    finally:
-        gang.stop()
+    """The measures of the validation images, on images also where feature maps were trained on."""
+    return {f"val_{name}": value for name, value in measure_split(checkpoint, "val")[1].items()}

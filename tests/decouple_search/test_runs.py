@@ -96,7 +96,7 @@ def test_notes_on_the_ranges_come_after_the_best_parameters(make_outcome, tmp_pa
     ]
 
 
-def test_the_report_has_the_winners_measures_on_test_images(make_outcome, tmp_path, capsys):
+def test_the_report_has_the_winners_measures_measuring(make_outcome, tmp_path, capsys):
     test = TestMeasures(trial_id="0002", epoch=1, images=1, metrics={"map": 0.5})
     outcome = make_outcome(summary=replace(SUMMARY, verdict=Verdict(test=test)))
     print_outcome(outcome, open_folder(str(tmp_path), "x"))

@@ -40,6 +40,20 @@ def test_images_and_feature_maps_are_timed(config, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_neither_deepspeed_nor_the_compiler_is_tried(monkeypatch, config):
+    seen = []
+
+    class Seen(step_time.Engine):
+        def __init__(self, given, data, *, device):
+            seen.append((given.train.strategy, given.train.compile, given.train.accumulation))
+            super().__init__(given, data, device=device)
+
+    monkeypatch.setattr(step_time, "Engine", Seen)
+    keys = {"train__strategy": "deepspeed", "train__compile": True, "train__accumulation": 4, "train__batch_size": 16}
+    seconds_per_image(config(scaling__workers_per_trial=2, **keys), 3)
+    assert set(seen) == {("ddp", False, 1)}
+
+
 def test_a_network_that_cannot_be_built_is_refused(config):
     with pytest.raises(InputError, match="k = 900 pixels: the map has"):
         seconds_per_image(config(model__k_pos=900), 5)

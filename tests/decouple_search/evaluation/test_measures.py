@@ -22,7 +22,7 @@ def scored():
     targets[:, 3] = 0
     images = ImageSet(tuple(f"{i}.jpg" for i in range(40)), targets, CLASS_NAMES)
     scores = [np.clip(0.3 * targets + rng.random((40, 4)) * 0.6, 0, 1).astype(np.float32) for _ in range(2)]
-    return Scored(images, scores, [], 1.5)
+    return Scored(images, scores, [0.7, 0.8], [], 1.5)
 
 
 def test_each_checkpoint_and_the_ensemble_are_measured(scored):

@@ -170,6 +170,6 @@ def test_the_checkpoint_of_another_trial_brings_its_weights(worker, config):
     donor = worker.train_epoch()
     files = worker.checkpoint({"trial": "0001", "lineage": []})
     worker.start(config(train__seed=4, optim__lr=0.01, model__alpha=0.7))
-    assert worker.evaluate()["val_loss"] != donor.measures["val_loss"]
+    assert worker._engine.evaluate()["val_loss"] != donor.measures["val_loss"]
     worker.restore(files)
-    assert worker.evaluate()["val_loss"] == donor.measures["val_loss"]
+    assert worker._engine.evaluate()["val_loss"] == donor.measures["val_loss"]

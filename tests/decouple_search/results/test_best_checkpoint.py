@@ -6,7 +6,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from decouple_search.gang.errors import GangHungError
 from decouple_search.results import best_checkpoint as module
 from decouple_search.results.best_checkpoint import best_checkpoint, export_best, export_checkpoint
 from decouple_search.results.verdict import TestMeasures
@@ -16,7 +15,7 @@ from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.storage.opening import folder_at
 from decouple_search.study.finalists import choose_finalists, missing_repeats
 from decouple_search.study.optuna_storage import open_study
-from decouplenet.errors import InputError
+from decouplenet.errors import InputError, TrainingFailed
 from tests.decouple_search.results.studies import run_repeat, run_trial
 
 
@@ -134,9 +133,12 @@ def test_a_search_without_a_complete_checkpoint_is_said(search, checkpoints, tmp
     assert not (tmp_path / "best_checkpoint").exists()
 
 
-@pytest.mark.parametrize("error", [GangHungError, KeyboardInterrupt])
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(TrainingFailed("a worker was lost"), "a worker was lost"), (KeyboardInterrupt(), "KeyboardInterrupt")],
+)
 def test_a_measurement_that_is_cut_off_leaves_the_exported_checkpoint(
-    search, checkpoints, tmp_path, monkeypatch, capsys, error
+    search, checkpoints, tmp_path, monkeypatch, capsys, error, reason
 ):
     def measured(folder):
         raise error
@@ -147,7 +149,7 @@ def test_a_measurement_that_is_cut_off_leaves_the_exported_checkpoint(
         export_best(tmp_path, checkpoints, *search, measure=True)
     except KeyboardInterrupt:
         pytest.fail("the interrupted measurement ends the search")  # rather than pytest
-    assert f"warning: the best checkpoint was not measured ({error.__name__})" in capsys.readouterr().out
+    assert f"warning: the best checkpoint was not measured ({reason})" in capsys.readouterr().out
     assert json.loads((tmp_path / "best_checkpoint" / "metrics.json").read_text()) == {"epoch": 2, "val_map": 0.7}
 
 
@@ -182,7 +184,7 @@ def test_the_test_images_are_measured_once_with_the_best_checkpoint(search, chec
     assert tested == [0.7, 0.9], "another winner was not measured"
 
 
-def test_what_stands_for_the_best_checkpoint_is_not_measured_on_test_images(search, checkpoints, tmp_path, tested):
+def test_what_stands_for_the_best_checkpoint_is_not_measured_measuring(search, checkpoints, tmp_path, tested):
     write_checkpoint(tmp_path, "0001", 0, {"epoch": 1, "val_map": 0.6})
     export_best(tmp_path, checkpoints, *search, measure=True)
     assert tested == []

@@ -1,11 +1,15 @@
-"""Whether the data of a search name test images."""
+"""Whether the data of a search name test images, and what a checkpoint measures on all workers."""
 
 import json
 
+import numpy as np
 import pytest
 
-from decouple_search.results.on_test_images import has_test_images
+from decouple_search.evaluation.scoring import Scored
+from decouple_search.results import measuring
+from decouple_search.results.measuring import has_test_images, measure_on_test, measure_split
 from decouplenet.config import Config
+from decouplenet.data.image_set import ImageSet
 from decouplenet.dotted_keys import nest
 
 
@@ -58,3 +62,34 @@ def test_other_formats_have_them_where_they_are_named(tmp_path):
     assert has_test_images(data(test_annotations=str(tmp_path / "all.json")))
     same = data(test_annotations=str(tmp_path / "all.json"), val_annotations=str(tmp_path / "all.json"))
     assert not has_test_images(same), "the validation images count as test images"
+
+
+@pytest.fixture
+def scored(monkeypatch, tmp_path):
+    """The scores of a checkpoint in `tmp_path`; gives the splits that were asked for."""
+    (tmp_path / "config.yaml").write_text("{}")
+    targets, asked = np.eye(3, dtype=np.uint8), []
+    images = ImageSet(("a.jpg", "b.jpg", "c.jpg"), targets, ("x", "y", "z"))
+
+    def score_all(members, *, split, workers):
+        asked.append((members[0].folder, split, workers))
+        return Scored(images, [targets * np.float32(0.8)], [0.25], [], 1.0)
+
+    monkeypatch.setattr(measuring, "score_all", score_all)
+    return asked
+
+
+def test_a_split_is_measured_on_all_workers(scored, tmp_path):
+    count, metrics = measure_split(tmp_path, "val")
+    assert scored == [(tmp_path, "val", None)]
+    assert (count, metrics["map"], metrics["ap"], metrics["loss"]) == (3, 1.0, [1.0] * 3, 0.25)
+
+
+def test_the_measures_of_test_images_are_numbers(scored, tmp_path, monkeypatch):
+    monkeypatch.setattr(measuring, "has_test_images", lambda data: True)
+    count, metrics = measure_on_test(tmp_path)
+    assert scored == [(tmp_path, "test", None)]
+    assert (count, metrics["map"]) == (3, 1.0)
+    assert "ap" not in metrics
+    monkeypatch.setattr(measuring, "has_test_images", lambda data: False)
+    assert measure_on_test(tmp_path) is None

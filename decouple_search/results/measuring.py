@@ -1,10 +1,9 @@
-"""The winner's checkpoint on the test images: measured once, after all choices, on all workers."""
+"""A checkpoint measured on all workers: the best one on the validation images, the winner's once on the test images."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from decouple_search.evaluation.member import EnsembleMember
 from decouple_search.evaluation.scoring import score_all
@@ -23,6 +22,27 @@ def has_test_images(config: DataConfig) -> bool:
     return test is not None and len(test) > 0 and test.paths != val.paths
 
 
+def measure_split(checkpoint: Path, split: str) -> tuple[int, dict[str, Any]]:
+    """Measure a checkpoint on images of its own config, on all workers of the connected Ray.
+
+    Args:
+        checkpoint: the checkpoint's folder.
+        split: val or test.
+
+    Returns:
+        The number of images; `multilabel_metrics` of them, and `loss` (BCE).
+
+    Raises:
+        InputError: the images cannot be read.
+        TrainingFailed: a worker was lost too often, or scores are not finite.
+    """
+    config = Config.from_dict(load_yaml(checkpoint / CONFIG))
+    scored = score_all([EnsembleMember("the best checkpoint", checkpoint, config)], split=split, workers=None)
+    images = scored.images
+    metrics = multilabel_metrics(scored.scores[0], images.targets, ignored=images.ignored)
+    return len(images), metrics | {"loss": scored.losses[0]}
+
+
 def measure_on_test(checkpoint: Path) -> tuple[int, dict[str, float | int]] | None:
     """Measure a checkpoint on the test images of its own config; needs a connected Ray.
 
@@ -36,10 +56,7 @@ def measure_on_test(checkpoint: Path) -> tuple[int, dict[str, float | int]] | No
         InputError: the test images cannot be read.
         TrainingFailed: a worker was lost too often, or scores are not finite.
     """
-    config = Config.from_dict(load_yaml(checkpoint / CONFIG))
-    if not has_test_images(config.data):
+    if not has_test_images(Config.from_dict(load_yaml(checkpoint / CONFIG)).data):
         return None
-    scored = score_all([EnsembleMember("the winner", checkpoint, config)], split="test", workers=None)
-    images = scored.images
-    metrics = multilabel_metrics(scored.scores[0].astype(np.float64), images.targets, ignored=images.ignored)
-    return len(images), {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
+    count, metrics = measure_split(checkpoint, "test")
+    return count, {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
