@@ -47,7 +47,8 @@ def describe(
     width = max(len(key) for key in space.keys)
     lines = [f"space      {space.name}: {len(space.keys)} searched, {', '.join(map(str, space.objectives))}"]
     lines += [f"             {parameter.key:<{width}}  {parameter}" for parameter in space.parameters]
-    lines += [f"start      {counted(len(space.start), 'point')} given, tried first"] if space.start else []
+    tried = "screened first" if request.screen else "tried first"
+    lines += [f"start      {counted(len(space.start), 'point')} given, {tried}"] if space.start else []
     limits = [f"{options.time_budget:g} s"] if options.time_budget else []
     limits += [f"{options.epoch_budget} epochs"] if options.epoch_budget else []
     limits += [f"{options.patience} without a better one"] if options.patience else []

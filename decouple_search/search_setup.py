@@ -136,4 +136,5 @@ def _create_study(request: SearchRequest, config: Config) -> tuple[optuna.Study,
         request.definition,
         url=options.optuna_storage,
         warm_start=options.warm_start,
+        screens=request.screen is not None,
     )

@@ -232,7 +232,7 @@ class TrainConfig:
     freeze_backbone: bool = config_key(False, bound=True, searchable=False)
     """Train the head alone, on feature maps that the pretrained backbone computes once: many times faster."""
     head_epochs: int = config_key(0, bound=True, images_only=True)
-    """Epochs that the head is first trained alone, on such maps, so that random gradients do not harm the backbone."""
+    """Epochs that the head is trained alone first, on such maps; then the whole network at the backbone's rate."""
     map_share: float = config_key(1.0, bound=True, searchable=False)
     """Share of the images whose feature maps such a head is trained and measured on: with its share of each class."""
     objective: EpochMeasure = config_key("val_map", searchable=False)

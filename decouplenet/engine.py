@@ -212,7 +212,7 @@ class Engine:
         self.model = copy.deepcopy(network).requires_grad_(False) if separate else network
         self._trained = network
         self._compiles: bool | None = None  # None: not tried yet
-        self._optimizer = make_optimizer(network, self.config.optim)
+        self._optimizer = make_optimizer(network, self.config.optim, head_is_trained=train.head_epochs > 0)
         self._strategy = make_strategy(network, self._optimizer, self.config, self.device, self.world)
 
     def _compiled(self) -> contextlib.AbstractContextManager[Any]:

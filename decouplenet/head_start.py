@@ -2,7 +2,8 @@
 
 A new head sends random gradients into a pretrained backbone, which harm its features. A head that fits the features
 already does not (Kumar et al., 2022, "Fine-tuning can distort pretrained features and underperform
-out-of-distribution"). On the feature maps of the frozen backbone that takes a fraction of an epoch's time.
+out-of-distribution"). On the feature maps of the frozen backbone that takes a fraction of an epoch's time. The head is
+trained at `optim.lr`, and then the whole network at `optim.lr` times `optim.backbone_lr_scale`.
 """
 
 from __future__ import annotations

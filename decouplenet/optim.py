@@ -16,13 +16,21 @@ OptimizerState = dict[str, dict[str, Tensor]]
 """By the weight's name: its moments and, with adamw, the number of steps so far as `step`."""
 
 
-def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
-    """SGD or AdamW with two parameter groups, backbone (unless it is frozen) and head, each with its `peak_lr`."""
+def make_optimizer(model: nn.Module, config: OptimConfig, *, head_is_trained: bool = False) -> torch.optim.Optimizer:
+    """SGD or AdamW with two parameter groups, backbone (unless it is frozen) and head, each with its `peak_lr`.
+
+    Args:
+        model: the network, with its backbone as `backbone`.
+        config: the section of the config.
+        head_is_trained: whether the head was trained alone before (`train.head_epochs`). It then learns at the
+            backbone's rate: at its own, that of a new head, it would lose what it has learned.
+    """
     in_backbone = {id(p) for p in model.backbone.parameters()}  # type: ignore[union-attr]
     head = [p for p in model.parameters() if id(p) not in in_backbone]
+    of_backbone = config.lr * config.backbone_lr_scale
     groups: list[dict[str, Any]] = [
-        {"params": list(model.backbone.parameters()), "peak_lr": config.lr * config.backbone_lr_scale},  # type: ignore[union-attr]
-        {"params": head, "peak_lr": config.lr},
+        {"params": list(model.backbone.parameters()), "peak_lr": of_backbone},  # type: ignore[union-attr]
+        {"params": head, "peak_lr": of_backbone if head_is_trained else config.lr},
     ]
     groups = [group for group in groups if group["params"]]  # a frozen backbone has none
     if config.name == "adamw":

@@ -269,6 +269,18 @@ class Space:
             points.append(kept)
         return points
 
+    def start_in_full(self) -> list[dict[str, Any]]:
+        """The start points that a search which screens heads trains in full: those of which a screen cannot judge all.
+
+        They have a value, other than the base's, of a key that only full trials can judge.
+        """
+        judged = self.heads.keys if self.heads else ()
+        return [
+            point
+            for point in self.checked_start()
+            if any(key not in judged and value != self.default(key) for key, value in point.items())
+        ]
+
     @cached_property
     def _fixed(self) -> dict[str, Any]:
         searched = set(self.keys)

@@ -63,6 +63,7 @@ def create_study(
     *,
     url: str | None = None,
     warm_start: str | None = None,
+    screens: bool = False,
 ) -> tuple[optuna.Study, str]:
     """The study of a new search, with the start points, and with trials of another search if wanted.
 
@@ -73,6 +74,8 @@ def create_study(
         definition: the search's definition. It is written last, because a folder with it counts as complete.
         url: a database for the study.
         warm_start: the folder of a search whose trials are imported.
+        screens: whether heads are screened. Start points are then screened too, and are trained in full only if they
+            earn it, or if they have more than a screen can judge.
 
     Returns:
         The study, and a text about the imported trials.
@@ -89,7 +92,8 @@ def create_study(
         optuna.delete_study(study_name=study.study_name, storage=storage_of(study))
         study = open_study(file, space, url=url, name=name)
     imported = import_trials(warm_start, study, space, config) if warm_start else ""
-    for point in () if definition.grid else space.checked_start():
+    start = space.start_in_full() if screens else space.checked_start()
+    for point in () if definition.grid else start:
         study.enqueue_trial(point)
     StudyRecord(study).runs = 0
     definition.write(experiment)

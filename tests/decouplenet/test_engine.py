@@ -157,6 +157,15 @@ def test_the_backbone_has_its_own_learning_rate(config):
     assert len(backbone["params"]) + len(head["params"]) == len(list(engine.model.parameters()))
 
 
+def test_a_head_that_was_trained_alone_learns_at_the_backbones_rate(config, tmp_path):
+    weights = tmp_path / "tiny.pth"
+    torch.save(build_model(config().model, 3).backbone.state_dict(), weights)
+    keys = {"model__pretrained": str(weights), "optim__lr": 0.1, "optim__backbone_lr_scale": 0.01}
+    warm, cold = (Engine(config(train__head_epochs=epochs, **keys), open_data(config().data)) for epochs in (1, 0))
+    rates = [[group["peak_lr"] for group in engine._optimizer.param_groups] for engine in (warm, cold)]
+    assert rates == [pytest.approx([0.001, 0.001]), pytest.approx([0.001, 0.1])]
+
+
 @given(st.sampled_from(["constant", "cosine", "onecycle"]), st.integers(1, 500), st.data())
 def test_schedules_stay_between_0_and_the_peak(schedule, steps, data):
     step = data.draw(st.integers(0, steps - 1))

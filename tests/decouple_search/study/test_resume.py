@@ -8,7 +8,7 @@ import yaml
 from optuna.trial import TrialState
 from safetensors.torch import save_file
 
-from decouple_search.space.domain import Choice
+from decouple_search.space.domain import Choice, Float
 from decouple_search.space.space import Space
 from decouple_search.space.yaml_file import load_space
 from decouple_search.stopping.scheduler import Scheduler
@@ -152,6 +152,23 @@ def test_start_points_are_enqueued_once_although_an_earlier_start_was_killed(spa
     study.ask()
     with pytest.raises(InputError, match=r"--optuna-storage: it has a study .* already"):
         create_study(tmp_path, space, config, definition, url=database)
+
+
+def test_only_start_points_that_no_screen_can_judge_are_trained_in_full(tmp_path):
+    space = Space(
+        {"model.alpha": Float(0.0, 1.0), "optim.backbone_lr_scale": Float(0.01, 1.0)},
+        base={"optim.backbone_lr_scale": 1.0},
+        start=[
+            {"model.alpha": 0.1},
+            {"model.alpha": 0.3, "optim.backbone_lr_scale": 1.0},
+            {"model.alpha": 0.2, "optim.backbone_lr_scale": 0.5},
+        ],
+    )
+    config = parse_config(space.base)
+    definition = Definition.from_search(space, config, Scheduler("asha"), grid=False)
+    study, _ = create_study(tmp_path, space, config, definition, screens=True)
+    fixed = [trial.system_attrs["fixed_params"] for trial in study.get_trials()]
+    assert fixed == [{"model.alpha": 0.2, "optim.backbone_lr_scale": 0.5}]
 
 
 def test_a_grid_takes_no_start_points(space, tmp_path):
