@@ -39,6 +39,8 @@ STARTUP_DEPTH = 0.5
 """The share of a full training that a trial must have reached by then, so that the model knows how curves go on."""
 STARTUP_SCREENED = 3
 """Full trials with a value before the model proposes, where screened trials have shown what heads are worth."""
+NEAR = 0.4
+"""The share of a range, around the base's value, that these trials draw what no screen can judge from."""
 GOOD = 6
 """Configurations whose neighbours are candidates for a proposal: those that are expected to be the best."""
 
@@ -169,13 +171,8 @@ class StudyModel:
         """
         candidates = Candidates(self._encoding, self._taken(), rng)
         if self._screen is not None and not self.informed and (head := self._untried_head(self._screen)):
-            drawn = self._space.draw_all(rng)
-            if not any(trial.frozen.params for trial in self._trials):  # the first result should be a sound one
-                usual = {each.key: self._space.default(each.key) for each in self._space.parameters}
-                drawn |= {
-                    each.key: usual[each.key] for each in self._space.parameters if each.contains(usual[each.key])
-                }
-            return self._space.filled(drawn | head)
+            is_first = not any(trial.frozen.params for trial in self._trials)  # its result should be a sound one
+            return self._space.filled(self._near_base(rng, 0.0 if is_first else NEAR) | head)
         random = random and self._screen is None
         if random or not self.informed:
             return candidates.random()
@@ -187,6 +184,25 @@ class StudyModel:
             return gains
 
         return candidates.best(score, self._units[np.argsort(-self._expected_last)[:GOOD]])
+
+    def _near_base(self, rng: np.random.Generator, width: float) -> dict[str, Any]:
+        """Values of all keys near those of the base, or random where the base has none that is searched.
+
+        Args:
+            rng: the generator of the draws.
+            width: the share of a range, around the base's value, that is drawn from; with 0 choices are the base's too.
+        """
+        near = self._space.draw_all(rng)
+        for parameter in self._space.parameters:
+            usual = self._space.default(parameter.key)
+            if not parameter.contains(usual):
+                continue
+            if width and parameter.kind != "choice":
+                position = parameter.position(usual) + width * (rng.random() - 0.5)
+                near[parameter.key] = parameter.value_at(min(max(position, 0.0), 1.0))
+            elif rng.random() >= width:
+                near[parameter.key] = usual
+        return near
 
     def _untried_head(self, screen: ScreenModel) -> dict[str, Any] | None:
         """The best screened head that no full trial has; None if all have been tried."""

@@ -152,6 +152,7 @@ def test_the_first_full_trials_are_the_best_screened_heads(study, space):
     scales = [trial.frozen.params["optim.backbone_lr_scale"] for trial in own_trials(study)]
     assert scales[0] == space.default("optim.backbone_lr_scale") == 0.1, "the first result should be a sound one"
     assert len(set(scales)) == STARTUP_SCREENED, "what cannot be screened is drawn"
+    assert all(10**-1.4 <= scale <= 10**-0.6 for scale in scales), "near the base's value"
 
 
 def test_few_full_trials_and_many_screened_heads_tell_a_good_head_from_a_bad_one(study, space):
