@@ -190,7 +190,8 @@ class StudyModel:
 
         Args:
             rng: the generator of the draws.
-            width: the share of a range, around the base's value, that is drawn from; with 0 choices are the base's too.
+            width: the share of a range, around the base's value, that is drawn from, and of choices that are drawn;
+                with 0 all values are the base's.
         """
         near = self._space.draw_all(rng)
         for parameter in self._space.parameters:
