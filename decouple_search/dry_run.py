@@ -12,11 +12,10 @@ from decouple_search.machines.manifest import ClusterLimits
 from decouple_search.machines.timing import DataSize, ScreenSeconds, screen_seconds, time_steps
 from decouple_search.options import SearchRequest
 from decouple_search.plan import (
-    DataCount,
-    backbone_names,
     describe,
     disk_use,
     epochs_with_finalists,
+    maps_of_image,
     timed_heads,
     with_map_share,
 )
@@ -36,8 +35,8 @@ MAX_NOTES = 8
 class DataState(NamedTuple):
     """What is known of the data on this machine."""
 
-    counted: DataCount
-    """The numbers of images and classes."""
+    size: DataSize | str
+    """The size of the data, or why it is not known, as a clause."""
     problems: list[str]
     """What is missing or damaged."""
     notes: list[str]
@@ -80,14 +79,14 @@ def dry_run(request: SearchRequest, limits: ClusterLimits | None, prices: Mappin
 
         problems += [f"{place.problem}; {place.advice}" for place in absent_weights(config)]
     try:
-        disk = disk_use(request, config, slots, data.counted)
+        disk = disk_use(request, config, slots, data.size)
     except InputError as error:  # the head of an extension
         disk = "disk       not known, as the network cannot be built"
         problems.append(str(error))
     resumed, refusal = _folder_state(request)
     problems += refusal
     results = f"results    {request.folder.shown}{' (resumed)' if resumed else ''}"
-    screening = _screen_seconds(request, config, slots, data.counted, elsewhere=limits is not None)
+    screening = _screen_seconds(request, config, slots, data.size, elsewhere=limits is not None)
     print_line("\n".join([describe(request, config, slots, screening), cost, disk, results]))
     for note in data.notes:
         print_line(f"note       {note}")
@@ -97,20 +96,17 @@ def dry_run(request: SearchRequest, limits: ClusterLimits | None, prices: Mappin
 
 
 def _screen_seconds(
-    request: SearchRequest, config: Config, slots: int, data: DataCount, *, elsewhere: bool
+    request: SearchRequest, config: Config, slots: int, size: DataSize | str, *, elsewhere: bool
 ) -> ScreenSeconds | str:
     """The seconds that screening takes on this machine, or why they are not known, as a clause."""
     if request.screen is None:
         return ""
     if elsewhere:
         return "its machines time them when the search starts"
-    if data.images is None or data.val is None or data.classes is None:
-        return data.reason
-    from decouplenet.frozen import map_bytes  # torch takes seconds to import
-
-    size = DataSize(data.images - data.val, data.val, data.classes)
+    if isinstance(size, str):
+        return size
     try:
-        maps = sum(map_bytes(name, config.data.image_size) for name in backbone_names(request.space, config))
+        maps = maps_of_image(request.space, config, [config.data.image_size])
         config = with_map_share(request, config, size.images, maps)
         times = time_steps(config, timed_heads(request, config), size.classes)
     except (InputError, TrainingFailed) as error:
@@ -166,13 +162,13 @@ def _examine(config: DataConfig, *, elsewhere: bool) -> DataState:
     if config.format == "synthetic":
         from decouplenet.data.synthetic import CLASS_NAMES, val_scenes
 
-        count = config.synthetic_images
-        return DataState(DataCount(count, len(CLASS_NAMES), val=val_scenes(count)), [], [])
+        val = val_scenes(config.synthetic_images)
+        return DataState(DataSize(config.synthetic_images - val, val, len(CLASS_NAMES)), [], [])
     from decouplenet.data.absent import absent_data, labels_alone
 
     absent = absent_data(config)
     if absent.labels:
-        state = DataState(DataCount(None, None, absent.labels[0].problem), [], [])
+        state = DataState(absent.labels[0].problem, [], [])
     else:
         state = _read(labels_alone(config) if absent.images else config, elsewhere=elsewhere)
     if not elsewhere:
@@ -189,13 +185,13 @@ def _read(config: DataConfig, *, elsewhere: bool) -> DataState:
     from decouplenet.data.reporter import Reporter
 
     faults, notes = list[str](), list[str]()
-    counted = DataCount(None, None, "the labels cannot be read")
+    size: DataSize | str = "the labels cannot be read"
     try:
         train, val = load_image_sets(config, Reporter(faults.append, notes.append))
-        counted = DataCount(len(train) + len(val), len(train.class_names), val=len(val))
+        size = DataSize(len(train), len(val), len(train.class_names))
     except UnreadableError as error:
         if elsewhere:
-            return DataState(counted, [], [f"the images are not counted: {error}"])
+            return DataState(size, [], [f"the images are not counted: {error}"])
         faults.append(str(error))
     except InputError as error:
         faults.append(str(error))
@@ -203,8 +199,8 @@ def _read(config: DataConfig, *, elsewhere: bool) -> DataState:
     damaged = _first([fault for fault in faults if not fault.startswith(IMAGE_KEYS)], MAX_FAULTS, "faults of this kind")
     notes = _first(notes, MAX_NOTES, "notes")
     if elsewhere:
-        return DataState(counted, damaged, [*missing, *notes])
-    return DataState(counted, [*missing, *damaged], notes)
+        return DataState(size, damaged, [*missing, *notes])
+    return DataState(size, [*missing, *damaged], notes)
 
 
 def _first(messages: list[str], maximum: int, kind: str) -> list[str]:

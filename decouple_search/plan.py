@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
-from decouple_search.machines.timing import ScreenSeconds
+from decouple_search.machines.timing import DataSize, ScreenSeconds
 from decouple_search.options import SearchRequest
 from decouple_search.space.space import Space
 from decouple_search.stopping.scheduler import PAUSED
@@ -16,19 +16,6 @@ from decouplenet.wording import counted
 
 ASSUMED_CLASSES = 80
 """The number of classes, COCO's, that the size of a checkpoint is computed for where the number is not known."""
-
-
-class DataCount(NamedTuple):
-    """The numbers of images and classes of a search's data."""
-
-    images: int | None
-    """The number of images; None where it is not known."""
-    classes: int | None
-    """The number of classes; None where it is not known."""
-    reason: str = ""
-    """Why the numbers are not known, as a clause."""
-    val: int | None = None
-    """The number of validation images among them; None where it is not known."""
 
 
 def describe(
@@ -121,19 +108,20 @@ def _finalists(request: SearchRequest, config: Config) -> list[str]:
     return [f"finalists  {size} anew with {counted(plan.seeds, 'fresh seed')} each: {epochs} more"]
 
 
-def disk_use(request: SearchRequest, config: Config, slots: int, data: DataCount) -> str:
+def disk_use(request: SearchRequest, config: Config, slots: int, data: DataSize | str) -> str:
     """The bytes that a search needs, in words: the checkpoints that exist at any time, decoded images, feature maps.
 
     Args:
         request: the search.
         config: the base configuration.
         slots: trials that run at the same time; 0 where none fits.
-        data: the numbers of images and classes, as far as they are known.
+        data: the size of the data, or why it is not known, as a clause.
 
     Raises:
         InputError: a network cannot be built.
     """
-    checkpoint = checkpoint_bytes(request.space, config, data.classes or ASSUMED_CLASSES)
+    classes = ASSUMED_CLASSES if isinstance(data, str) else data.classes
+    checkpoint = checkpoint_bytes(request.space, config, classes)
     scheduler = request.scheduler
     # The kept ones, those of each started trial while its next one is written, and the exported best one.
     started = request.trials if scheduler.name == "pbt" else max(slots, 1)
@@ -142,19 +130,19 @@ def disk_use(request: SearchRequest, config: Config, slots: int, data: DataCount
     count = min(request.keep_checkpoints, request.trials) + started * (scheduler.checkpoints_at_a_time + 1) + 1
     count += request.finalists.count if request.finalists else 0  # the best of each
     text = f"disk       checkpoints up to {_size(checkpoint)} each, {_size(checkpoint * count)} at any time"
-    if data.classes is None:
+    if isinstance(data, str):
         text += f" (for {ASSUMED_CLASSES} classes, as their number is not known)"
     if config.data.cache == "none":
         return text
-    if data.images is None:
-        return f"{text}\n           decoded images not known, as {data.reason}"
+    if isinstance(data, str):
+        return f"{text}\n           decoded images not known, as {data}"
     # The cache has a file per size. A search of n trials uses at most n sizes.
     sizes = sorted(image_sizes(request.space, config), reverse=True)[: request.trials]
     pixels = sum(data.images * 3 * size**2 for size in sizes)
     text += f"\n           decoded images {_size(pixels)} in {config.data.cache}"
     if config.train.freeze_backbone or request.screen:
         sizes = sizes if config.train.freeze_backbone else [config.data.image_size]
-        maps = _maps_of_image(request.space, config, sizes)
+        maps = maps_of_image(request.space, config, sizes)
         share = with_map_share(request, config, data.images, maps).train.map_share
         used = f", of {share * data.images:.0f} images" if share < 1 else ""
         text += f"\n           feature maps {_size(data.images * share * maps)} in {config.data.cache}{used}"
@@ -175,7 +163,7 @@ def with_map_share(request: SearchRequest, config: Config, images: int, map_byte
     return replace(config, train=replace(config.train, map_share=request.screen.share(images, map_bytes)))
 
 
-def _maps_of_image(space: Space, config: Config, sizes: Sequence[int]) -> int:
+def maps_of_image(space: Space, config: Config, sizes: Sequence[int]) -> int:
     """The bytes of the feature maps of an image, over all backbones and sizes that a search may use.
 
     Raises:

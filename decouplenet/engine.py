@@ -226,8 +226,7 @@ class Engine:
             size = self.config.data.image_size
             images = torch.randn(share, 3, size, size, device=self.device).to(memory_format=torch.channels_last)
             images = self._inputs.to_memory_format(images)
-            self._compiles, note = try_compiled(self._trained, images, self.config.train.precision, self.world)
-            self.note = note or self.note
+            self._compiles, self.note = try_compiled(self._trained, images, self.config.train.precision, self.world)
             if self._compiles and self.world > 1:
                 torch.compiler.reset()  # compile again inside DDP: the trial's graph does not know DDP's buckets
         return _stance(compiled=self._compiles)

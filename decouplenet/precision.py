@@ -21,16 +21,17 @@ def on_device(config: Config, device: torch.device) -> Config:
     """
     if config.train.precision != "auto":
         return config
-    half: Literal["bf16", "fp16"] = "bf16" if compat.computes_bf16(device) else "fp16"
-    has_half = half == "bf16" or device.type == "cuda"
-    return replace(config, train=replace(config.train, precision=half if has_half else "fp32"))
+    precision: Literal["bf16", "fp16", "fp32"] = "fp16" if device.type == "cuda" else "fp32"
+    if compat.computes_bf16(device):
+        precision = "bf16"
+    return replace(config, train=replace(config.train, precision=precision))
 
 
 def precision_note(precision: str, device: torch.device) -> str:
-    """A line for the user where a device only emulates a precision; empty where it computes it."""
-    if precision == "fp32" or device.type != "cpu" or compat.computes_bf16(device):
+    """A line for the user where a CPU only emulates bf16; empty otherwise."""
+    if precision != "bf16" or device.type != "cpu" or compat.computes_bf16(device):
         return ""
-    return f"train.precision {precision}: this CPU only emulates it, which is many times slower; use auto or fp32"
+    return "train.precision bf16: this CPU only emulates it, which is many times slower; use auto or fp32"
 
 
 class Autocast(nn.Module):

@@ -47,12 +47,7 @@ def history(trials: Sequence[TrialRecord], objective: Objective, title: str = "T
 def screening(screened: Sequence[TrialRecord], full: Sequence[TrialRecord], objective: Objective) -> list[go.Figure]:
     """The screened trials by themselves, and the value of each beside that of the full trial with its head."""
     figures = [history(screened, objective, title="Screened heads, on feature maps of the frozen backbone")]
-    both = [
-        (head, trial)
-        for head in screened
-        for trial in full
-        if all(trial.parameters.get(key) == value for key, value in head.parameters.items())
-    ]
+    both = [(head, trial) for head in screened for trial in full if head.parameters.items() <= trial.parameters.items()]
     if both:
         figure = go.Figure(
             go.Scatter(

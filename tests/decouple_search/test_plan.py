@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from torch import nn
 
-from decouple_search.machines.timing import ScreenSeconds
-from decouple_search.plan import DataCount, checkpoint_bytes, describe, disk_use, timed_heads
+from decouple_search.machines.timing import DataSize, ScreenSeconds
+from decouple_search.plan import checkpoint_bytes, describe, disk_use, timed_heads
 from decouple_search.space.yaml_file import load_space
 from decouple_search.tune import read
 from decouplenet.command_line import parse_config
@@ -14,7 +14,7 @@ from decouplenet.data.opened import open_data
 from decouplenet.engine import Engine
 from decouplenet.extensions import HEADS
 
-SCENES = DataCount(120, 15)
+SCENES = DataSize(96, 24, 15)
 """The data of the small space."""
 
 
@@ -130,13 +130,13 @@ def test_the_cache_of_1600_scenes_of_64_and_448_px(space_file, tmp_path):
     sizes = "data.image_size: {choice: [64, 448]}"
     file = space_file(("model.attention: {choice: [none, arch1]}", sizes), ("120", "1600"))
     request = read(["--space", str(file), "--storage", str(tmp_path)])
-    assert "decoded images 983 MB in " in disk_use(request, request.config, 1, DataCount(1600, 15))
+    assert "decoded images 983 MB in " in disk_use(request, request.config, 1, DataSize(1280, 320, 15))
 
 
 def test_the_disk_use_of_unknown_data_has_the_checkpoints_and_the_reason(space_file, tmp_path):
     request = read(["--space", str(space_file()), "--storage", str(tmp_path)])
-    eighty = disk_use(request, request.config, 1, DataCount(120, 80)).splitlines()
-    unknown = disk_use(request, request.config, 0, DataCount(None, None, "nobody knows")).splitlines()
+    eighty = disk_use(request, request.config, 1, DataSize(96, 24, 80)).splitlines()
+    unknown = disk_use(request, request.config, 0, "nobody knows").splitlines()
     assert unknown == [
         f"{eighty[0]} (for 80 classes, as their number is not known)",
         "           decoded images not known, as nobody knows",
@@ -154,7 +154,7 @@ def test_the_plan_has_the_screened_heads_and_their_feature_maps(space_file, tmp_
 
     def plan(*flags, images=120):
         request = read(["--space", str(file), "--storage", str(tmp_path), *flags])
-        disk = disk_use(request, request.config, 1, DataCount(images, 15))
+        disk = disk_use(request, request.config, 1, DataSize(images - 24, 24, 15))
         return (*describe(request, request.config, 2).splitlines(), *disk.splitlines())
 
     lines = plan("--screen", "12")
