@@ -23,12 +23,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from decouplenet.allocator import allocator_environment
 from decouplenet.command_line import CommandParser, flag, run
 from decouplenet.errors import InputError
 
@@ -187,7 +188,8 @@ def _optuna(flags: Flags, seed: int, folder: Path, arm: str) -> Search:
     for point in load_space(space_file(flags.space)).checked_start():
         study.enqueue_trial(point)
     module = ["-m", "benchmarks.optuna_process", journal, flags.space, str(flags.trials)]
-    processes = [_python([*module, str(2 * seed + number)]) for number in range(2)]
+    # They train in their own processes, with the memory that a gang's worker has.
+    processes = [_python([*module, str(2 * seed + number)], allocator_environment()) for number in range(2)]
 
     def follow(process: subprocess.Popen[str]) -> None:
         for line in _lines(process):
@@ -201,8 +203,8 @@ def _optuna(flags: Flags, seed: int, folder: Path, arm: str) -> Search:
     return _ended(search, processes, start)
 
 
-def _python(arguments: Sequence[str]) -> subprocess.Popen[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+def _python(arguments: Sequence[str], variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"} | (variables or {})
     command = [sys.executable, *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)  # noqa: S603 - this project
 

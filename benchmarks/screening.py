@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import tempfile
 import time
@@ -29,6 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decouplenet.allocator import allocator_environment
 from decouplenet.command_line import CommandParser, flag, run
 from decouplenet.config import Config
 from decouplenet.dotted_keys import nest
@@ -152,6 +154,7 @@ def _measured(flags: Flags) -> list[Record]:
     configs = _configs(flags)
     records = _read(Path(flags.out)) if flags.out and Path(flags.out).exists() else []
     known = {(record.stage, record.head) for record in records}
+    os.environ.update(allocator_environment())  # as in a search's gangs
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         jobs: list[Future[Record]] = []
         if ("maps", 0) not in known:

@@ -97,7 +97,7 @@ def _check_files(members: list[EnsembleMember], flags: Flags) -> None:
     if flags.compare:
         # torch takes seconds to import, and the other flags need none of this
         from decouple_search.evaluation.paper_tables import check_comparable
-        from decouplenet.checkpoint import class_names
+        from decouplenet.checkpoint_header import class_names
 
         configs = [parse_config(flatten(load_yaml(member.folder / CONFIG))) for member in members]
         check_comparable(configs, len(class_names(members[0].folder)))

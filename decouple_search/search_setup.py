@@ -1,13 +1,17 @@
-"""A search made ready, step by step: its folder, its Ray, its data and its study."""
+"""A search made ready, step by step: its folder, its Ray, its data and its study.
+
+Ray and the packages of a search each take seconds to start. They do so at the same time, so this module imports those
+packages only in its functions.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
+import threading
 import time
 from collections.abc import Iterator
-
-import optuna
+from typing import TYPE_CHECKING
 
 from decouple_search.machines.connection import (
     Connection,
@@ -21,22 +25,19 @@ from decouple_search.machines.timing import ScreenSeconds, finished_timing, scre
 from decouple_search.machines.trial_slots import TrialSlots
 from decouple_search.options import SearchRequest
 from decouple_search.plan import backbone_names, timed_heads, with_map_share
-from decouple_search.results.tables import SUMMARY
-from decouple_search.samplers.registry import make_sampler
-from decouple_search.search_parts import most_screened
-from decouple_search.search_run import Search
 from decouple_search.space.space import Space
 from decouple_search.storage.checkpoints import Checkpoints
 from decouple_search.storage.writer import exclusive_writer
 from decouple_search.study.definition import DEFINITION, JOURNAL, check_same, is_resuming
-from decouple_search.study.resume import (
-    create_study,
-    resume_study,
-)
 from decouplenet.config import FACTS, Config
 from decouplenet.dotted_keys import flatten, nest
 from decouplenet.errors import InputError
 from decouplenet.extensions import BACKBONES, HEADS, LOSSES
+
+if TYPE_CHECKING:
+    import optuna
+
+    from decouple_search.search_run import Search
 
 
 @contextlib.contextmanager
@@ -57,18 +58,15 @@ def open_search(request: SearchRequest) -> Iterator[Search]:
         writer = stack.enter_context(exclusive_writer(folder))
         resumed = is_resuming(folder, request.options.resume)
         checkpoints = Checkpoints(folder)
-        for name in (DEFINITION, JOURNAL, SUMMARY) if resumed else ():
-            folder.pull(name)
         try:
             if resumed:
-                check_same(folder, request.definition)
-            connection = stack.enter_context(connect(request.options.cluster))
+                _pull(request)
+            with _importing():
+                connection = stack.enter_context(connect(request.options.cluster))
+            from decouple_search.search_run import Search
+
             config, slots, screening = _fit(request, connection)
-            if resumed:
-                url = request.options.optuna_storage
-                study, imported = resume_study(folder.local, request.space, checkpoints, url=url), ""
-            else:
-                study, imported = _create_study(request, config)
+            study, imported = (_resumed_study(request, checkpoints), "") if resumed else _create_study(request, config)
             folder.push(last=DEFINITION)
         except BaseException:
             if not resumed:
@@ -90,11 +88,27 @@ def open_search(request: SearchRequest) -> Iterator[Search]:
         )
 
 
+@contextlib.contextmanager
+def _importing() -> Iterator[None]:
+    """While the context lasts, import the packages of a search in another thread; at its end they are imported."""
+
+    def import_all() -> None:
+        import decouple_search.search_run  # noqa: F401 - Ray Tune, pandas, SciPy, Optuna, TensorBoard
+
+    thread = threading.Thread(target=import_all, daemon=True)  # it does not hold up a command that fails
+    thread.start()
+    yield
+    thread.join()
+
+
 def _fit(request: SearchRequest, connection: Connection) -> tuple[Config, TrialSlots, ScreenSeconds | str]:
     """The base configuration with its GPUs resolved, the slots, and the seconds of screening or why none are known.
 
     Data and weights are checked.
     """
+    from decouple_search.samplers.registry import make_sampler
+    from decouple_search.search_parts import most_screened
+
     wait_for_machines(connection.limits())
     check_folder(request.folder, connection.limits())
     config, machines, _ = available(request.config, connection.limits())  # else a trial would wait for ever
@@ -127,7 +141,24 @@ def _with_extensions(config: Config, space: Space) -> list[Config]:
     return [Config.from_dict(nest(flat | {kind.key: name})) for kind, names in own for name in sorted(names)]
 
 
+def _pull(request: SearchRequest) -> None:
+    """Fetch an earlier search's files from storage, and check that it is the same search."""
+    from decouple_search.results.tables import SUMMARY
+
+    for name in (DEFINITION, JOURNAL, SUMMARY):
+        request.folder.pull(name)
+    check_same(request.folder, request.definition)
+
+
+def _resumed_study(request: SearchRequest, checkpoints: Checkpoints) -> optuna.Study:
+    from decouple_search.study.resume import resume_study
+
+    return resume_study(request.folder.local, request.space, checkpoints, url=request.options.optuna_storage)
+
+
 def _create_study(request: SearchRequest, config: Config) -> tuple[optuna.Study, str]:
+    from decouple_search.study.resume import create_study
+
     options = request.options
     return create_study(
         request.folder.local,

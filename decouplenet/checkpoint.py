@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from decouplenet.atomic_files import replace_folder
-from decouplenet.checkpoint_files import CHECKPOINT_FILES, CONFIG, METRICS, STATE, WEIGHTS
+from decouplenet.checkpoint_files import CONFIG, METRICS, STATE, WEIGHTS
+from decouplenet.checkpoint_header import read_header
 from decouplenet.config import Config
-from decouplenet.dotted_keys import flatten
 from decouplenet.errors import InputError, one_line
-from decouplenet.yaml_text import dump_yaml, load_yaml
+from decouplenet.yaml_text import dump_yaml
 
 
 class Checkpoint(NamedTuple):
@@ -97,50 +97,27 @@ def read_training(state: bytes, weights: bytes) -> dict[str, Any]:
         ) from None
 
 
-def read_checkpoint(folder: str | Path) -> Checkpoint:
+def read_checkpoint(folder: str | Path, shown: str | Path | None = None) -> Checkpoint:
     """Read a checkpoint folder.
+
+    Args:
+        folder: the folder.
+        shown: the folder that messages name, if this one is a copy.
 
     Raises:
         InputError: the folder is not a checkpoint, or its files do not fit together.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from decouplenet.command_line import parse_config
     from decouplenet.model import build_model
 
     folder = Path(folder)
-    for name in CHECKPOINT_FILES:
-        if not (folder / name).is_file():
-            raise InputError(f"checkpoint '{folder}' has no {name}; give a folder that a search or training wrote")
-    config = parse_config(flatten(load_yaml(folder / CONFIG)), str(folder / CONFIG))
-    metrics = _metrics(folder)
-    names = tuple(metrics.pop("class_names"))
-    model = build_model(replace(config.model, pretrained=False), len(names))
+    header = read_header(folder)
+    model = build_model(replace(header.config.model, pretrained=False), len(header.class_names))
     try:
         model.load_state_dict(load_file(folder / WEIGHTS))
-    except (SafetensorError, RuntimeError) as error:
+    except RuntimeError as error:
         raise InputError(
-            f"{folder / WEIGHTS}: does not fit its {CONFIG} ({one_line(error)}); give another checkpoint"
+            f"{Path(shown or folder) / WEIGHTS}: does not fit its {CONFIG} ({one_line(error)}); give another checkpoint"
         ) from None
-    return Checkpoint(model.eval(), config, names, metrics)
-
-
-def class_names(folder: Path) -> tuple[str, ...]:
-    """The class names of a checkpoint folder.
-
-    Raises:
-        InputError: its metrics.json has none.
-    """
-    return tuple(_metrics(folder)["class_names"])
-
-
-def _metrics(folder: Path) -> dict[str, Any]:
-    try:
-        metrics: dict[str, Any] = json.loads((folder / METRICS).read_text())
-        tuple(metrics["class_names"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{folder / METRICS}: not the metrics of a checkpoint, with class_names ({error}); give another checkpoint"
-        ) from None
-    return metrics
+    return Checkpoint(model.eval(), *header)

@@ -8,14 +8,17 @@ This module imports nothing else of the project.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import sys
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
+_Optimizer = TypeVar("_Optimizer", bound=torch.optim.Optimizer)
 GROWTH_TRACKER = "_growth_tracker"
 """Key in the state of `torch.amp.GradScaler`: steps in a row with finite gradients."""
 
@@ -30,6 +33,24 @@ def computes_bf16(device: torch.device) -> bool:
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     supported = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return device.type == "cpu" and bool(supported)
+
+
+def without_compiler(optimizer: type[_Optimizer]) -> type[_Optimizer]:
+    """A class of torch's optimisers that does not import torch's compiler, which takes 4 seconds of a core.
+
+    torch imports it at the first use of any optimiser, so that a compiled optimiser breaks its graph in the right
+    places. Ours is never compiled.
+    """
+    for method in vars(torch.optim.Optimizer).values():
+        if getattr(method, "__globals__", {}).get("__name__") == "torch._compile":
+            method.__wrapped__.__dynamo_disable = method.__wrapped__  # else it asks the compiler for this
+    step: Callable[..., Any] = inspect.unwrap(optimizer.step)
+
+    def step_without_gradients(self: torch.optim.Optimizer, closure: Callable[[], float] | None = None) -> Any:
+        with torch.no_grad():
+            return step(self, closure)
+
+    return cast(type[_Optimizer], type(optimizer.__name__, (optimizer,), {"step": step_without_gradients}))
 
 
 def import_deepspeed(device_type: str) -> Any:

@@ -7,12 +7,13 @@ and class that do not count. All results are in [0, 1].
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 THRESHOLD = 0.5
 """A label is predicted if its probability is strictly above this value (section 3.1)."""
@@ -213,10 +214,11 @@ def _checked(scores: ArrayLike | Tensor, targets: ArrayLike | Tensor) -> tuple[S
     return score_array, target_array.astype(bool)
 
 
-def _array(values: ArrayLike | Tensor) -> NDArray[Any]:
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        return np.asarray(values.float() if values.dtype in (torch.bfloat16, torch.float16) else values)
+def _array(values: Any) -> NDArray[Any]:
+    if hasattr(values, "detach"):  # a tensor; where there is none, torch is not imported either
+        tensor = values.detach().cpu()
+        is_half = tensor.is_floating_point() and tensor.element_size() < 4  # NumPy has no bfloat16
+        return np.asarray(tensor.float() if is_half else tensor)
     return np.asarray(values)
 
 

@@ -8,10 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from decouplenet.compat import without_compiler
 from decouplenet.config import OptimConfig
 
 MOMENTS = {"sgd": ("momentum_buffer",), "adamw": ("exp_avg", "exp_avg_sq")}
 """The tensors that each optimiser keeps per weight, in the weight's own shape."""
+AdamW = without_compiler(torch.optim.AdamW)
+SGD = without_compiler(torch.optim.SGD)
 OptimizerState = dict[str, dict[str, Tensor]]
 """By the weight's name: its moments and, with adamw, the number of steps so far as `step`."""
 
@@ -34,8 +37,8 @@ def make_optimizer(model: nn.Module, config: OptimConfig, *, head_is_trained: bo
     ]
     groups = [group for group in groups if group["params"]]  # a frozen backbone has none
     if config.name == "adamw":
-        return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
-    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
+        return AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
+    return SGD(groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:

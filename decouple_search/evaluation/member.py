@@ -47,7 +47,7 @@ def check_thresholds(members: Sequence[EnsembleMember], file: str | None) -> Non
         InputError: the file cannot be read, or has other classes.
     """
     if file is not None:
-        from decouplenet.checkpoint import class_names  # torch takes seconds to import
+        from decouplenet.checkpoint_header import class_names
         from decouplenet.thresholds import read_thresholds
 
         read_thresholds(file, class_names(members[0].folder))

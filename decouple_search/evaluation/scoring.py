@@ -1,14 +1,17 @@
 """Scores of checkpoints on all workers of a connected Ray: each worker scores a share of the images.
 
-The shares are tasks that know nothing of each other. The share of a lost machine is scored by another one.
+The shares are tasks that know nothing of each other. The share of a lost machine is scored by another one. Only the
+tasks import torch: a search's driver does without its seconds.
 """
 
 from __future__ import annotations
 
 import os
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -22,7 +25,9 @@ from decouple_search.gang.carried import pack_extensions, unpack_extensions
 from decouple_search.gang.errors import is_loss, message_of
 from decouple_search.machines.connection import available, connect
 from decouple_search.machines.prepare import opened_images
-from decouplenet.checkpoint import Checkpoint, read_checkpoint
+from decouplenet.allocator import allocator_environment
+from decouplenet.checkpoint_files import CHECKPOINT_FILES
+from decouplenet.checkpoint_header import CheckpointHeader, read_header
 from decouplenet.command_line import print_line
 from decouplenet.config import Config
 from decouplenet.data.image_set import ImageSet
@@ -61,7 +66,7 @@ def score_all(
         TrainingFailed: a worker was lost too often, ran out of memory, or made scores that are not finite.
     """
     started = time.monotonic()
-    checkpoints = [read_checkpoint(member.folder) for member in members]
+    headers = [read_header(member.folder) for member in members]
     with connect(cluster) as connection:
         first = members[0].config
         single = replace(first, scaling=replace(first.scaling, workers_per_trial=1, min_workers_per_trial=None))
@@ -71,12 +76,12 @@ def score_all(
         sets = [opened_images(member.config, split, decode=len(machines) == 1) for member in members]
         if not len(sets[0]):
             raise InputError(f"--split: there are no {split} images (data.holdout 0); give data.val_annotations")
-        _check_fit(members, checkpoints, sets, split)
+        _check_fit(members, headers, sets, split)
         count = len(sets[0])
         calls = []
-        for member, checkpoint in zip(members, checkpoints, strict=True):
+        for member in members:
             config = _scoring_config(member.config, resolved, workers or fitting, count, fixed=workers is not None)
-            calls.append(_start(checkpoint, config, split))
+            calls.append(_start(member.folder, config, split))
         scores, losses = [], []
         for member, shares, images in zip(members, calls, sets, strict=True):
             gathered, loss = _gather(shares, count, member.name)
@@ -84,7 +89,7 @@ def score_all(
             losses.append(loss / images.counted)
             if len(members) > 1:
                 print_line(f"{time.monotonic() - started:7.1f} s  {member.name} has scored {count} images")
-    trained = [checkpoint.config for checkpoint in checkpoints]
+    trained = [header.config for header in headers]
     return Scored(sets[0], scores, losses, trained, round(time.monotonic() - started, 2))
 
 
@@ -105,12 +110,13 @@ def _scoring_config(config: Config, resolved: Config, workers: int, images: int,
 
 
 def score_share(
-    checkpoint: Checkpoint, config: Config, split: str, rank: int, extensions: bytes
+    files: Mapping[str, bytes], shown: str, config: Config, split: str, rank: int, extensions: bytes
 ) -> tuple[ScoreAccumulator, float]:
     """Score a worker's share of the images, and sum their binary cross-entropy; a Ray task.
 
     Args:
-        checkpoint: the network.
+        files: the checkpoint's files by name; this may be another machine than the driver's.
+        shown: the checkpoint's folder, for messages.
         config: data, precision, and the number of workers.
         split: train, val or test.
         rank: the number of this share.
@@ -118,6 +124,7 @@ def score_share(
     """
     import torch
 
+    from decouplenet.checkpoint import read_checkpoint
     from decouplenet.data.batches import Batches
     from decouplenet.data.formats import load_split
     from decouplenet.data.opened import open_split
@@ -125,26 +132,33 @@ def score_share(
 
     unpack_extensions(extensions)
     torch.set_num_threads(max(1, int(config.scaling.cpus_per_worker)))
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, content in files.items():
+            (Path(scratch) / name).write_bytes(content)
+        network = read_checkpoint(scratch, shown).model
     data, world = config.data, config.scaling.workers_per_trial
     images, pixels, _ = open_split(load_split(data, split), data, split)
     batches = Batches(images, pixels, config.train.batch_size, rank=rank, world=world, threads=data.workers)
     device = torch.device("cuda" if config.scaling.gpus_per_worker else "cpu")
     with memory_errors(config):
-        network = checkpoint.model.to(device)
+        network = network.to(device)
     scores, loss = score(network, batches.evaluation(), config, device)
     if not bool(torch.isfinite(loss)):
         raise TrainingFailed(f"scores are not finite in {config.train.precision}; try --train.precision fp32")
     return scores, float(loss)
 
 
-def _start(checkpoint: Checkpoint, config: Config, split: str) -> list[Any]:
-    """The pending shares of a checkpoint."""
+def _start(checkpoint: Path, config: Config, split: str) -> list[Any]:
+    """The pending shares of a checkpoint's folder."""
     scaling = config.scaling
-    task: Callable[..., Any] = ray.remote(num_cpus=scaling.cpus_per_worker, num_gpus=scaling.gpus_per_worker or 0)(
-        score_share
-    ).remote
-    stored, extensions = ray.put(checkpoint), pack_extensions()
-    return [task(stored, config, split, rank, extensions) for rank in range(scaling.workers_per_trial)]
+    task: Callable[..., Any] = ray.remote(
+        num_cpus=scaling.cpus_per_worker,
+        num_gpus=scaling.gpus_per_worker or 0,
+        runtime_env={"env_vars": allocator_environment()},
+    )(score_share).remote
+    files = ray.put({name: (checkpoint / name).read_bytes() for name in CHECKPOINT_FILES})
+    extensions = pack_extensions()
+    return [task(files, str(checkpoint), config, split, rank, extensions) for rank in range(scaling.workers_per_trial)]
 
 
 def _gather(shares: Sequence[Any], images: int, name: str) -> tuple[NDArray[np.float32], float]:
@@ -163,11 +177,11 @@ def _gather(shares: Sequence[Any], images: int, name: str) -> tuple[NDArray[np.f
 
 
 def _check_fit(
-    members: Sequence[EnsembleMember], checkpoints: Sequence[Checkpoint], sets: Sequence[ImageSet], split: str
+    members: Sequence[EnsembleMember], headers: Sequence[CheckpointHeader], sets: Sequence[ImageSet], split: str
 ) -> None:
     """Refuse checkpoints of other classes than the data's, and checkpoints with different images."""
-    for member, checkpoint, images in zip(members, checkpoints, sets, strict=True):
-        trained, given = checkpoint.class_names, images.class_names
+    for member, header, images in zip(members, headers, sets, strict=True):
+        trained, given = header.class_names, images.class_names
         if trained != given:
             differing = sorted(set(trained) ^ set(given))
             detail = f"only one has {differing[:5]}" if differing else "in another order"

@@ -19,6 +19,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from decouple_search.gang.epoch_result import EpochResult
 from decouple_search.gang.errors import FAILURES, GangHungError, is_loss, message_of, root_cause
 from decouple_search.gang.worker import Files, GangWorker, WorkerLocation, backend_for, shared_devices
+from decouplenet.allocator import allocator_environment
 from decouplenet.config import Config, ScalingConfig
 
 POLL_SECONDS = 5.0
@@ -60,6 +61,7 @@ class Gang:
                 placement_group, placement_group_bundle_index=rank
             )
             options: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "scheduling_strategy": where or "DEFAULT"}
+            options["runtime_env"] = {"env_vars": allocator_environment()}
             self._workers.append(remote.options(**options).remote(rank, world, cpus, gpus, extensions))
         self.locations: list[WorkerLocation] = []
         """Where the workers run, by rank."""

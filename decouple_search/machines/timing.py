@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from decouplenet.allocator import allocator_environment
 from decouplenet.config import Config
 
 if TYPE_CHECKING:
@@ -107,7 +108,10 @@ def start_timing(full: Config, heads: Sequence[Config], classes: int) -> Any:
 
     # A CPU that is busy makes it slow, not impossible. A GPU cannot be had without asking for it.
     gpus = full.scaling.gpus_per_worker or 0
-    task: Callable[..., Any] = ray.remote(num_cpus=0, num_gpus=gpus, max_retries=0)(time_steps).remote
+    as_trained = {"env_vars": allocator_environment()}
+    task: Callable[..., Any] = ray.remote(num_cpus=0, num_gpus=gpus, max_retries=0, runtime_env=as_trained)(
+        time_steps
+    ).remote
     return task(full, heads, classes, pack_extensions())
 
 

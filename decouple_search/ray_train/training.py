@@ -32,6 +32,7 @@ from decouple_search.ray_train.train_loop import USER_ERRORS, DriverCallback, fi
 from decouple_search.results.best_checkpoint import export_checkpoint
 from decouple_search.results.tables import BEST_CHECKPOINT, write_config
 from decouple_search.space.objective import Objective
+from decouplenet.allocator import allocator_environment
 from decouplenet.atomic_files import replace_file
 from decouplenet.checkpoint_files import CONFIG, METRICS, STATE
 from decouplenet.command_line import print_line
@@ -167,6 +168,7 @@ class Training:
                 failure_config=API.FailureConfig(max_failures=request.max_failures),
                 checkpoint_config=API.CheckpointConfig(**best),
                 logging_config=API.LoggingConfig(log_level="ERROR"),
+                worker_runtime_env={"env_vars": allocator_environment()},
             ),
         )
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from decouplenet.config import DataConfig
 from decouplenet.data.cache import Pixels, Progress, open_pixels
@@ -14,6 +13,9 @@ from decouplenet.data.formats import load_image_sets
 from decouplenet.data.image_set import ImageSet
 from decouplenet.data.images.decoding import Decoding
 from decouplenet.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn  # a search's driver reads data, and needs no torch for it
 
 
 class Data(NamedTuple):

@@ -118,6 +118,20 @@ def test_a_command_imports_nothing_that_takes_seconds(command):
     assert ended.stdout.split() == []
 
 
+def test_the_driver_of_a_search_imports_no_torch():
+    """The workers import it meanwhile. It would hold up the first trial by seconds."""
+    code = "import sys, decouple_search.search_setup, decouple_search.search_run\nprint('torch' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+
+
+def test_what_starts_ray_imports_nothing_that_can_be_imported_meanwhile():
+    code = (
+        "import sys, decouple_search.search_setup\n"
+        "print(*{'ray.tune', 'optuna', 'scipy', 'pandas', 'tensorboard'} & set(sys.modules))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "\n"
+
+
 def test_ranges_change_the_space_and_so_the_definition(space_file):
     request = read(["--space", str(space_file()), "--ranges", "{optim.lr: [1e-6, 1], model.alpha: [0, 0.5]}"])
     assert request.space.values_of("optim.lr") == (1e-6, 1.0)

@@ -4,6 +4,7 @@ import gc
 import inspect
 import io
 import os
+import subprocess
 import sys
 import weakref
 from contextlib import redirect_stdout
@@ -21,6 +22,33 @@ CPU = torch.device("cpu")
 def test_torch_tells_whether_a_device_computes_bf16():
     assert compat.computes_bf16(CPU) in (True, False)
     assert compat.computes_bf16(torch.device("meta")) is False
+
+
+@pytest.mark.parametrize("kind", [torch.optim.AdamW, torch.optim.SGD])
+def test_an_optimiser_without_the_compiler_steps_as_torch_s_own(kind):
+    stepped = []
+    for each in (kind, compat.without_compiler(kind)):
+        weight = nn.Parameter(torch.tensor([1.0, -2.0]))
+        optimizer = each([weight], lr=0.1, weight_decay=0.01)
+        for _ in range(2):
+            weight.square().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        optimizer.load_state_dict(optimizer.state_dict())
+        stepped.append(weight)
+    assert torch.equal(*stepped)
+
+
+def test_an_optimiser_without_the_compiler_does_not_import_it():
+    code = (
+        "import sys, torch; from decouplenet import compat\n"
+        "weight = torch.nn.Parameter(torch.ones(2))\n"
+        "optimizer = compat.without_compiler(torch.optim.AdamW)([weight])\n"
+        "weight.sum().backward(); optimizer.step(); optimizer.zero_grad()\n"
+        "optimizer.load_state_dict(optimizer.state_dict()); print('torch._dynamo' in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ended.stdout == "False\n"
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import ray
 
 from decouple_search.gang.errors import GangHungError, root_cause
 from decouple_search.gang.gang import Gang
+from decouplenet.allocator import KEEP_MEMORY
 from decouplenet.config import ScalingConfig
 from decouplenet.data.synthetic import write_scenes
 from decouplenet.errors import InputError, TrainingFailed
@@ -61,6 +62,12 @@ def test_a_used_gang_measures_what_a_fresh_gang_measures(warm, gang, config):
     wanted = config(model__attention="joint", optim__name="adamw", optim__lr=0.003)
     train(warm, config(model__head="wildcat", optim__lr=0.2, train__seed=5, train__batch_size=24))
     assert train(warm, wanted) == train(gang(), wanted)
+
+
+def test_workers_keep_their_memory_from_step_to_step(warm):
+    for pid in pids(warm):
+        variables = Path(f"/proc/{pid}/environ").read_text().split("\0")  # which glibc reads as the process starts
+        assert {f"{name}={value}" for name, value in KEEP_MEMORY.items()} <= set(variables)
 
 
 def test_a_failed_training_leaves_the_gang_usable(warm, config, tmp_path):
