@@ -13,6 +13,7 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -22,7 +23,7 @@ from decouplenet.command_line import CommandParser, flag, parse_config, run
 from decouplenet.config import Config
 
 DEFAULTS = {"model.backbone": "mobilenet_v2", "model.pretrained": False, "optim.name": "adamw"}
-KINDS = {"glibc's defaults": {}, "memory is kept": KEEP_MEMORY}
+KINDS: dict[str, Mapping[str, str]] = {"glibc's defaults": {}, "memory is kept": KEEP_MEMORY}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +56,17 @@ def train(config: Config, classes: int, steps: int) -> tuple[float, int]:
     return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def in_new_process(variables: dict[str, str], config: Config, classes: int, steps: int) -> tuple[float, int]:
+def in_new_process(variables: Mapping[str, str], config: Config, classes: int, steps: int) -> tuple[float, int]:
     """`train` in a process that starts with these environment variables."""
-    for name in KEEP_MEMORY:
-        os.environ.pop(name, None)
+    own = {name: os.environ.pop(name) for name in KEEP_MEMORY if name in os.environ}
     os.environ.update(variables)
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(train, config, classes, steps).result()
+    try:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            return pool.submit(train, config, classes, steps).result()
+    finally:
+        for name in variables:
+            del os.environ[name]
+        os.environ.update(own)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -73,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     measured: dict[str, list[tuple[float, int]]] = {kind: [] for kind in KINDS}
     for _ in range(flags.rounds):
         for kind, variables in KINDS.items():
-            measured[kind].append(in_new_process(dict(variables), config, flags.classes, flags.steps))
+            measured[kind].append(in_new_process(variables, config, flags.classes, flags.steps))
     seconds = {kind: [each[0] for each in values] for kind, values in measured.items()}
     for kind, values in measured.items():
         memory = max(each[1] for each in values) / 2**30

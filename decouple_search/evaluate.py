@@ -95,7 +95,6 @@ def _check_files(members: list[EnsembleMember], flags: Flags) -> None:
             raise InputError(f"--tune-thresholds: '{file}' cannot be written; give another file")
     check_thresholds(members, flags.thresholds)
     if flags.compare:
-        # torch takes seconds to import, and the other flags need none of this
         from decouple_search.evaluation.paper_tables import check_comparable
         from decouplenet.checkpoint_header import class_names
 

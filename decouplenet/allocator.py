@@ -1,9 +1,9 @@
 """The memory of a process that trains on a CPU: the C library keeps what a step frees for the next step.
 
 Each step allocates and frees the same large tensors. By default, glibc gives them back to the kernel at once, and the
-next step gets new pages, which the kernel has to fill with zeros. That took half of a MobileNetV2's step on a virtual
-machine (docs/benchmarks.md). A process that keeps its memory has hardly any such faults after its first steps. It takes
-up to a fifth more memory, because the freed pieces do not fit exactly.
+next step gets new pages, which the kernel has to fill with zeros. That took two fifths of a MobileNetV2's step on a
+virtual machine (docs/benchmarks.md). A process that keeps its memory has hardly any such faults after its first steps.
+It took a fifth more memory there, because the freed pieces do not fit exactly.
 
 glibc reads these settings when a process starts. Whoever starts a process that trains gives them to it. Other C
 libraries ignore them.
