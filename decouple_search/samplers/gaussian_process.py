@@ -165,6 +165,25 @@ class EpochModel:
         deviation = np.sqrt(np.maximum(variance, 1e-9))
         return self._level[at] + self._scale * mean, self._scale * deviation
 
+    def change_by_value(self, rows: Array, epochs: Array) -> Array:
+        """By how much a trial's value at an epoch may change what is expected of its configuration there, q each.
+
+        What a trial has of its own, and noise, make the value differ, but change nothing (a knowledge gradient: Frazier
+        et al., 2009, "The knowledge-gradient policy for correlated normal beliefs").
+
+        Args:
+            rows: q×c, of configurations without a trial.
+            epochs: q epochs.
+
+        Returns:
+            Standard deviations of the changes.
+        """
+        each = self.hyperparameters
+        total = (self.expect(rows, epochs)[1] / self._scale) ** 2
+        shared = np.maximum(total - each.trial_variance, 0.0)
+        change: Array = self._scale * shared / np.sqrt(total + each.noise)
+        return change
+
     def with_pending(self, rows: Array, epochs: Array, trials: Indices) -> EpochModel:
         """The model that also counts values still to come: they lower deviations, and leave expected values.
 

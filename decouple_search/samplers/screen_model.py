@@ -86,6 +86,16 @@ class ScreenModel:
         last = np.full(len(rows), float(self._epochs))
         return self._restored(*self._fitted.model.expect(rows[:, self._columns], last))
 
+    def change_by_value(self, rows: Array) -> Array:
+        """By how much a screened value of each configuration may change its expected one: standard deviations.
+
+        Args:
+            rows: q×c, in the columns of the whole space.
+        """
+        own, last = rows[:, self._columns], np.full(len(rows), float(self._epochs))
+        model = self._fitted.model
+        return self._restored(model.expect(own, last)[0], model.change_by_value(own, last))[1]
+
     def best_first(self) -> list[dict[str, Any]]:
         """The screened heads, the best expectation at the last epoch, less one standard deviation, first."""
         last = np.full(len(self._curves), float(self._epochs))

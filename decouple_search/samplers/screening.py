@@ -84,8 +84,8 @@ class Screening:
         rng, last = self._rng(MOST_SCREENED), [self._epochs]
         full = model.expect_new(model.proposal(rng), last)
         screened = screen.proposal(rng, 0)
-        mean, doubt = model.expect_new(screened, last)[0], np.array([model.doubt_of_screen(screened)])
-        of_screened = log_improvement(mean, np.maximum(doubt, 1e-9), max(model.best_expected, float(full[0][0])))
+        mean, change = model.expect_new(screened, last)[0], np.array([model.change_by_screening(screened)])
+        of_screened = log_improvement(mean, np.maximum(change, 1e-9), max(model.best_expected, float(full[0][0])))
         of_full = log_improvement(*full, model.best_expected)
         of_screened -= math.log(self._plan.epochs * _epoch_seconds(screened_trials(self._study)))
         of_full -= math.log(self._epochs * _epoch_seconds(own))

@@ -36,7 +36,8 @@ Indices = NDArray[np.intp]
 STARTUP_TRIALS = 8
 """Trials with a value before the model proposes. Until then configurations are drawn at random."""
 STARTUP_DEPTH = 0.5
-"""The share of a full training that a trial must have reached by then, so that the model knows how curves go on."""
+"""The share of a full training that a trial must have reached by then, so that the model knows how curves go on. At
+least its second epoch: one value says nothing of a curve."""
 STARTUP_SCREENED = 3
 """Full trials with a value before the model proposes, where screened trials have shown what heads are worth."""
 NEAR = 0.4
@@ -99,7 +100,7 @@ class StudyModel:
         """Whether the model knows enough to decide."""
         deepest = max((max(curve.values) for curve in self.curves), default=0)
         needed = STARTUP_TRIALS if self._screen is None else STARTUP_SCREENED
-        return len(self.curves) >= needed and deepest >= STARTUP_DEPTH * self._epochs
+        return len(self.curves) >= needed and deepest >= max(STARTUP_DEPTH * self._epochs, min(2, self._epochs))
 
     def trained(self, number: int) -> int:
         """The epochs that a trial has trained."""
@@ -153,12 +154,12 @@ class StudyModel:
         """The largest expected value of a trial at the last epoch, warped."""
         return float(self._expected_last.max())
 
-    def doubt_of_screen(self, point: dict[str, Any]) -> float:
+    def change_by_screening(self, point: dict[str, Any]) -> float:
         """By how much screening a configuration may change its expected value: a standard deviation, warped."""
         if self._screen is None:
             return 0.0
         row = self._encoding.rows(self._encoding.units([point]))
-        return self._fitted.hint_weight * float(self._screen.expect(row)[1][0])
+        return self._fitted.hint_weight * float(self._screen.change_by_value(row)[0])
 
     def proposal(self, rng: np.random.Generator, *, random: bool = False) -> dict[str, Any]:
         """A new configuration: the largest improvement per cost that is expected over the best value at the last epoch.

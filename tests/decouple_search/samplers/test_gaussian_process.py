@@ -94,6 +94,28 @@ def test_values_to_come_lower_deviations_and_leave_expected_values(space):
     assert model.expect(rows, last_epochs(2))[1] == pytest.approx(before)  # the model itself stays as it was
 
 
+def test_a_value_changes_what_is_expected_of_its_configuration_by_as_much_as_was_foreseen(space):
+    """A value that is one standard deviation higher than expected raises the expectation by `change_by_value`."""
+    rng = np.random.default_rng(0)
+    curves = [
+        curve._replace(values={epoch: value + 0.05 * rng.standard_normal() for epoch, value in curve.values.items()})
+        for curve in random_curves(space, 60)
+    ]
+    model, point = model_of(space, curves), space.draw(np.random.default_rng(11))
+    row, known = rows_of(space, [point]), {"hyperparameters": model.hyperparameters}
+    mean, deviation = model.expect(row, last_epochs(1))
+    change = float(model.change_by_value(row, last_epochs(1))[0])
+    of_value = float(np.hypot(deviation[0], model.scale * np.sqrt(model.hyperparameters.noise)))
+    higher, lower = (
+        model_of(space, [*curves, Curve(60, point, {9: float(mean[0]) + sign * of_value})], **known).expect(
+            row, last_epochs(1)
+        )[0]
+        for sign in (1, -1)
+    )
+    assert float(higher[0] - lower[0]) / 2 == pytest.approx(change, rel=0.1)
+    assert change < 0.9 * float(deviation[0]), "what a trial has of its own, and noise, change nothing"
+
+
 def test_equal_values_are_no_error(space):
     curves = [curve._replace(values=dict.fromkeys(curve.values, 0.5)) for curve in random_curves(space, 12)]
     mean, deviation = model_of(space, curves).expect(rows_of(space, [curves[0].point]), last_epochs(1))

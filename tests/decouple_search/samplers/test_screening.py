@@ -187,7 +187,7 @@ def test_the_weight_of_screened_values_is_learned(study, space):
             add_full(other, space, space.draw(rng), value=lambda point: 0.5 + sign * (worth(point) - 0.4))  # noqa: B023
         model = StudyModel(other, search_trials(other), space, EPOCHS)
         point = space.draw(rng)
-        weights.append(model.doubt_of_screen(point))
+        weights.append(model.change_by_screening(point))
     assert weights[1] < 0.2 * weights[0]
 
 

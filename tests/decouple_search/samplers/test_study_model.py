@@ -39,6 +39,16 @@ def test_it_is_informed_once_enough_trials_have_a_value_and_one_is_half_through(
     assert model_of(study, space).informed
 
 
+@pytest.mark.parametrize(("epochs", "enough"), [(1, 1), (2, 2), (3, 2), (4, 2)])
+def test_a_first_epoch_alone_says_nothing_of_how_curves_go_on(study, space, epochs, enough):
+    rng = np.random.default_rng(0)
+    for _ in range(STARTUP_TRIALS):
+        formula_trial(study, space, space.draw(rng), 1)
+    assert StudyModel(study, search_trials(study), space, epochs).informed is (enough == 1)
+    formula_trial(study, space, space.draw(rng), enough)
+    assert StudyModel(study, search_trials(study), space, epochs).informed
+
+
 def test_trials_that_are_being_trained_move_the_next_proposal(study, space):
     add_random(study, space, 20)
     alone = model_of(study, space).proposal(np.random.default_rng(0))
