@@ -65,14 +65,15 @@ class Candidates:
         """A random configuration."""
         return self._encoding.point(self._pool[self._rng.integers(len(self._pool))])
 
-    def best(self, score: Score, around: Array) -> dict[str, Any]:
+    def best(self, score: Score, around: Array, also: Array | None = None) -> dict[str, Any]:
         """The configuration with the largest score.
 
         Args:
             score: scores rows.
             around: q×d units of good configurations, whose neighbours are candidates too.
+            also: q×d units of further candidates.
         """
-        units = self._pool
+        units = self._pool if also is None else np.vstack([self._pool, also])
         if len(around):
             units = np.vstack([units, self._encoding.neighbours(around, NEIGHBOURS, WIDTHS[0], self._rng)])
         scores = self._scores(units, score)

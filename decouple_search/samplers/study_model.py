@@ -184,7 +184,21 @@ class StudyModel:
             gains: Array = log_improvement(mean, deviation, best) - self._divisors_of(rows)
             return gains
 
-        return candidates.best(score, self._units[np.argsort(-self._expected_last)[:GOOD]])
+        good = np.argsort(-self._expected_last)[:GOOD]
+        return candidates.best(score, self._units[good], self._screened_heads(rng, self.curves[good[0]].point))
+
+    def _screened_heads(self, rng: np.random.Generator, best: Mapping[str, Any]) -> Array | None:
+        """The units of the best screened heads with what cannot be screened from the best full trial, as candidates.
+
+        Args:
+            rng: the generator of values that the best full trial does not have.
+            best: its configuration.
+        """
+        if self._screen is None:
+            return None
+        usual = self._space.draw_all(rng) | best
+        heads = self._screen.best_first()[:GOOD]
+        return self._encoding.units([self._space.filled(usual | head) for head in heads])
 
     def _near_base(self, rng: np.random.Generator, width: float) -> dict[str, Any]:
         """Values of all keys near those of the base, or random where the base has none that is searched.

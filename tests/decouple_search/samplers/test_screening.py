@@ -5,7 +5,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from decouple_search.samplers import screening
+from decouple_search.samplers import improvement, screening
 from decouple_search.samplers.encoding import Encoding
 from decouple_search.samplers.screen_model import MIN_SCREENED, ScreenModel
 from decouple_search.samplers.screening import FIRST, Screening
@@ -172,6 +172,20 @@ def test_few_full_trials_and_many_screened_heads_tell_a_good_head_from_a_bad_one
     blind = StudyModel(alone, search_trials(alone), space, EPOCHS)
     apart = [blind.restored(float(blind.expect_new(point, [EPOCHS])[0][0])) for point in (good, bad)]
     assert apart[0] - apart[1] < 0.15
+
+
+def test_the_best_screened_heads_are_candidates_of_full_trials(study, space, monkeypatch):
+    """Also far from all full trials, where few random configurations would not find them."""
+    screen(study, space, 24)
+    for alpha in (0.85, 0.9, 0.95):
+        point = {"model.alpha": alpha, "model.attention": "none", "model.k_neg": 0.2, "optim.backbone_lr_scale": 0.07}
+        add_full(study, space, point)
+    monkeypatch.setattr(improvement, "CANDIDATES", 2)
+    monkeypatch.setattr(improvement, "WIDTHS", (0.001, 0.001, 0.001))
+    point = StudyModel(study, search_trials(study), space, EPOCHS).proposal(np.random.default_rng(0))
+    best = max(screened_trials(study), key=lambda trial: trial.objectives[0]).frozen.params
+    assert point["model.attention"] == best["model.attention"]
+    assert point["model.alpha"] == pytest.approx(best["model.alpha"], abs=0.01)
 
 
 def test_the_weight_of_screened_values_is_learned(study, space):

@@ -105,7 +105,7 @@ def test_a_little_better_and_much_dearer_configuration_is_not_proposed(study, sp
 def test_neighbours_of_the_configurations_that_are_expected_to_be_best_are_candidates(study, space, monkeypatch):
     add_random(study, space, 40)
     model, seen = model_of(study, space), []
-    monkeypatch.setattr(Candidates, "best", lambda candidates, score, around: seen.append(around))
+    monkeypatch.setattr(Candidates, "best", lambda candidates, score, around, also: seen.append(around))
     model.proposal(np.random.default_rng(0))
     around = [Encoding(space).point(units) for units in seen[0]]
     values = [formula_value(trial.params, EPOCHS) for trial in study.trials]
