@@ -1,4 +1,4 @@
-"""The cost of DecoupleNet's head: its training step compared with that of its bare backbone. Needs no Ray.
+"""The cost of a head, DecoupleNet's or another: its training step beside that of its bare backbone. Needs no Ray.
 
     python -m benchmarks.step --model.backbone resnet101 --data.image_size 448 --train.batch_size 64
 
@@ -20,6 +20,7 @@ from torch import nn
 
 from decouplenet.command_line import CommandParser, flag, parse_config, run
 from decouplenet.config import Config
+from decouplenet.heads.settings import OWN_LOSS
 from decouplenet.losses import bce_loss
 from decouplenet.model import build_model
 from decouplenet.optim import make_optimizer
@@ -39,17 +40,21 @@ class Flags:
 def make_step(config: Config, classes: int, device: torch.device, *, bare: bool) -> Callable[[], None]:
     """A function that runs one training step, of the whole network or of its bare backbone."""
     torch.manual_seed(0)
-    model = build_model(config.model, classes).to(device).train()
+    model = build_model(config.model, classes, heads=config.head).to(device).train()
     optimizer = make_optimizer(model, config.optim)
     size, batch, dtype = config.data.image_size, config.train.batch_size, AUTOCAST[config.train.precision]
     images = torch.randn(batch, 3, size, size, device=device).to(memory_format=torch.channels_last)
     targets = (torch.rand(batch, classes, device=device) < 0.04).float()
     network: nn.Module = model.backbone if bare else model  # type: ignore[assignment]
+    own_loss = config.model.head in OWN_LOSS and not bare
 
     def step() -> None:
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
-            out = network(images)
-        loss = out.float().mean() if bare else bce_loss(out.float(), targets) / targets.numel()
+            out = network(images, targets) if own_loss else network(images)
+        if own_loss:
+            loss = out.float() / targets.numel()
+        else:
+            loss = out.float().mean() if bare else bce_loss(out.float(), targets) / targets.numel()
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

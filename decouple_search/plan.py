@@ -12,6 +12,7 @@ from decouple_search.options import SearchRequest
 from decouple_search.space.space import Space
 from decouple_search.stopping.scheduler import PAUSED
 from decouplenet.config import Config
+from decouplenet.dotted_keys import flatten, nest
 from decouplenet.wording import counted
 
 ASSUMED_CLASSES = 80
@@ -89,14 +90,21 @@ def _screen(request: SearchRequest, config: Config, slots: int, seconds: ScreenS
 
 
 def timed_heads(request: SearchRequest, config: Config) -> list[Config]:
-    """The heads whose seconds the plan gives: the base's with each upsampling, which decides most of their cost.
+    """The heads whose seconds the plan gives: each searched head, and DecoupleNet's with each upsampling.
+
+    The upsampling decides most of its cost.
 
     Raises:
         InputError: the configuration cannot be trained on feature maps.
     """
     epochs = request.screen.epochs if request.screen else 1
     kinds = dict.fromkeys(_values(request.space, "model.upsampling", config.model.upsampling))
-    return [replace(config, model=replace(config.model, upsampling=kind)).for_head(epochs) for kind in kinds]
+    models = [
+        replace(config.model, head=head, upsampling=kind)
+        for head in dict.fromkeys(_values(request.space, "model.head", config.model.head))
+        for kind in (kinds if head == "decouplenet" else [config.model.upsampling])
+    ]
+    return [replace(config, model=model).for_head(epochs) for model in models]
 
 
 def _finalists(request: SearchRequest, config: Config) -> list[str]:
@@ -198,11 +206,13 @@ def checkpoint_bytes(space: Space, config: Config, classes: int) -> int:
         attention="joint" if "model.attention" in space.keys else model.attention,
         pretrained=False,
     )
+    searched = {key: max(_values(space, key, None)) for key in space.keys if key.startswith("head.")}
+    heads = Config.from_dict(nest(flatten(config.to_dict()) | searched)).head
     backbones = backbone_names(space, config)
     size = 0
     for backbone, head in product(backbones, _values(space, "model.head", model.head)):
         with torch.device("meta"):  # shapes without memory
-            network = build_model(replace(largest, backbone=backbone, head=head), classes)
+            network = build_model(replace(largest, backbone=backbone, head=head), classes, heads=heads)
         size = max(size, sum(weight.numel() for weight in network.parameters()))
     copies = 3 if "adamw" in _values(space, "optim.name", config.optim.name) else 2
     if max(_values(space, "train.ema_decay", config.train.ema_decay)) > 0:

@@ -113,7 +113,8 @@ def read_checkpoint(folder: str | Path, shown: str | Path | None = None) -> Chec
 
     folder = Path(folder)
     header = read_header(folder)
-    model = build_model(replace(header.config.model, pretrained=False), len(header.class_names))
+    config = header.config
+    model = build_model(replace(config.model, pretrained=False), len(header.class_names), heads=config.head)
     try:
         model.load_state_dict(load_file(folder / WEIGHTS))
     except RuntimeError as error:

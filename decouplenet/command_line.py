@@ -15,7 +15,7 @@ from typing import Any, Generic, Literal, NoReturn, TypeVar, get_args, get_type_
 
 from decouplenet.config import FACTS, KEYS, SECTIONS, Config, check_keys
 from decouplenet.config_facts import attribute_docs
-from decouplenet.dotted_keys import did_you_mean, flatten, nearest, nest
+from decouplenet.dotted_keys import GROUPS, did_you_mean, flatten, nearest, nest
 from decouplenet.errors import InputError, TrainingFailed
 from decouplenet.typed_values import check_type, describe, typed_value
 from decouplenet.yaml_text import load_yaml
@@ -147,7 +147,7 @@ class CommandParser(Generic[_Flags]):
         """The flags and dotted keys of a YAML file, typed."""
         given: dict[str, Any] = {}
         for name, value in load_yaml(file).items():
-            if name in self._sections:
+            if name in self._sections or (name in GROUPS and self._sections):
                 given |= self._section(name, value, f"{file}: ")
             elif name in self._keys or name in self._fields:
                 given[name] = self._typed(name, value, f"{file}: ")
@@ -219,7 +219,7 @@ def key_type(key: str) -> Any:
 def _declared_types() -> dict[str, Any]:
     """The declared type of every config key."""
     hints = {name: get_type_hints(section) for name, section in SECTIONS.items()}
-    return {key: hints[section][name] for key in KEYS for section, _, name in [key.partition(".")]}
+    return {key: hints[section][name] for key in KEYS for section, _, name in [key.rpartition(".")]}
 
 
 def check_flags(flags: _Flags) -> _Flags:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, get_type_hints
 
+from decouplenet.config_checks import check_k, require
 from decouplenet.config_facts import Facts, facts_of
 from decouplenet.config_sections import (
     POOLING_HEADS,
@@ -19,11 +20,10 @@ from decouplenet.config_sections import (
     OptimConfig,
     ScalingConfig,
     TrainConfig,
-    check_k,
-    require,
 )
 from decouplenet.dotted_keys import flatten, nearest, nest
 from decouplenet.errors import InputError
+from decouplenet.heads.settings import OWN_LOSS, HeadConfig
 
 __all__ = [
     "FACTS",
@@ -34,6 +34,7 @@ __all__ = [
     "Config",
     "DataConfig",
     "EpochMeasure",
+    "HeadConfig",
     "ModelConfig",
     "OptimConfig",
     "ScalingConfig",
@@ -48,6 +49,7 @@ class Config:
     """Everything that decides a training's result, and what it runs on."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -56,6 +58,9 @@ class Config:
     def __post_init__(self) -> None:
         """Check what spans two sections."""
         self.check_batch(self.scaling.workers_per_trial, "scaling.workers_per_trial")
+        own_loss = self.model.head in OWN_LOSS
+        need = f"bce with model.head {self.model.head}, which has a loss of its own"
+        require(self.train.loss == "bce" or not own_loss, "train.loss", self.train.loss, need)
         if self.train.freeze_backbone or self.train.head_epochs:
             self._check_maps()
 
@@ -96,8 +101,15 @@ class Config:
         Raises:
             InputError: an unknown key or a value out of range.
         """
-        check_keys(flatten(nested))
-        return cls(**{name: SECTIONS[name](**values) for name, values in nested.items()})
+        flat = flatten(nested)
+        check_keys(flat)
+        values: dict[str, dict[str, Any]] = {}
+        for key, value in flat.items():
+            section, _, name = key.rpartition(".")
+            values.setdefault(section, {})[name] = value
+        made = {section: SECTIONS[section](**fields_) for section, fields_ in values.items()}
+        heads = {section.removeprefix("head."): made.pop(section) for section in list(made) if "." in section}
+        return cls(**made, head=HeadConfig(**heads))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """All fields as `{section: {field: value}}`."""
@@ -106,6 +118,7 @@ class Config:
 
 SECTIONS: dict[str, Any] = {
     "model": ModelConfig,
+    **{f"head.{name}": settings for name, settings in get_type_hints(HeadConfig).items()},
     "data": DataConfig,
     "optim": OptimConfig,
     "train": TrainConfig,

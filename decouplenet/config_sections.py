@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, SupportsIndex
+from typing import Any, ClassVar, Literal
 
+from decouplenet.config_checks import check_k, require
 from decouplenet.config_facts import Facts, config_key
-from decouplenet.errors import InputError
 from decouplenet.extensions import BACKBONES, FORMATS, HEADS, LOSSES
 
 EpochMeasure = Literal[
@@ -42,7 +42,7 @@ class ModelConfig:
     pretrained: bool | str = config_key(True, bound=False)
     """ImageNet weights: true (torchvision's, downloaded once), false, or a .pth or .safetensors file."""
     head: str = config_key("decouplenet", names=HEADS.names)
-    """DecoupleNet, or a baseline: WILDCAT, or a linear layer after average (gap) or max (gmp) pooling."""
+    """DecoupleNet, another head (docs/heads.md), or a linear layer after average (gap) or max (gmp) pooling."""
     maps_per_class: int = config_key(4, heads=POOLING_HEADS)
     """m: maps that the group convolution learns for each class (section 2.1)."""
     upsampling: Literal["none", "bilinear", "transposed"] = config_key("transposed", heads=("decouplenet",))
@@ -222,7 +222,7 @@ class TrainConfig:
     compile: bool = config_key(False, images_only=True)
     """Compile the network with torch.compile. A test at the start leaves it out if steps get no faster, and says so."""
     loss: str = config_key("bce", names=LOSSES.names)
-    """Binary cross-entropy (section 2.2), the asymmetric loss, or WARP's ranking loss, over all classes."""
+    """Binary cross-entropy (section 2.2), the asymmetric loss, or a ranking loss: WARP's or LSEP's."""
     asl_gamma_pos: float = config_key(0.0, changeable=True)
     """asl: focusing exponent of positives; the higher it is, the less easy positives count."""
     asl_gamma_neg: float = config_key(4.0, changeable=True)
@@ -288,17 +288,3 @@ class ScalingConfig:
             0 <= gpus <= 1, "scaling.gpus_per_worker", gpus, "from 0 to 1: a worker trains on one GPU or a share of it"
         )
         require(self.hang_timeout > 0, "scaling.hang_timeout", self.hang_timeout, "above 0")
-
-
-def check_k(key: str, k: int | float, *, zero_allowed: bool) -> None:
-    """Refuse a k+ or k- that is neither a number of pixels nor a share of the pixels (Eq. 3)."""
-    if isinstance(k, SupportsIndex):
-        require(k >= (0 if zero_allowed else 1), key, k, "a number of pixels or a share in (0, 1]")
-    else:
-        require(0 < k <= 1 or (zero_allowed and k == 0), key, k, "a number of pixels or a share in (0, 1]")
-
-
-def require(holds: bool, key: str, value: object, need: str) -> None:
-    """Refuse a key's value unless a condition holds; `need` says what the value must be."""
-    if not holds:
-        raise InputError(f"{key}: {value} is out of range; it must be {need}")

@@ -7,6 +7,9 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+GROUPS = ("head",)
+"""Names of which each key is a section of its own: `head.csra.weight`."""
+
 
 def flatten(nested: Mapping[str, Any]) -> dict[str, Any]:
     """`{"model": {"alpha": 1}}` to `{"model.alpha": 1}`. Dotted keys stay as they are; path objects become text.
@@ -15,8 +18,10 @@ def flatten(nested: Mapping[str, Any]) -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     for name, value in nested.items():
-        if isinstance(value, Mapping) and "." not in name:
-            flat |= {f"{name}.{key}": _text_of_path(v) for key, v in value.items()}
+        is_section = "." not in name or name.rpartition(".")[0] in GROUPS
+        if isinstance(value, Mapping) and is_section:
+            within = {f"{name}.{key}": each for key, each in value.items()}
+            flat |= flatten(within) if name in GROUPS else {key: _text_of_path(each) for key, each in within.items()}
         else:
             flat[name] = _text_of_path(value)
     return flat
@@ -27,11 +32,15 @@ def _text_of_path(value: Any) -> Any:
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """`{"model.alpha": 1}` to `{"model": {"alpha": 1}}`."""
+    """`{"model.alpha": 1}` to `{"model": {"alpha": 1}}`, and `{"head.csra.weight": 1}` to three levels."""
     nested: dict[str, dict[str, Any]] = {}
     for key, value in flat.items():
         section, _, name = key.partition(".")
-        nested.setdefault(section, {})[name] = value
+        if section in GROUPS and "." in name:
+            part, _, name = name.partition(".")
+            nested.setdefault(section, {}).setdefault(part, {})[name] = value
+        else:
+            nested.setdefault(section, {})[name] = value
     return nested
 
 

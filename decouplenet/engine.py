@@ -25,9 +25,10 @@ from decouplenet.data.augment import make_augment
 from decouplenet.data.batches import Batch, Batches
 from decouplenet.data.opened import Data
 from decouplenet.errors import TrainingFailed
+from decouplenet.heads.settings import OWN_LOSS
 from decouplenet.losses import make_loss
 from decouplenet.metrics import ScoreAccumulator
-from decouplenet.model import build_model
+from decouplenet.model import HeadNet, build_model
 from decouplenet.optim import lr_factor, make_optimizer, set_lr
 from decouplenet.precision import on_device, precision_note
 from decouplenet.scoring import Inputs, memory_errors, score
@@ -202,8 +203,12 @@ class Engine:
 
     def _network(self, model: ModelConfig) -> nn.Module:
         """A new network. One for feature maps has no backbone: the maps pass to its head as they are."""
-        frozen = self.data.backbone
-        return build_model(model, len(self.data.train.class_names), (nn.Identity(), frozen[1]) if frozen else None)
+        frozen, labels = self.data.backbone, self.data.train
+        backbone = (nn.Identity(), frozen[1]) if frozen else None
+        network = build_model(model, len(labels.class_names), backbone, self.config.head)
+        if isinstance(network, HeadNet):
+            network.see_labels(torch.from_numpy(labels.targets))
+        return network
 
     def _prepare(self, network: nn.Module) -> None:
         """Set up a network for training on all workers: the evaluated model, optimiser and strategy."""
@@ -268,14 +273,21 @@ class Engine:
         for i, micro_batch in enumerate(images.tensor_split(count)):
             with self._strategy.micro_batch(last=i == count - 1):
                 # Mean over the global batch. Each share counts `world` times, as gradients are averaged over workers.
-                loss = self._loss(self._strategy.network(micro_batch), labels[i], masks[i])
-                loss = loss / (self._train.batch_size * targets.shape[1])
+                loss = self._loss_of(micro_batch, labels[i], masks[i]) / (self._train.batch_size * targets.shape[1])
                 self._strategy.backward(loss * self.world)
             total += loss.detach()
         self._strategy.step()
         if train.ema_decay:
             self._update_ema(min(train.ema_decay, (1 + done) / (10 + done)))  # a lower decay in the first steps
         return total
+
+    def _loss_of(self, images: Tensor, targets: Tensor, ignored: Tensor | None) -> Tensor:
+        """The loss of images, summed over images and classes."""
+        network = self._strategy.network
+        if self.config.model.head in OWN_LOSS:
+            loss: Tensor = network(images, targets, ignored)
+            return loss
+        return self._loss(network(images), targets, ignored)
 
     def _update_ema(self, decay: float) -> None:
         """Move the evaluated weights, a moving average, towards the trained ones."""

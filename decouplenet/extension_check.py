@@ -31,7 +31,7 @@ def check_extensions(config: Config) -> None:
         return
     size = config.data.image_size
     _check_channels(config.model.backbone, size)
-    model = build_model(replace(config.model, pretrained=False), CLASSES)
+    model = build_model(replace(config.model, pretrained=False), CLASSES, heads=config.head)
     what = f"with {' and '.join(own)} on images of {size} px"
     try:
         logits = model(torch.zeros(IMAGES, 3, size, size))

@@ -166,9 +166,25 @@ BACKBONES: Extensions[Callable[..., Any]] = Extensions(
     ],
 )
 HEADS: Extensions[Callable[..., Any]] = Extensions(
-    "model.head", "decouplenet.heads", ["decouplenet", "wildcat", "gap", "gmp"]
+    "model.head",
+    "decouplenet.heads",
+    [
+        "decouplenet",
+        "wildcat",
+        "gap",
+        "gmp",
+        "weldon",
+        "srn",
+        "cnn_rnn",
+        "of_rnn",
+        "rnn_attention",
+        "csra",
+        "query2label",
+        "ml_decoder",
+        "gcn",
+    ],
 )
-LOSSES: Extensions[Callable[..., Any]] = Extensions("train.loss", "decouplenet.losses", ["bce", "asl", "warp"])
+LOSSES: Extensions[Callable[..., Any]] = Extensions("train.loss", "decouplenet.losses", ["bce", "asl", "warp", "lsep"])
 FORMATS: Extensions[Callable[..., Any]] = Extensions(
     "data.format", "decouplenet.formats", ["synthetic", "coco", "nuswide", "voc", "table"]
 )

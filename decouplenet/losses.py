@@ -65,6 +65,19 @@ def warp_loss(logits: Tensor, targets: Tensor, ignored: Tensor | None = None) ->
     return (positive * harmonic[rank] * violations.sum(2) / rank.clamp(min=1)).sum()
 
 
+def lsep_loss(logits: Tensor, targets: Tensor, ignored: Tensor | None = None) -> Tensor:
+    """LSEP (Li et al., CVPR 2017, "Improving pairwise ranking for multi-label image classification", Eq. 4).
+
+    log(1 + Σ exp(f_v - f_u)) over all pairs of an absent class v and a present class u of an image, times C. It is a
+    smooth upper bound of the hinges of pairwise ranking. The sum over pairs is the product of two sums.
+    """
+    counted = torch.ones_like(targets, dtype=torch.bool) if ignored is None else ~ignored
+    lowest = torch.finfo(logits.dtype).min / 4  # a sum over no class is 0, and its gradient too
+    absent = logits.masked_fill(~counted | (targets > 0), lowest).logsumexp(1)
+    present = (-logits).masked_fill(~counted | (targets <= 0), lowest).logsumexp(1)
+    return F.softplus(absent + present).sum() * logits.shape[1]
+
+
 def _sum_counted(terms: Tensor, ignored: Tensor | None) -> Tensor:
     return terms.sum() if ignored is None else terms.masked_fill(ignored, 0.0).sum()
 
@@ -75,6 +88,7 @@ BUILT_IN: dict[str, Callable[[TrainConfig], LossFunction]] = {
         asymmetric_loss, gamma_pos=config.asl_gamma_pos, gamma_neg=config.asl_gamma_neg, margin=config.asl_margin
     ),
     "warp": lambda config: warp_loss,
+    "lsep": lambda config: lsep_loss,
 }
 
 

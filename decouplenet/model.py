@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from decouplenet.backbones import Backbone, as_backbone, build_backbone
 from decouplenet.baselines import BASELINES
-from decouplenet.config import ModelConfig
+from decouplenet.config import HeadConfig, ModelConfig
 from decouplenet.errors import InputError
 from decouplenet.extensions import HEADS
+from decouplenet.heads.registry import MODULES
 from decouplenet.layers import Attention, SpaceToDepth, SpatialPool, class_max, make_upsampling
 
 
@@ -80,27 +81,40 @@ class DecoupleNet(nn.Module):
         return class_max(maps, self.maps_per_class)
 
 
-class ExtensionNet(nn.Module):
-    """A backbone and the head of an extension (`register_head`).
+class HeadNet(nn.Module):
+    """A backbone and a head on its feature map: one of `heads/`, or an extension's.
 
     Args:
-        config: its `head` is the extension's name.
+        name: the head's name, for errors.
+        head: a module, features B×D×H×W -> logits B×C. For class maps it needs a method `class_maps`, too.
         num_classes: C.
-        backbone: a module and its channels D.
+        backbone: the module that gives the features.
     """
 
-    def __init__(self, config: ModelConfig, num_classes: int, backbone: Backbone) -> None:
+    def __init__(self, name: str, head: nn.Module, num_classes: int, backbone: nn.Module) -> None:
         super().__init__()
-        self._name, self._num_classes = config.head, num_classes
-        self.backbone, channels = backbone
-        self.head = HEADS.call(config.head, channels, num_classes, config)
-        if not isinstance(self.head, nn.Module):
-            made = type(self.head).__name__
-            raise InputError(f"model.head: '{config.head}' made {made}; it must make an nn.Module")
+        self._name, self._num_classes = name, num_classes
+        self.backbone, self.head = backbone, head
 
-    def forward(self, images: Tensor) -> Tensor:
-        """B×3×S×S -> logits B×C."""
-        logits: Tensor = self.head(self.backbone(images))
+    def see_labels(self, targets: Tensor) -> None:
+        """Show the training labels, N×C of 0 and 1, to a head that starts from them."""
+        see_labels: Callable[[Tensor], None] | None = getattr(self.head, "see_labels", None)
+        if see_labels is not None:
+            see_labels(targets)
+
+    def forward(self, images: Tensor, targets: Tensor | None = None, ignored: Tensor | None = None) -> Tensor:
+        """B×3×S×S -> logits B×C; with targets the loss of a head that has its own (`OWN_LOSS`), summed over B×C.
+
+        Args:
+            images: B×3×S×S.
+            targets: B×C.
+            ignored: B×C booleans of pairs that do not count, or None.
+        """
+        features = self.backbone(images)
+        if targets is not None:
+            loss: Tensor = self.head.training_loss(features, targets, ignored)  # type: ignore[operator]
+            return loss
+        logits: Tensor = self.head(features)
         if logits.shape != (len(images), self._num_classes):
             wanted = (len(images), self._num_classes)
             raise InputError(f"model.head: '{self._name}' gives logits of {tuple(logits.shape)}, not {wanted}")
@@ -114,13 +128,24 @@ class ExtensionNet(nn.Module):
         return class_maps(self.backbone(images))
 
 
-def build_model(config: ModelConfig, num_classes: int, backbone: Backbone | None = None) -> nn.Module:
-    """The network of a config: DecoupleNet, a baseline or an extension's head, B×3×S×S -> logits B×C.
+def _extension(config: ModelConfig, channels: int, num_classes: int) -> nn.Module:
+    """The head of an extension (`register_head`)."""
+    head = HEADS.call(config.head, channels, num_classes, config)
+    if not isinstance(head, nn.Module):
+        raise InputError(f"model.head: '{config.head}' made {type(head).__name__}; it must make an nn.Module")
+    return head
+
+
+def build_model(
+    config: ModelConfig, num_classes: int, backbone: Backbone | None = None, heads: HeadConfig | None = None
+) -> nn.Module:
+    """The network of a config: DecoupleNet or another head, B×3×S×S -> logits B×C.
 
     Args:
-        config: the network's section of a config.
+        config: the section `model` of a config.
         num_classes: C.
         backbone: a module and its channels D, which the network gets in place of the config's backbone.
+        heads: the section `head`; None for its defaults.
 
     Raises:
         InputError: the backbone or the head is unknown, or the weights do not load.
@@ -129,7 +154,12 @@ def build_model(config: ModelConfig, num_classes: int, backbone: Backbone | None
     if config.head in BASELINES:
         return BASELINES[config.head](config, num_classes, backbone)
     if config.head != "decouplenet":
-        return ExtensionNet(config, num_classes, backbone)
+        module, channels = backbone
+        if config.head in MODULES:
+            head = MODULES[config.head](channels, num_classes, heads or HeadConfig())
+        else:
+            head = _extension(config, channels, num_classes)
+        return HeadNet(config.head, head, num_classes, module)
     return DecoupleNet(
         num_classes,
         backbone=backbone,

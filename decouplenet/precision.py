@@ -47,8 +47,8 @@ class Autocast(nn.Module):
         super().__init__()
         self.model, self._dtype, self._device = model, AUTOCAST[precision], device
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images B×3×H×W to fp32 logits B×C."""
+    def forward(self, images: Tensor, *labels: Tensor | None) -> Tensor:
+        """Images B×3×H×W to fp32 logits B×C; with labels, for a head with its own loss, to that loss."""
         with torch.autocast(self._device, self._dtype, enabled=self._dtype is not None):
-            logits: Tensor = self.model(images)
-        return logits.float()
+            output: Tensor = self.model(images, *labels)
+        return output.float()

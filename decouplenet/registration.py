@@ -20,7 +20,7 @@ BackboneFactory = Callable[["bool | str"], "tuple[nn.Module, int]"]
 """From `model.pretrained` (true, false, or a weight file): a network B×3×S×S -> B×D×H×W, and D."""
 HeadFactory = Callable[[int, int, ModelConfig], "nn.Module"]
 """From D channels, C classes and the config: a module, features B×D×H×W -> logits B×C. Heat maps need a method
-`class_maps`, features -> B×C×H×W, too."""
+`class_maps`, features -> B×C×H×W, too. A method `see_labels` gets the training labels, N×C of 0 and 1, at the start."""
 LossFunction = Callable[["Tensor", "Tensor", "Tensor | None"], "Tensor"]
 """From logits B×C, targets B×C, and booleans B×C of pairs that do not count (or None): the sum over all pairs."""
 FormatReader = Callable[[DataConfig, Callable[[str], None]], "tuple[ImageSet, ImageSet | None]"]

@@ -24,7 +24,8 @@ class Strategy(Protocol):
     """Trains one model on all workers. All of them call the same methods in the same order."""
 
     network: nn.Module
-    """The module to train with: images B×3×H×W to logits B×C, in the precision of the config."""
+    """The module to train with: images B×3×H×W to logits B×C, in the precision of the config. Given targets and ignored
+    pairs, too, it gives the loss of a head that has its own."""
 
     def micro_batch(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
         """Context for forward and backward of one micro-batch; `last` marks the last micro-batch of the step."""

@@ -94,11 +94,12 @@ OBJECTIVE_TEXTS = {
 }
 SPACE_TEXTS = {
     "demo": "the default: synthetic scenes, minutes on a laptop",
+    "heads": "which head is best for your own images, over all heads",
     "modern": "the paper's choices with AdamW, one-cycle, a moving average of the weights, asymmetric loss, "
     "RandAugment and Cutout",
     "own_data": "your own images",
     "paper_search": "the paper's six choices in its setting on COCO 2014",
-    "table1_coco": "a grid: every row of the paper's Table 1 that its authors ran, three seeds each",
+    "table1_coco": "a grid: the rows of the paper's Table 1, three seeds each",
     "table2_nuswide": "the same for Table 2",
     "table3_attention": "the same for Table 3",
     "table4_upsampling": "the same for Table 4",

@@ -43,6 +43,13 @@ RLSD              54.1 44.4 49.6 46.9 54.4 67.6 60.3
 OF-RNN            -  59.4 50.7 54.7 69.0 71.4 70.2""",
 }
 """Rows that the paper copies from other papers."""
+CITED_HEADS = {
+    "srn": ("SRN", "ResNet101-SRN"),
+    "cnn_rnn": ("CNN-RNN", "CNN-RNN"),
+    "of_rnn": ("OF-RNN", "OF-RNN"),
+    "rnn_attention": ("RNN-Attention", "RNN-Attention"),
+}
+"""By `model.head`: a method that is a head here, and how its cited row begins."""
 IGNORED = ("train.seed", *(key for key, facts in FACTS.items() if facts.path or facts.of_machine))
 """Keys that do not make another row: the seed, where the data are, and what a run uses of its machines."""
 
@@ -120,6 +127,8 @@ class ComparedRow:
             return f"{self.key.backbone} (baseline, {self.key.head})"
         if self.key.head == "wildcat":
             return f"WILDCAT, {self.key.backbone}"
+        if self.key.head != "decouplenet":
+            return f"{CITED_HEADS.get(self.key.head, (self.key.head,))[0]}, {self.key.backbone}"
         branch = "w/o attn" if self.key.attention == "none" else self.key.attention
         sampling = "" if self.key.upsampling == "transposed" else f", {self.key.upsampling} upsampling"
         return f"DecoupleNet ({branch}), {self.key.backbone}{sampling}"
@@ -213,11 +222,23 @@ def _compared(row: Row, data: str, by_seed: Mapping[int, NDArray[Any]], images: 
     compared = ComparedRow(row, tuple(sorted(by_seed)), means, spread)
     nearest_first = sorted(OWN[data], key=lambda authors: authors.backbone != row.backbone)
     own_row = next((authors for authors in nearest_first if authors[:3] == row[:3]), None)
-    if own_row is None:
-        return compared
-    table, values = OWN[data][own_row]
-    paper = {measure: round(value / 100, 3) for measure, value in values.items()}
-    return replace(compared, table=table, paper_backbone=own_row.backbone, paper=paper)
+    if own_row is not None:
+        table, values = OWN[data][own_row]
+        return replace(compared, table=table, paper_backbone=own_row.backbone, paper=_shares(values))
+    if values := _cited(row.head, data):
+        return replace(compared, table=list(CITED).index(data) + 1, paper_backbone="cited", paper=_shares(values))
+    return compared
+
+
+def _shares(values: Mapping[str, float]) -> dict[str, float]:
+    return {measure: round(value / 100, 3) for measure, value in values.items()}
+
+
+def _cited(head: str, data: str) -> dict[str, float]:
+    """The values of a head's cited row; empty if there is none. Its network and training are those of its own paper."""
+    begins = CITED_HEADS.get(head, ("", "-"))[1]
+    rows = [line for line in CITED[data].splitlines() if line.startswith(begins)]
+    return _row(rows[0][18:]) if rows else {}
 
 
 def text(rows: Sequence[ComparedRow], classes: int) -> str:

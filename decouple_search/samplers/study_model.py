@@ -196,7 +196,7 @@ class StudyModel:
         """
         if self._screen is None:
             return None
-        usual = self._space.draw_all(rng) | best
+        usual = self._space.draw_all(rng) | dict(best)
         heads = self._screen.best_first()[:GOOD]
         return self._encoding.units([self._space.filled(usual | head) for head in heads])
 

@@ -189,6 +189,17 @@ def test_each_searched_upsampling_is_timed(space_file, tmp_path):
     assert all(head.train.freeze_backbone and head.train.epochs == 4 for head in heads)
 
 
+def test_each_searched_head_is_timed_and_decouplenet_with_each_upsampling(space_file, tmp_path):
+    searched = "  model.head: {choice: [gap, decouplenet, csra]}\n"
+    searched += "  model.upsampling: {choice: [none, bilinear], when: {model.head: decouplenet}}\n  optim.lr:"
+    file = space_file(("pretrained: false", "pretrained: weights.pth"), ("  optim.lr:", searched))
+    request = read(["--space", str(file), "--storage", str(tmp_path), "--screen", "12"])
+    timed = [(each.model.head, each.model.upsampling) for each in timed_heads(request, request.config)]
+    assert timed[0][0] == "gap"
+    assert timed[-1][0] == "csra"
+    assert {upsampling for head, upsampling in timed if head == "decouplenet"} >= {"none", "bilinear"}
+
+
 def test_the_maps_of_a_frozen_backbone_are_those_of_all_images(space_file, tmp_path):
     file = space_file(("pretrained: false", "pretrained: w.pth"), ("epochs: 3", "epochs: 3, freeze_backbone: true"))
     request = read(["--space", str(file), "--storage", str(tmp_path)])

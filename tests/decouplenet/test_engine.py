@@ -6,15 +6,19 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from decouplenet.checkpoint import read_checkpoint, write_checkpoint
 from decouplenet.config import OptimConfig
 from decouplenet.data.opened import open_data
 from decouplenet.engine import Engine
 from decouplenet.errors import InputError, TrainingFailed
+from decouplenet.frozen import open_training_data
+from decouplenet.heads.registry import MODULES
 from decouplenet.metrics import multilabel_metrics
 from decouplenet.model import build_model
 from decouplenet.optim import lr_factor, make_optimizer
+from decouplenet.strategies import leave_process_group
 
 
 def trained(config, epochs, engine=None):
@@ -53,6 +57,34 @@ def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(config, tmp_
     assert same_weights(straight, resumed)
     assert resumed_measures[-1]["val_map"] == measures[-1]["val_map"]
     assert resumed_measures[-1]["train_loss"] == measures[-1]["train_loss"]
+
+
+@pytest.mark.parametrize("head", MODULES)
+def test_every_head_trains_and_resumes_bit_for_bit(config, head):
+    config = config(model__head=head, optim__name="adamw", optim__lr=1e-3)
+    straight, measures = trained(config, 2)
+    stopped, _ = trained(config, 1)
+    resumed = Engine(config, stopped.data)
+    resumed.load_state(stopped.state())
+    resumed, rest = trained(config, 1, resumed)
+    assert same_weights(straight, resumed)
+    assert rest[0]["val_map"] == measures[1]["val_map"]
+
+
+@pytest.mark.parametrize("head", MODULES)
+def test_every_head_trains_on_feature_maps_and_with_split_weights(config, head, tmp_path):
+    """Screened, and with ZeRO 3, where each worker has a part of the weights."""
+    weights = tmp_path / "tiny.safetensors"
+    save_file(build_model(config().model, 3).backbone.state_dict(), weights)
+    frozen = config(model__head=head, model__pretrained=str(weights), train__freeze_backbone=True)
+    assert Engine(frozen, open_training_data(frozen)).train_epoch()["train_loss"] > 0
+    split = config(model__head=head, train__strategy="deepspeed", train__zero_stage=3)
+    try:
+        _, measures = trained(split, 1)
+    finally:
+        leave_process_group()
+    _, whole = trained(config(model__head=head), 1)
+    assert measures[0]["train_loss"] == pytest.approx(whole[0]["train_loss"], rel=1e-3)
 
 
 def test_a_loaded_state_keeps_the_settings_of_the_loading_engine(config):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from decouplenet.config import TrainConfig
 from decouplenet.errors import InputError
-from decouplenet.losses import BUILT_IN, asymmetric_loss, bce_loss, make_loss, warp_loss
+from decouplenet.losses import BUILT_IN, asymmetric_loss, bce_loss, lsep_loss, make_loss, warp_loss
 from decouplenet.registration import register_loss
 
 
@@ -63,6 +63,18 @@ def test_warp_equals_its_equation(case):
             if rank:
                 expected += sum(1 / i for i in range(1, rank + 1)) * sum(lacking) / rank
     assert float(warp_loss(logits, targets, ignored)) == pytest.approx(expected, abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases())
+def test_lsep_equals_its_equation(case):
+    logits, targets, ignored = case
+    expected = 0.0
+    for f, labels, skip in zip(logits.tolist(), targets.tolist(), ignored.tolist(), strict=True):
+        classes = [c for c in range(len(f)) if not skip[c]]
+        present, absent = ([c for c in classes if bool(labels[c]) is has] for has in (True, False))
+        expected += len(f) * math.log(1 + sum(math.exp(f[v] - f[u]) for v in absent for u in present))
+    assert float(lsep_loss(logits, targets, ignored)) == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

@@ -113,6 +113,27 @@ def test_rows_of_other_tables_and_rows_that_the_paper_has_not():
     assert "the paper has no such row" in text(list(rows.values()), 80)
 
 
+@pytest.mark.parametrize(
+    ("head", "classes", "table", "expected"),
+    [
+        ("srn", 80, 1, {"map": 0.771, "f1_o": 0.758}),
+        ("cnn_rnn", 80, 1, {"p_c": 0.66, "f1_o": 0.678}),
+        ("of_rnn", 80, 1, {"p_c": 0.716, "f1_o": 0.677}),
+        ("rnn_attention", 80, 1, {"map": 0.734, "f1_o": 0.72}),
+        ("cnn_rnn", 81, 2, {"p_c": 0.405, "f1_o": 0.552}),
+        ("of_rnn", 81, 2, {"p_c": 0.594, "f1_o": 0.702}),
+        ("srn", 81, None, {}),
+        ("csra", 80, None, {}),
+    ],
+)
+def test_heads_that_the_paper_cites_have_its_cited_rows(head, classes, table, expected):
+    [row] = compare_configs([make_config(model__head=head)], make_images(classes))
+    assert row.table == table
+    assert expected.items() <= (row.paper or {}).items()
+    assert (row.paper is None) is (table is None)
+    assert "cited" in text([row], classes) or table is None
+
+
 def test_a_row_of_nus_wide():
     config = make_config(model__backbone="resnet50", model__attention="none")
     [row] = compare_configs([config], make_images(81))

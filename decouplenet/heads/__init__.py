@@ -1,0 +1,1 @@
+"""Heads besides DecoupleNet's own, one per module: the models of the paper's tables, and newer ones."""
