@@ -206,13 +206,14 @@ def checkpoint_bytes(space: Space, config: Config, classes: int) -> int:
         attention="joint" if "model.attention" in space.keys else model.attention,
         pretrained=False,
     )
-    searched = {key: max(_values(space, key, None)) for key in space.keys if key.startswith("head.")}
-    heads = Config.from_dict(nest(flatten(config.to_dict()) | searched)).head
+    flat = flatten(config.to_dict())
+    widest = {key: max(_values(space, key, flat[key])) for key in space.keys if key.startswith("head.")}
+    heads = Config.from_dict(nest(flat | widest)).head
     backbones = backbone_names(space, config)
     size = 0
     for backbone, head in product(backbones, _values(space, "model.head", model.head)):
         with torch.device("meta"):  # shapes without memory
-            network = build_model(replace(largest, backbone=backbone, head=head), classes, heads=heads)
+            network = build_model(replace(largest, backbone=backbone, head=head), classes, None, heads)
         size = max(size, sum(weight.numel() for weight in network.parameters()))
     copies = 3 if "adamw" in _values(space, "optim.name", config.optim.name) else 2
     if max(_values(space, "train.ema_decay", config.train.ema_decay)) > 0:

@@ -18,8 +18,7 @@ def flatten(nested: Mapping[str, Any]) -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     for name, value in nested.items():
-        is_section = "." not in name or name.rpartition(".")[0] in GROUPS
-        if isinstance(value, Mapping) and is_section:
+        if isinstance(value, Mapping) and ("." not in str(name) or name.rpartition(".")[0] in GROUPS):
             within = {f"{name}.{key}": each for key, each in value.items()}
             flat |= flatten(within) if name in GROUPS else {key: _text_of_path(each) for key, each in within.items()}
         else:

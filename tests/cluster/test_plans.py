@@ -20,7 +20,7 @@ def name_of(path):
 
 
 def test_all_shipped_files_are_planned():
-    assert len(SPACES) == 8
+    assert len(SPACES) == 9
     assert [cluster.stem for cluster in CLUSTERS] == ["aws", "gcp", "azure", "local", "raycluster", "rayjob"]
 
 

@@ -228,7 +228,7 @@ def test_data_that_is_not_given(plan):
 
 
 def test_a_network_that_cannot_be_built_is_named_after_the_plan(plan, monkeypatch):
-    def build(config, classes):
+    def build(*arguments):
         raise InputError("model.head: 'mine' failed")
 
     monkeypatch.setattr("decouplenet.model.build_model", build)

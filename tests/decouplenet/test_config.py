@@ -238,3 +238,38 @@ def test_help_is_not_slowed_down_by_torch_or_ray():
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+def test_a_heads_settings_are_a_section_within_a_section():
+    nested = {"head": {"csra": {"temperatures": 4}, "gcn": {"width": 64}}, "model": {"head": "csra"}}
+    flat = {"head.csra.temperatures": 4, "head.gcn.width": 64, "model.head": "csra"}
+    assert (
+        flatten(nested)
+        == flatten({"head": {"csra.temperatures": 4, "gcn": {"width": 64}}, "model.head": "csra"})
+        == flat
+    )
+    assert nest(flat) == nested
+    config = Config.from_dict(nested)
+    assert (config.head.csra.temperatures, config.head.gcn.width, config.head.gcn.threshold) == (4, 64, 0.4)
+    assert Config.from_dict(config.to_dict()) == config
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("head.csra.temperature", 4, "unknown key 'head.csra.temperature'; did you mean 'head.csra.temperatures'"),
+        ("head.csra", 4, "unknown key 'head.csra'"),
+        ("head.csra.temperatures", 9, "head.csra.temperatures: 9 is out of range; it must be from 1 to 8"),
+        ("head.query2label.width", 30, r"head.query2label.width: 30 .* a multiple of attention_heads \(4\)"),
+        ("head.gcn.threshold", 0.0, "head.gcn.threshold: 0.0 is out of range"),
+        ("head.weldon.k", 1.5, "head.weldon.k: 1.5 is out of range"),
+        ("head.srn.share", 1.5, "head.srn.share: 1.5 is out of range"),
+        ("head.of_rnn.beam", 0, "head.of_rnn.beam: 0 is out of range"),
+        ("head.cnn_rnn.embedding", 0, "head.cnn_rnn.embedding: 0 is out of range"),
+        ("head.rnn_attention.regions", 0, "head.rnn_attention.regions: 0 is out of range"),
+        ("head.ml_decoder.dropout", 1.0, "head.ml_decoder.dropout: 1.0 is out of range"),
+    ],
+)
+def test_a_wrong_setting_of_a_head_is_refused(key, value, message):
+    with pytest.raises(InputError, match=message):
+        Config.from_dict(nest({key: value}))

@@ -9,6 +9,7 @@ from decouplenet.command_line import parse_config
 from decouplenet.data import formats
 from decouplenet.errors import InputError
 from decouplenet.extensions import BACKBONES, FORMATS, HEADS, KINDS, LOSSES
+from decouplenet.heads.registry import MODULES
 from decouplenet.losses import BUILT_IN as BUILT_IN_LOSSES
 from decouplenet.registration import own_parts
 
@@ -48,7 +49,7 @@ def test_a_class_may_be_decorated():
 
 
 def test_the_built_in_names_are_those_that_the_project_implements():
-    assert set(HEADS.builtin) == {"decouplenet", *BASELINES}
+    assert set(HEADS.builtin) == {"decouplenet", *BASELINES, *MODULES}
     assert set(LOSSES.builtin) == set(BUILT_IN_LOSSES)
     assert set(FORMATS.builtin) == set(formats.BUILT_IN)
     assert set(EXTENSIONS.builtin) == set(SAMPLERS)

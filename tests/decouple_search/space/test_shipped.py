@@ -79,10 +79,13 @@ def test_an_address_or_a_path_to_nothing_stays_as_it_is(elsewhere, text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("dmo", r"space 'dmo': .* shipped space; did you mean 'demo'\? valid: demo, modern, .*search_spaces'\)$"),
+        (
+            "dmo",
+            r"space 'dmo': .* shipped space; did you mean 'demo'\? valid: demo, heads, modern, .*search_spaces'\)$",
+        ),
         (
             "xyz",
-            r"space 'xyz': neither a file nor a shipped space; valid: demo, modern, [\w, ]+ \(in '.*search_spaces'\)$",
+            r"space 'xyz': neither a file nor a shipped space; valid: demo, heads, [\w, ]+ \(in '.*search_spaces'\)$",
         ),
     ],
 )
