@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks.screening import trained
 from decouplenet.command_line import CommandParser, flag, run
 from decouplenet.errors import InputError, TrainingFailed
 
@@ -126,7 +127,7 @@ def _judged(folder: Path, flags: Flags) -> Pick:
     base = flatten(experiment.best_config.to_dict())
     points = [base | trial.parameters for trial in {own.number: own, winner.number: winner}.values()]
     jobs = [point | {"train.seed": FRESH + i} for point in points for i in range(flags.fresh_seeds)]
-    with ProcessPoolExecutor(2, initializer=_single_threaded) as pool:
+    with ProcessPoolExecutor(2) as pool:
         values = list(pool.map(best_value, jobs))
     means = [statistics.fmean(values[i : i + flags.fresh_seeds]) for i in range(0, len(values), flags.fresh_seeds)]
     promised = verdict.finalists[0].mean
@@ -134,26 +135,12 @@ def _judged(folder: Path, flags: Flags) -> Pick:
     return Pick(own.best_value, means[0], means[-1], own.number == winner.number, promised)
 
 
-def _single_threaded() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-
-
 def best_value(point: dict[str, Any]) -> float:
     """Train a configuration, by dotted keys, in full; returns the best val_map of its epochs."""
     from decouplenet.config import Config
-    from decouplenet.data.opened import open_data
     from decouplenet.dotted_keys import nest
-    from decouplenet.engine import Engine
 
-    config, best = Config.from_dict(nest(point)), 0.0
-    engine = Engine(config, open_data(config.data))
-    for _ in range(config.train.epochs):
-        engine.train_epoch()
-        best = max(best, float(engine.evaluate()["val_map"]))
-    engine.close()
-    return best
+    return trained(Config.from_dict(nest(point)))[0]
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 State = tuple[Tensor, ...]
@@ -62,7 +63,7 @@ def beam_search(step: Step, state: State, images: int, classes: int, *, width: i
         state, token = tuple(each[rows] for each in state), label.flatten()
         ended = ended.gather(1, parent) | (label == classes)
         used = used.flatten(0, 1)[rows].unflatten(0, (images, width))
-        used |= torch.nn.functional.one_hot(label, classes + 1)[:, :, :classes].bool()
+        used |= F.one_hot(label, classes + 1)[:, :, :classes].bool()
         if bool(ended.all()):
             break
     best = log_p.argmax(1)

@@ -70,8 +70,8 @@ class CnnRnn(nn.Module):
             return log_p, log_p[:, :-1].exp(), (image, hidden[0], cell[0])
 
         steps = int(self.longest)
-        found = beam_search(step, (image, memory, memory), len(image), self.num_classes, width=self.beam, steps=steps)
-        return ((found.highest + found.chosen) / 2).logit(1e-6)
+        named = beam_search(step, (image, memory, memory), len(image), self.num_classes, width=self.beam, steps=steps)
+        return ((named.highest + named.chosen) / 2).logit(1e-6)
 
     def _scores(self, outputs: Tensor, image: Tensor) -> Tensor:
         """The next token's scores, of T outputs of the LSTM beside the image: B×T×H, B×1×D -> B×T×(C+1)."""

@@ -74,8 +74,8 @@ class OfRnn(nn.Module):
             return torch.cat([log_p, none_left], 1), log_p.exp(), state
 
         steps, state = int(self.longest), self._start(features)
-        found = beam_search(step, state, len(features), self.num_classes, width=self.beam, steps=steps)
-        return found.highest.logit(1e-6)
+        named = beam_search(step, state, len(features), self.num_classes, width=self.beam, steps=steps)
+        return named.highest.logit(1e-6)
 
     def _start(self, features: Tensor) -> State:
         memory = features.new_zeros(len(features), self.lstm.hidden_size)

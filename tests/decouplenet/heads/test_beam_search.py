@@ -36,8 +36,8 @@ def most_probable(log_p):
 def test_a_wide_beam_finds_the_most_probable_sequence(seed):
     torch.manual_seed(seed)
     log_p = (2 * torch.randn(CLASSES + 2, CLASSES + 1)).log_softmax(1)
-    found = beam_search(table_step(log_p), (torch.zeros(1, 1),), 1, CLASSES, width=50, steps=CLASSES)
-    assert set(torch.nonzero(found.chosen[0]).flatten().tolist()) == most_probable(log_p)
+    named = beam_search(table_step(log_p), (torch.zeros(1, 1),), 1, CLASSES, width=50, steps=CLASSES)
+    assert set(torch.nonzero(named.chosen[0]).flatten().tolist()) == most_probable(log_p)
 
 
 def test_images_do_not_disturb_one_another_and_a_class_has_its_highest_probability():
@@ -50,15 +50,15 @@ def test_images_do_not_disturb_one_another_and_a_class_has_its_highest_probabili
         rows = log_p[state[0].long().flatten(), token]
         return rows, rows[:, :CLASSES].exp(), state
 
-    found = beam_search(step, (torch.tensor([[0.0], [1.0]]),), 2, CLASSES, width=2, steps=CLASSES)
-    assert found.chosen.tolist() == [[True, False, False], [False, True, True]]
-    assert found.highest[1].tolist() == pytest.approx([0.01, 0.97, 0.6], abs=1e-6)
+    named = beam_search(step, (torch.tensor([[0.0], [1.0]]),), 2, CLASSES, width=2, steps=CLASSES)
+    assert named.chosen.tolist() == [[True, False, False], [False, True, True]]
+    assert named.highest[1].tolist() == pytest.approx([0.01, 0.97, 0.6], abs=1e-6)
 
 
 def test_no_label_comes_twice():
     log_p = torch.zeros(CLASSES + 2, CLASSES + 1)
     log_p[:, 1] = 5.0
     log_p = log_p.log_softmax(1)
-    found = beam_search(table_step(log_p), (torch.zeros(1, 1),), 1, CLASSES, width=1, steps=CLASSES)
-    assert found.chosen[0, 1]
-    assert found.chosen.sum() <= CLASSES
+    named = beam_search(table_step(log_p), (torch.zeros(1, 1),), 1, CLASSES, width=1, steps=CLASSES)
+    assert named.chosen[0, 1]
+    assert named.chosen.sum() <= CLASSES
