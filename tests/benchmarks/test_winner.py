@@ -1,6 +1,7 @@
 """Figures of searches whose winners are judged by further seeds, and the training that judges them."""
 
 import pytest
+import torch
 
 from benchmarks.winner import Pick, best_value, figures
 from decouple_search.space.shipped import space_file
@@ -20,6 +21,16 @@ def test_the_figures_are_means_over_searches():
     ]
 
 
+@pytest.fixture
+def single_thread():
+    """Train with one thread, as the benchmark does: sums are rounded alike."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("single_thread")
 def test_a_training_is_judged_by_its_best_epoch(tmp_path):
     space = load_space(space_file("demo"))
     small = {"data.synthetic_images": 120, "data.cache": str(tmp_path), "train.epochs": 3, "optim.lr": 0.1}
