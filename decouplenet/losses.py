@@ -66,7 +66,7 @@ def warp_loss(logits: Tensor, targets: Tensor, ignored: Tensor | None = None) ->
 
 
 def lsep_loss(logits: Tensor, targets: Tensor, ignored: Tensor | None = None) -> Tensor:
-    """LSEP (Li et al., CVPR 2017, "Improving pairwise ranking for multi-label image classification", Eq. 4).
+    """LSEP (Li et al., CVPR 2017, "Improving pairwise ranking for multi-label image classification").
 
     log(1 + Σ exp(f_v - f_u)) over all pairs of an absent class v and a present class u of an image, times C. It is a
     smooth upper bound of the hinges of pairwise ranking. The sum over pairs is the product of two sums.

@@ -27,7 +27,7 @@ class Csra(nn.Module):
     """The mean of a class's scores at all pixels, plus its scores where it is most likely.
 
     A class's classifier is a vector of length 1, by which the features at each pixel are scored. With the scores `s`,
-    each attention adds to the logit (Eq. 6 and 8, with the classifier taken into the sums)
+    each attention adds to the logit (with the classifier taken into the paper's sums of features)
 
         mean(s) + weight · Σ softmax(T · s) s
 

@@ -15,7 +15,7 @@ FEEDFORWARD = 2048
 
 
 class MlDecoder(nn.Module):
-    """Fixed random queries ask the pixels; each answer gives the logits of a group of classes (section 2.3, Fig. 2).
+    """Fixed random queries ask the pixels; each answer gives the logits of a group of classes.
 
     The decoder has no self-attention, so its cost grows with G and not with G².
 
@@ -46,5 +46,5 @@ class MlDecoder(nn.Module):
         answers = self.norms[1](queries + self.dropout(attended))
         inner = self.outer(self.dropout(self.inner(answers).relu()))
         answers = self.norms[2](answers + self.dropout(inner))  # B×G×E
-        grouped = torch.einsum("bge,gec->bgc", answers, self.weight)  # Eq. 5: group g has its own matrix
+        grouped = torch.einsum("bge,gec->bgc", answers, self.weight)  # a matrix per group
         return grouped.flatten(1)[:, : self.num_classes] + self.bias

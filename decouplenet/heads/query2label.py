@@ -14,7 +14,7 @@ from decouplenet.heads.settings import Query2LabelSettings
 
 
 class Query2Label(nn.Module):
-    """Each class asks, with a learned query, the pixels for what speaks for it (section 3.2, Fig. 2).
+    """Each class asks, with a learned query, the pixels for what speaks for it.
 
     Args:
         channels: D.
@@ -49,7 +49,7 @@ class Query2Label(nn.Module):
         answers = self.queries.expand(len(features), -1, -1)  # B×C×E
         for layer in self.decoder:
             answers = layer(answers, pixels)
-        logits: Tensor = (answers * self.weight).sum(2) + self.bias  # Eq. 2: a classifier of its own for each query
+        logits: Tensor = (answers * self.weight).sum(2) + self.bias  # a classifier per query
         return logits
 
 

@@ -17,17 +17,17 @@ from decouplenet.heads.settings import RnnAttentionSettings
 from decouplenet.losses import bce_loss
 
 LARGEST, SMALLEST = 0.5, 0.1
-"""Scales of a region, as shares of the image, beyond which it costs (Eq. 10 and 11)."""
+"""Scales of a region, as shares of the image, beyond which it costs."""
 OF_PLACES = 0.1
-"""Weight of the regions' cost beside the classes' loss (Eq. 7)."""
+"""Weight of the regions' cost beside the classes' loss."""
 OF_ANCHORS, OF_SMALL = 0.01, 0.1
-"""Weights in the regions' cost of anchors and of small regions, beside that of large ones (Eq. 8)."""
+"""Weights in the regions' cost of anchors and of small regions, beside that of large ones."""
 
 
 class RnnAttention(nn.Module):
-    """A spatial transformer cuts K regions out of the map, one after another, and an LSTM says where and what (Fig. 2).
+    """A spatial transformer cuts K regions out of the map, one after another, and an LSTM says where and what.
 
-    The logit of a class is its highest over all regions (Eq. 5). The regions cost if they are too large, too small or
+    The logit of a class is its highest over all regions. The regions cost if they are too large, too small or
     far from anchors around the centre, so `train.loss` must be bce (the paper compares softmax scores by squares). A
     region's features are averaged before the LSTM.
 
@@ -53,7 +53,7 @@ class RnnAttention(nn.Module):
         return self._look(features)[0]
 
     def training_loss(self, features: Tensor, targets: Tensor, ignored: Tensor | None) -> Tensor:
-        """The classes' loss and the regions' cost (Eq. 7), summed over images and classes: B×D×h×w, B×C -> a scalar."""
+        """The classes' loss and the regions' cost, summed over images and classes: B×D×h×w, B×C -> a scalar."""
         logits, places = self._look(features)
         cost = region_cost(places.float()).sum()
         return bce_loss(logits.float(), targets, ignored) + OF_PLACES * self.num_classes * cost
@@ -64,7 +64,7 @@ class RnnAttention(nn.Module):
         region, places, scores = features, [], []  # first the whole image, which gives no scores
         for number in range(self.regions + 1):
             hidden, cell = self.lstm(self.inputs(region.mean((2, 3))).relu(), (hidden, cell))
-            inner = self.hidden(hidden).relu()  # Eq. 3
+            inner = self.hidden(hidden).relu()
             if number:
                 scores.append(self.scores(inner))
             if number < self.regions:
@@ -83,7 +83,7 @@ def cut_out(features: Tensor, places: Tensor) -> Tensor:
 
 
 def region_cost(places: Tensor) -> Tensor:
-    """What the places of regions cost (Eq. 8 to 11), the mean over regions: B×K×4 -> B."""
+    """What the places of regions cost, the mean over regions: B×K×4 -> B."""
     scales, shifts = places[:, :, ::2], places[:, :, 1::2]
     large = (scales.abs() - LARGEST).relu().square().sum(2)
     small = (SMALLEST - scales).relu().sum(2)
@@ -92,6 +92,6 @@ def region_cost(places: Tensor) -> Tensor:
 
 
 def anchors(regions: int) -> Tensor:
-    """The centre, and points on a circle around it (Eq. 9): K×2."""
+    """The centre, and points on a circle around it: K×2."""
     angles = torch.arange(regions - 1) * (2 * math.pi / max(regions - 1, 1)) + math.pi / 4
     return torch.cat([torch.zeros(1, 2), math.sqrt(0.5) * torch.stack([angles.cos(), angles.sin()], 1)])

@@ -12,15 +12,15 @@ from decouplenet.heads.settings import SrnSettings
 from decouplenet.losses import bce_loss
 
 GRID = 14
-"""Side of the attention maps that relations between classes are learned from (section 3.2)."""
+"""Side of the attention maps that relations between classes are learned from."""
 PER_CHANNEL = 4
 """Filters of the last, grouped convolution per channel."""
 
 
 class Srn(nn.Module):
-    """Attention maps of all classes, and what they say of one another, beside an ordinary classifier (Fig. 2).
+    """Attention maps of all classes, and what they say of one another, beside an ordinary classifier.
 
-    The paper trains it in four stages. Here it is trained at once, with the loss of the attention's own logits (Eq. 3)
+    The paper trains it in four stages. Here it is trained at once, with the loss of the attention's own logits
     beside that of the logits, so `train.loss` must be bce.
 
     Args:
@@ -56,7 +56,7 @@ class Srn(nn.Module):
     def training_loss(self, features: Tensor, targets: Tensor, ignored: Tensor | None) -> Tensor:
         """The loss of the logits plus that of the attention's own: B×D×h×w, B×C -> a scalar."""
         attention, confidence = self._attention(features)
-        attended = (attention * confidence).sum((2, 3))  # Eq. 3
+        attended = (attention * confidence).sum((2, 3))
         logits = self._logits(features, attention, confidence)
         return bce_loss(logits.float(), targets, ignored) + bce_loss(attended.float(), targets, ignored)
 
@@ -66,7 +66,7 @@ class Srn(nn.Module):
         return attention * confidence
 
     def _attention(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """The attention, which sums to 1 per class (Eq. 2), and the confidence: B×C×h×w each."""
+        """The attention, which sums to 1 per class, and the confidence: B×C×h×w each."""
         maps = self.attend(features)
         return maps.flatten(2).softmax(2).view_as(maps), self.confidence(features)
 
@@ -75,7 +75,7 @@ class Srn(nn.Module):
         weighted = confidence.sigmoid() * attention * attention[0, 0].numel()
         related: Tensor = self.relate(F.adaptive_avg_pool2d(weighted, GRID))
         plain: Tensor = self.classify(features.mean((2, 3)))
-        return self.share * plain + (1 - self.share) * related  # Eq. 6
+        return self.share * plain + (1 - self.share) * related
 
 
 def _layer(inputs: int, outputs: int, kernel_size: int = 1, groups: int = 1) -> tuple[nn.Module, ...]:

@@ -12,7 +12,7 @@ from decouplenet.layers import spatial_pool
 
 
 class Weldon(nn.Module):
-    """One map per class, and the sum of its mean top and mean lowest instances (section 3.2, Eq. 4 with several).
+    """One map per class, and the sum of its mean top and mean lowest instances.
 
     Args:
         channels: D.

@@ -19,12 +19,12 @@ def test_it_is_the_mean_plus_the_attended_scores_of_each_temperature(number, tem
     expected = np.zeros((2, 3))
     for image in range(2):
         for label in range(3):
-            scores = classifier[label] @ features[image]  # Eq. 2: m_i^T x_j
+            scores = classifier[label] @ features[image]
             for temperature in temperatures:
                 if np.isinf(temperature):
                     attention = (scores == scores.max()).astype(float)
                 else:
                     attention = np.exp(temperature * scores) / np.exp(temperature * scores).sum()
-                feature = features[image].mean(1) + 0.3 * features[image] @ attention  # Eq. 4 and 6
+                feature = features[image].mean(1) + 0.3 * features[image] @ attention
                 expected[image, label] += classifier[label] @ feature
     assert head(maps).detach().numpy() == pytest.approx(expected, abs=1e-5)
