@@ -57,7 +57,7 @@ def write_checkpoint(
 
     with replace_folder(folder) as partial:
         save_file({name: tensor.contiguous() for name, tensor in model_state.items()}, partial / WEIGHTS)
-        (partial / CONFIG).write_text(dump_yaml(config.to_dict()))
+        (partial / CONFIG).write_text(dump_yaml(config.in_use()))
         content = {"class_names": list(class_names), **metrics}
         (partial / METRICS).write_text(json.dumps(content, indent=1) + "\n")
 

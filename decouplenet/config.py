@@ -115,6 +115,11 @@ class Config:
         """All fields as `{section: {field: value}}`."""
         return asdict(self)
 
+    def in_use(self) -> dict[str, dict[str, Any]]:
+        """As `to_dict`, without the settings of heads that the network does not have. Files of configs hold this."""
+        head = {name: settings for name, settings in asdict(self.head).items() if name == self.model.head}
+        return {**self.to_dict(), "head": head} if head else {k: v for k, v in self.to_dict().items() if k != "head"}
+
 
 SECTIONS: dict[str, Any] = {
     "model": ModelConfig,

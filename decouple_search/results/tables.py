@@ -168,8 +168,8 @@ def best_config(base: Config, trial: TrialRecord, space: Space) -> Config:
 
 
 def write_config(file: Path, config: Config) -> None:
-    """All keys as YAML, as `--config` reads them."""
-    replace_file(file, dump_yaml(config.to_dict()))
+    """All keys that a training uses, as YAML that `--config` reads."""
+    replace_file(file, dump_yaml(config.in_use()))
 
 
 @dataclass(frozen=True, kw_only=True)

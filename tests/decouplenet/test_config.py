@@ -240,6 +240,19 @@ def test_help_is_not_slowed_down_by_torch_or_ray():
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
 
 
+@pytest.mark.parametrize(("head", "section"), [("decouplenet", None), ("csra", {"csra": {"temperatures": 4}})])
+def test_a_file_of_a_config_has_only_the_settings_of_its_own_head(head, section):
+    config = Config.from_dict(nest({"model.head": head, "head.csra.temperatures": 4, "head.gcn.width": 64}))
+
+    written = config.in_use()
+
+    assert set(written) == {"model", "data", "optim", "train", "scaling", *(["head"] if section else [])}
+    if section:
+        assert written["head"].keys() == section.keys()
+        assert written["head"]["csra"]["temperatures"] == 4
+    assert Config.from_dict(written).head.gcn.width == Config().head.gcn.width
+
+
 def test_a_heads_settings_are_a_section_within_a_section():
     nested = {"head": {"csra": {"temperatures": 4}, "gcn": {"width": 64}}, "model": {"head": "csra"}}
     flat = {"head.csra.temperatures": 4, "head.gcn.width": 64, "model.head": "csra"}

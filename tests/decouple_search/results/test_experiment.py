@@ -110,7 +110,7 @@ def test_the_best_configuration_is_that_of_the_first_row(search):
     folder, _ = search
     experiment = load_experiment(folder)
     assert isinstance(experiment.best_config, Config)
-    assert experiment.best_config.to_dict() == load_yaml(folder / "best_config.yaml")
+    assert experiment.best_config.in_use() == load_yaml(folder / "best_config.yaml")
     assert experiment.best_config.optim.lr == pytest.approx(experiment.leaderboard["optim.lr"][0])
 
 
