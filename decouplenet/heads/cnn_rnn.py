@@ -53,7 +53,7 @@ class CnnRnn(nn.Module):
     def training_loss(self, features: Tensor, targets: Tensor, ignored: Tensor | None) -> Tensor:
         """The cross-entropy per step times C, summed over images, without ignored labels: B×D×h×w, B×C -> a scalar."""
         inputs, wanted = self._sequences(targets if ignored is None else targets.masked_fill(ignored, 0))
-        outputs, _ = self.lstm(self.labels(inputs))
+        outputs, _ = self._remember(self.labels(inputs))
         scores = self._scores(outputs, features.mean((2, 3))[:, None]).float()
         of_steps = F.cross_entropy(scores.transpose(1, 2), wanted, reduction="none", ignore_index=NO_LABEL)  # B×T
         return self.num_classes * (of_steps.sum(1) / (wanted != NO_LABEL).sum(1)).sum()
@@ -65,13 +65,23 @@ class CnnRnn(nn.Module):
 
         def step(state: State, token: Tensor) -> tuple[Tensor, Tensor, State]:
             image, hidden, cell = state
-            output, (hidden, cell) = self.lstm(self.labels(token)[:, None], (hidden[None], cell[None]))
+            output, (hidden, cell) = self._remember(self.labels(token)[:, None], (hidden[None], cell[None]))
             log_p = self._scores(output, image[:, None])[:, 0].float().log_softmax(1)
             return log_p, log_p[:, :-1].exp(), (image, hidden[0], cell[0])
 
         steps = int(self.longest)
         named = beam_search(step, (image, memory, memory), len(image), self.num_classes, width=self.beam, steps=steps)
         return ((named.highest + named.chosen) / 2).logit(1e-6)
+
+    def _remember(self, inputs: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, State]:
+        """The LSTM. On a CPU it runs in the dtype of its weights: an LSTM in bf16 fails where the CPU has no bf16."""
+        if inputs.device.type != "cpu":
+            outputs, state = self.lstm(inputs, state)
+            return outputs, state
+        dtype = self.labels.weight.dtype
+        with torch.autocast("cpu", enabled=False):
+            outputs, state = self.lstm(inputs.to(dtype), state and (state[0].to(dtype), state[1].to(dtype)))
+        return outputs, state
 
     def _scores(self, outputs: Tensor, image: Tensor) -> Tensor:
         """The next token's scores, of T outputs of the LSTM beside the image: B×T×H, B×1×D -> B×T×(C+1)."""
