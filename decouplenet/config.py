@@ -117,8 +117,10 @@ class Config:
 
     def in_use(self) -> dict[str, dict[str, Any]]:
         """As `to_dict`, without the settings of heads that the network does not have. Files of configs hold this."""
-        head = {name: settings for name, settings in asdict(self.head).items() if name == self.model.head}
-        return {**self.to_dict(), "head": head} if head else {k: v for k, v in self.to_dict().items() if k != "head"}
+        sections = self.to_dict()
+        head = sections.pop("head")
+        own = {name: head[name] for name in head.keys() & {self.model.head}}
+        return sections | ({"head": own} if own else {})
 
 
 SECTIONS: dict[str, Any] = {
